@@ -1,0 +1,1 @@
+"""Fixed point, the float and the quantized network, calibration, and the NumPy integer oracle. NumPy only."""

@@ -1,0 +1,165 @@
+"""The float network: plain data, and its file.
+
+A file is a safetensors file: float32 arrays named `<layer>.<parameter>`, and the description as JSON in the metadata with
+a SHA-256 digest of both, so that a truncated or edited file is told apart from a good one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from quantize.errors import QuantizeError
+
+MODES = ("window", "stateful")
+MISSING = ("hold", "reset", "interpolate")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One raw input or output. Normalised value = (raw - mean) / std.
+
+    `decimals`: digits after the point that the fixed-point API carries; `mean` is a multiple of 10**-decimals."""
+
+    name: str
+    unit: str
+    decimals: int
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One layer. `op` is a key of `quantize.ops.OPS`.
+
+    lstm: `w_ih [4H, in]`, `w_hh [4H, H]`, `b [4H]`, rows in the gate order i, f, g, o.
+    dense: `w [out, in]`, `b [out]`. All float32, read-only."""
+
+    name: str
+    op: str
+    weights: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A trained or imported network: layers from input to output, and what the raw columns mean."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    mode: str  # "window": reset before each window; "stateful": one endless stream. Deployed as trained.
+    window: int  # steps of a window (window mode), 0 when stateful
+    warmup: int  # steps after a reset before the forecast is to be trusted (window mode: = window)
+    horizon: int  # steps ahead
+    period: float  # seconds between two samples, 0 = unknown
+    missing: str  # what predict_missing does: "hold" | "reset" | "interpolate"
+    max_gap: int  # after more lost samples in a row than this the state is reset
+
+
+def layer(name: str, op: str, weights: Mapping[str, np.ndarray]) -> Layer:
+    """A Layer whose arrays are float32, contiguous and read-only."""
+    return Layer(name, op, frozen_arrays({k: np.asarray(v, np.float32) for k, v in weights.items()}))
+
+
+def frozen_arrays(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The same arrays, contiguous and read-only."""
+    out = {}
+    for key, value in arrays.items():
+        array = np.array(value, order="C")
+        array.setflags(write=False)
+        out[key] = array
+    return MappingProxyType(out)
+
+
+def save_network(network: Network, path: str | Path) -> str:
+    """Writes `model.safetensors`, whole or not at all. Returns the digest (hex SHA-256)."""
+    description = {f: getattr(network, f) for f in SCALARS}
+    description["inputs"] = [asdict(c) for c in network.inputs]
+    description["outputs"] = [asdict(c) for c in network.outputs]
+    description["layers"] = [{"name": x.name, "op": x.op, "weights": sorted(x.weights)} for x in network.layers]
+    arrays = {f"{x.name}.{k}": v for x in network.layers for k, v in x.weights.items()}
+    return write_file(path, "tealight-network", description, arrays)
+
+
+SCALARS = ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")
+
+
+def load_network(path: str | Path) -> Network:
+    """Reads `model.safetensors`.
+
+    Raises: QuantizeError when the file is missing, truncated, edited or of another kind."""
+    d, arrays, _ = read_file(path, "tealight-network")
+    layers = tuple(layer(x["name"], x["op"], {k: arrays[f"{x['name']}.{k}"] for k in x["weights"]}) for x in d["layers"])
+    columns = {side: tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs")}
+    return Network(layers=layers, **columns, **{f: d[f] for f in SCALARS})
+
+
+def network_digest(network_file: str | Path) -> str:
+    """Hex SHA-256 of a saved network or quantized network (description and arrays)."""
+    _, _, digest = read_file(network_file, None)
+    return digest
+
+
+def write_file(path: str | Path, kind: str, description: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """Safetensors with `kind`, `description` (JSON) and `digest` in the metadata; appears whole or not at all."""
+    text = json.dumps(description, sort_keys=True, ensure_ascii=True)
+    digest = _digest(kind, text, arrays)
+    blob = save(dict(arrays), {"kind": kind, "description": text, "digest": digest})
+    path = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as e:
+        raise QuantizeError(f"{path}: cannot write: {e.strerror}; choose a folder that exists and is writable") from None
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(blob)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return digest
+
+
+def read_file(path: str | Path, kind: str | None) -> tuple[dict[str, Any], dict[str, np.ndarray], str]:
+    """The description, the arrays and the digest of a file that `write_file` wrote (`kind` None: any kind).
+
+    Raises: QuantizeError, one line, when the file is missing, truncated, edited or of another kind."""
+    try:
+        with safe_open(str(path), framework="numpy") as f:
+            metadata = f.metadata() or {}
+            arrays = {key: f.get_tensor(key) for key in f.keys()}
+    except FileNotFoundError:
+        raise QuantizeError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise QuantizeError(f"{path}: is a folder; expected a .safetensors file") from None
+    except (SafetensorError, OSError, ValueError, KeyError) as e:
+        raise QuantizeError(f"{path}: not a complete safetensors file ({e}); make it again") from None
+    found = metadata.get("kind")
+    if found is None or "description" not in metadata:
+        raise QuantizeError(f"{path}: a safetensors file, but not one of Tealight's (no `kind` in its metadata)")
+    if kind is not None and found != kind:
+        raise QuantizeError(f"{path}: holds a {found}; expected a {kind}")
+    if _digest(found, metadata["description"], arrays) != metadata.get("digest"):
+        raise QuantizeError(f"{path}: contents do not match their digest: the file was edited or damaged; make it again")
+    return json.loads(metadata["description"]), arrays, metadata["digest"]
+
+
+def _digest(kind: str, description: str, arrays: Mapping[str, np.ndarray]) -> str:
+    sha = hashlib.sha256(f"{kind}\n{description}\n".encode())
+    for key in sorted(arrays):
+        sha.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape}\n".encode())
+        sha.update(np.ascontiguousarray(arrays[key]).tobytes())
+    return sha.hexdigest()
