@@ -1,0 +1,198 @@
+"""The NumPy integer oracle: what every C target must compute, bit for bit.
+
+`run` computes sequences in batches. `Stream` is one stream with the whole API of the generated C: raw fixed point in and out,
+lost samples, warm-up, and the state as bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from quantize import fixedpoint as fp
+from quantize.errors import QuantizeError
+from quantize.ops import OPS
+from quantize.qnetwork import QNetwork
+
+MAGIC = b"TLST"
+STATE_VERSION = 1
+State = dict[str, dict[str, np.ndarray]]
+HEADER = "<4sHH8sIHH"  # magic, version, zero, model, steps since reset, lost in a row, samples held
+
+
+def zero_state(q: QNetwork, batch: int) -> State:
+    """Layer name -> tensor name -> zeros [batch, H]."""
+    return {
+        x.name: {k: np.zeros((batch, OPS[x.op].output_size(x)), np.int64) for k in OPS[x.op].STATE} for x in q.layers
+    }
+
+
+def step(
+    q: QNetwork, x: np.ndarray, state: State, trace: dict[str, np.ndarray] | None = None
+) -> tuple[np.ndarray, State]:
+    """x_q [batch, inputs] -> y [batch, outputs] (int32 values in int64) and the new state."""
+    v, new = np.asarray(x, np.int64), {}
+    for layer in q.layers:
+        v, new[layer.name] = OPS[layer.op].int_step(layer, v, state[layer.name], trace)
+    return v, new
+
+
+def run(q: QNetwork, x: np.ndarray, state: State | None = None, trace: bool = False) -> tuple[np.ndarray, State, list]:
+    """x_q [batch, time, inputs] -> y [batch, time, outputs], the last state, and with `trace` every named tensor per step."""
+    batch, steps, _ = x.shape
+    now = zero_state(q, batch) if state is None else state
+    y = np.empty((batch, steps, len(q.outputs)), np.int64)
+    traces: list[dict[str, np.ndarray]] = []
+    for i in range(steps):
+        tensors: dict[str, np.ndarray] | None = {} if trace else None
+        y[:, i], now = step(q, x[:, i], now, tensors)
+        if tensors is not None:
+            traces.append(tensors)
+    return y, now, traces
+
+
+def to_raw(columns: Sequence, values: np.ndarray) -> np.ndarray:
+    """Real values [..., columns] -> int64 fixed point of the columns, rounded half up and saturated to int32."""
+    unit = 10.0 ** np.array([c.decimals for c in columns])
+    return np.clip(np.floor(values * unit + 0.5), fp.INT32_MIN, fp.INT32_MAX).astype(np.int64)
+
+
+def from_raw(columns: Sequence, raw: np.ndarray) -> np.ndarray:
+    """int fixed point [..., columns] -> real values."""
+    return np.asarray(raw / 10.0 ** np.array([c.decimals for c in columns]))
+
+
+def quantize_inputs(q: QNetwork, raw: np.ndarray) -> np.ndarray:
+    """Raw fixed point [..., inputs] -> x_q."""
+    columns = [
+        fp.scale_in(np.asarray(raw[..., j], np.int64), c.low, c.high, c.offset, c.k, c.m, c.s)
+        for j, c in enumerate(q.inputs)
+    ]
+    return np.stack(columns, -1)
+
+
+def scale_outputs(q: QNetwork, y: np.ndarray) -> np.ndarray:
+    """Head output [..., outputs] -> raw fixed point."""
+    return np.stack([fp.scale_out(y[..., j], c.offset, c.m, c.s) for j, c in enumerate(q.outputs)], -1)
+
+
+def reciprocals(max_gap: int) -> list[int]:
+    """round(32768 / (n + 1)) for n = 0 .. max_gap lost samples; entry 0 is never used (it would be 32768)."""
+    return [0] + [(32768 + (n + 1) // 2) // (n + 1) for n in range(1, max_gap + 1)]
+
+
+class Stream:
+    """One stream, as the generated C computes it; method for function, field for field of the saved state."""
+
+    def __init__(self, q: QNetwork) -> None:
+        self.q = q
+        self.reset()
+
+    def reset(self) -> None:
+        """The state before the first sample."""
+        self.state = zero_state(self.q, 1)
+        self.steps = 0
+        self.lost = 0
+        self.held = 0  # samples in the ring, window mode
+        self.last = np.zeros((max(self.q.window, 1), len(self.q.inputs)), np.int64)  # newest in the last row
+        self.trace: dict[str, np.ndarray] = {}
+
+    @property
+    def warmed_up(self) -> bool:
+        """Whether the forecast is to be trusted yet."""
+        return self.steps >= self.q.warmup
+
+    def predict(self, raw: Sequence[int] | np.ndarray) -> np.ndarray:
+        """One raw sample [inputs] -> forecast [outputs], int32 fixed point."""
+        x = quantize_inputs(self.q, np.asarray(raw, np.int64))
+        if self.q.missing == "interpolate" and self.steps:
+            last, r = self.last[-1].copy(), reciprocals(self.q.max_gap)[self.lost]
+            for k in range(1, self.lost + 1):
+                self._accept(fp.interpolate(last, x, k, r))
+        self.lost = 0
+        self._accept(x)
+        return self._forecast()
+
+    def predict_missing(self) -> np.ndarray:
+        """A lost sample: `hold` repeats the last one, `interpolate` waits for the next, `reset` starts anew."""
+        if self.steps:
+            self.lost += 1
+            if self.q.missing == "reset" or self.lost > self.q.max_gap:
+                self.reset()
+            elif self.q.missing == "hold":
+                self._accept(self.last[-1].copy())
+        return self._forecast()
+
+    def _accept(self, x: np.ndarray) -> None:
+        self.steps = min(self.steps + 1, 2**32 - 1)
+        if self.q.mode == "window":
+            self.last = np.concatenate([self.last[1:], x[None]])
+            self.held = min(self.held + 1, self.q.window)
+        else:
+            self.last = x[None]
+            _, self.state = step(self.q, x[None], self.state, self.trace)
+
+    def _forecast(self) -> np.ndarray:
+        if self.q.mode == "window":
+            self.state = zero_state(self.q, 1)
+            for x in self.last[len(self.last) - self.held :]:
+                _, self.state = step(self.q, x[None], self.state, self.trace)
+        v = self.state[self.q.layers[-2].name]["h"]
+        head = self.q.layers[-1]
+        y, _ = OPS[head.op].int_step(head, v, {}, self.trace)
+        return np.asarray(scale_outputs(self.q, y)[0])
+
+    def save(self) -> bytes:
+        """The state as bytes, little-endian, in canonical order; the last four are the CRC-32 of all before."""
+        model = bytes.fromhex(self.q.digest)[:8]
+        blob = struct.pack(HEADER, MAGIC, STATE_VERSION, 0, model, self.steps, self.lost, self.held)
+        for layer in self.q.layers:
+            for tensor in self.state[layer.name].values():
+                blob += tensor.astype("<i2").tobytes()
+        blob += self.last.astype("<i2").tobytes()
+        return blob + struct.pack("<I", zlib.crc32(blob))
+
+    def restore(self, blob: bytes) -> None:
+        """Continues from `save`.
+
+        Raises: QuantizeError when the bytes are damaged or another model's."""
+        if len(blob) != save_bytes(self.q):
+            raise QuantizeError(f"saved state: {len(blob)} bytes; expected {save_bytes(self.q)}; is it this model's?")
+        magic, version, zero, model, steps, lost, held = struct.unpack_from(HEADER, blob)
+        if magic != MAGIC or version != STATE_VERSION or zero != 0:
+            raise QuantizeError(f"saved state: begins {blob[:8].hex()}; expected TLST version {STATE_VERSION}")
+        if model != bytes.fromhex(self.q.digest)[:8]:
+            raise QuantizeError(f"saved state: of model {model.hex()}; this one is {self.q.digest[:16]}")
+        if struct.unpack("<I", blob[-4:])[0] != zlib.crc32(blob[:-4]):
+            raise QuantizeError("saved state: CRC-32 does not match: the bytes are damaged")
+        if lost > self.q.max_gap or held > self.q.window:
+            raise QuantizeError(f"saved state: {lost} lost or {held} held samples are more than the model can have")
+        values = np.frombuffer(blob[struct.calcsize(HEADER) : -4], "<i2").astype(np.int64)
+        self.steps, self.lost, self.held, at = steps, lost, held, 0
+        for layer in self.q.layers:
+            for key, tensor in self.state[layer.name].items():
+                self.state[layer.name][key] = values[at : at + tensor.size].reshape(tensor.shape)
+                at += tensor.size
+        self.last = values[at:].reshape(self.last.shape)
+
+
+def save_bytes(q: QNetwork) -> int:
+    """Size of a saved state."""
+    tensors = sum(v.shape[1] for layer in zero_state(q, 1).values() for v in layer.values())
+    return struct.calcsize(HEADER) + 2 * (tensors + max(q.window, 1) * len(q.inputs)) + 4
+
+
+def state_hash(blob: bytes) -> int:
+    """The hash of one step's state: the CRC-32 that ends the saved bytes."""
+    return int(struct.unpack("<I", blob[-4:])[0])
+
+
+def run_hash(hashes: Sequence[int]) -> int:
+    """32-bit FNV-1a over the state hashes of a run."""
+    value = 0x811C9DC5
+    for byte in struct.pack(f"<{len(hashes)}I", *hashes):
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value

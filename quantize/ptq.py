@@ -1,0 +1,142 @@
+"""Post-training quantization: a float Network and calibration sequences -> a QNetwork."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from quantize import fixedpoint as fp
+from quantize import oracle
+from quantize.calibrate import Ranges, float_run, measure
+from quantize.errors import QuantizeError
+from quantize.network import Column, Layer, Network, layer
+from quantize.ops import OPS, dense, lstm
+from quantize.qnetwork import QLayer, QNetwork, input_scale, quantize_input
+
+RIDGE = 1e-3  # times the mean diagonal of the Gram matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`refit`: fit the head again to the float outputs, on the quantized hidden states. `deep_wx_bits`: 8 or 16."""
+
+    refit: bool = True
+    deep_wx_bits: int = 8
+
+
+def check(network: Network) -> None:
+    """Raises QuantizeError when the network is not a stack of LSTM layers with a dense head that fits together."""
+    ops = [x.op for x in network.layers]
+    unknown = [x for x in network.layers if x.op not in OPS]
+    if unknown:
+        raise QuantizeError(f'{unknown[0].name}: op "{unknown[0].op}" has no integer form; there is: {", ".join(OPS)}')
+    if len(ops) < 2 or ops[-1] != "dense" or set(ops[:-1]) != {"lstm"}:
+        raise QuantizeError(f"layers {' -> '.join(ops) or '(none)'}: expected one or more lstm and then one dense")
+    width = len(network.inputs)
+    for x in network.layers:
+        if OPS[x.op].input_size(x) != width:
+            raise QuantizeError(f"{x.name}: takes {OPS[x.op].input_size(x)} values, but {width} come in")
+        width = OPS[x.op].output_size(x)
+    if width != len(network.outputs):
+        raise QuantizeError(f"{network.layers[-1].name}: gives {width} values for {len(network.outputs)} output columns")
+    if network.max_gap < 0 or network.max_gap > 255:
+        raise QuantizeError(f"max_gap = {network.max_gap}: expected 0 .. 255 lost samples")
+
+
+def normalised(columns: Sequence[Column], values: np.ndarray) -> np.ndarray:
+    """Raw values [..., columns] -> (value - mean) / std."""
+    return np.asarray((values - np.array([c.mean for c in columns])) / np.array([c.std for c in columns]))
+
+
+def quantize(network: Network, sequences: Sequence[np.ndarray], options: Options, source: str) -> QNetwork:
+    """`sequences`: raw input values [batch, time, inputs] of the training rows, each run from a zero state.
+
+    `source`: digest of the float model. Raises: QuantizeError, naming the layer or column that does not fit."""
+    check(network)
+    scaled = [normalised(network.inputs, x) for x in sequences]
+    ranges = measure(network, scaled)
+    q = _quantize(network, ranges, options, source)
+    if options.refit:
+        head = _refit(network, q, sequences, scaled)
+        q = _quantize(replace(network, layers=(*network.layers[:-1], head)), ranges, options, source)
+    return q
+
+
+def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -> QNetwork:
+    for column, top in zip(network.inputs, ranges.x, strict=True):
+        if not top > 0:
+            raise QuantizeError(f'input "{column.name}": constant in the calibration data; drop it or give other data')
+    inputs = tuple(quantize_input(c, float(a)) for c, a in zip(network.inputs, ranges.x, strict=True))
+    scale = np.array([input_scale(c, q) for c, q in zip(network.inputs, inputs, strict=True)])
+    shift = np.array([(q.offset / 10.0**q.decimals - c.mean) / c.std for c, q in zip(network.inputs, inputs, strict=True)])
+    layers: list[QLayer] = []
+    for x in network.layers[:-1]:
+        if not layers:
+            b = x.weights["b"] + x.weights["w_ih"].astype(np.float64) @ shift  # what rounding the offsets leaves behind
+            x = layer(x.name, x.op, {**x.weights, "b": b})
+        bits = options.deep_wx_bits if layers else 16
+        layers.append(lstm.quantize(x, scale, ranges.c[x.name], bits))
+        scale = np.full(lstm.output_size(x), lstm.UNIT)
+    head, outputs = dense.quantize(network.layers[-1], network.outputs)
+    fields = {f: getattr(network, f) for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")}
+    return QNetwork(layers=(*layers, head), inputs=inputs, outputs=outputs, source=source, digest="", **fields)
+
+
+def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scaled: Sequence[np.ndarray]) -> Layer:
+    """Ridge regression of the float network's outputs on the quantized hidden states, drawn towards the float head.
+
+    (Hoerl & Kennard 1970, centred on the present weights: where the data say nothing, nothing changes.)"""
+    size = lstm.output_size(q.layers[-2])
+    head = network.layers[-1]
+    w = np.asarray(head.weights["w"], np.float64)
+    gram, cross = np.zeros((size + 1, size + 1)), np.zeros((size + 1, len(network.outputs)))
+    for raw, x in zip(sequences, scaled, strict=True):
+        hidden = hidden_states(q, raw)
+        wanted = float_run(network, x)
+        if network.mode == "window":
+            hidden, wanted = hidden[:, -1:], wanted[:, -1:]
+        else:
+            hidden, wanted = hidden[:, network.warmup - 1 :], wanted[:, network.warmup - 1 :]
+        h = np.concatenate([hidden * lstm.UNIT, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
+        left = wanted.reshape(len(h), -1) - h[:, :-1] @ w.T - head.weights["b"]
+        gram += h.T @ h
+        cross += h.T @ left
+    ridge = RIDGE * np.trace(gram[:-1, :-1]) / size * np.eye(size + 1)
+    ridge[-1, -1] = 0.0
+    delta = np.linalg.solve(gram + ridge, cross)
+    return layer(head.name, head.op, {"w": w + delta[:-1].T, "b": head.weights["b"] + delta[-1]})
+
+
+def hidden_states(q: QNetwork, raw: np.ndarray) -> np.ndarray:
+    """Raw values [batch, time, inputs] -> the last LSTM layer's h [batch, time, H], from a zero state."""
+    x = oracle.quantize_inputs(q, oracle.to_raw(q.inputs, raw))
+    state, out = oracle.zero_state(q, len(x)), np.empty((*x.shape[:2], lstm.output_size(q.layers[-2])))
+    for step in range(x.shape[1]):
+        _, state = oracle.step(q, x[:, step], state)
+        out[:, step] = state[q.layers[-2].name]["h"]
+    return out
+
+
+def overflow_report(q: QNetwork) -> list[dict[str, float | str]]:
+    """Per layer: the largest possible accumulator as a fraction of 2**31 (every row is proven below 1), and its row."""
+    rows: list[dict[str, float | str]] = []
+    for x in q.layers:
+        bound = lstm.bounds(x)[0] if x.op == "lstm" else dense.bounds(x)
+        rows.append({"layer": x.name, "row": int(bound.argmax()), "rows": len(bound), "of_int32": float(bound.max() / 2**31)})
+    return rows
+
+
+def saturation(q: QNetwork, raw: np.ndarray) -> dict[str, int]:
+    """How often something saturated over raw values [batch, time, inputs]: inputs, gate inputs z, cells."""
+    x = oracle.quantize_inputs(q, oracle.to_raw(q.inputs, raw))
+    counts = {"x": int((np.abs(x) == fp.AMPLITUDE).sum())}
+    state = oracle.zero_state(q, len(x))
+    for step in range(x.shape[1]):
+        trace: dict[str, np.ndarray] = {}
+        _, state = oracle.step(q, x[:, step], state, trace)
+        for key, value in trace.items():
+            if key.endswith((".z", ".c")):
+                counts[key] = counts.get(key, 0) + int(((value == 32767) | (value == -32768)).sum())
+    return counts
