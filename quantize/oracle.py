@@ -108,7 +108,7 @@ class Stream:
     def predict(self, raw: Sequence[int] | np.ndarray) -> np.ndarray:
         """One raw sample [inputs] -> forecast [outputs], int32 fixed point."""
         x = quantize_inputs(self.q, np.asarray(raw, np.int64))
-        if self.q.missing == "interpolate" and self.steps:
+        if self.q.missing == "interpolate":
             last, r = self.last[-1].copy(), reciprocals(self.q.max_gap)[self.lost]
             for k in range(1, self.lost + 1):
                 self._accept(fp.interpolate(last, x, k, r))

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Contracts of the kernels. A name is tl_<op>_<scheme>_<target>; every target returns the bits of `ref`. */
+#ifndef TL_KERNELS_H
+#define TL_KERNELS_H
+
+#include "tl_math.h"
+
+/* Kernels are not part of a model's API: hidden from a shared library unless a test asks for them. */
+#ifndef TL_KERNEL
+#define TL_KERNEL __attribute__((visibility("hidden")))
+#endif
+
+static inline void tl_copy(int16_t *to, const int16_t *from, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        to[i] = from[i];
+    }
+}
+
+static inline void tl_zero(int16_t *to, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        to[i] = 0;
+    }
+}
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An LSTM layer: int8 recurrent weights, int16 activations. Rows in gate order i, f, g, o: row = gate * hidden + unit. */
+typedef struct tl_lstm_w8a16 {
+    const int8_t *wh;    /* [4 * hidden][hidden] */
+    const int16_t *wx16; /* [4 * hidden][inputs], or NULL */
+    const int8_t *wx8;   /* [4 * hidden][inputs], or NULL: exactly one of the two */
+    const int32_t *b;    /* [4 * hidden], carries the rounding of the requantization */
+    const int16_t *m;    /* [4 * hidden], 1 .. 32767 */
+    uint16_t inputs, hidden;
+    uint8_t t;    /* shift of the requantization, 0 .. 15 */
+    uint8_t f;    /* shift of the input sum, 0 .. 15; 0 with wx8 */
+    uint8_t frac; /* fractional bits of c, 0 .. 12 */
+} tl_lstm_w8a16;
+
+/* One step. h_new [hidden] <- h [hidden], c [hidden] (updated), x [inputs]. h and x in 1/32640, |h|, |x| <= 32640.
+ * h_new must not overlap h, c or x. The generator has proven, per row,
+ *     32640 * sum|wh| + (32640 * sum|wx| >> f) + 1 + |b| < 2^31   and   32640 * sum|wx| < 2^31,
+ * so that no partial sum overflows int32. */
+TL_KERNEL void tl_lstm_step_w8a16_ref(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
+                                      const tl_lstm_w8a16 *p);
+
+/* A dense layer: int16 weights, int16 activations, int32 output. */
+typedef struct tl_dense_w16a16 {
+    const int16_t *w; /* [outputs][inputs] */
+    const int32_t *b; /* [outputs] */
+    uint16_t inputs, outputs;
+} tl_dense_w16a16;
+
+/* y [outputs] = b + w h. Proven: 32640 * sum|w| + |b| < 2^31 per row. y must not overlap h. */
+TL_KERNEL void tl_dense_w16a16_ref(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The portable kernels: complete, plain, never optimised. They are the definition that every other target must meet. */
+#include <stddef.h>
+
+#include "tl_kernels.h"
+#include "tl_tables.h"
+
+/* Largest result: see the contracts in tl_kernels.h. */
+static int32_t dot8(const int8_t *w, const int16_t *v, uint32_t n)
+{
+    int32_t sum = 0;
+    for (uint32_t k = 0; k < n; k++) {
+        sum += w[k] * v[k];
+    }
+    return sum;
+}
+
+static int32_t dot16(const int16_t *w, const int16_t *v, uint32_t n)
+{
+    int32_t sum = 0;
+    for (uint32_t k = 0; k < n; k++) {
+        sum += w[k] * v[k];
+    }
+    return sum;
+}
+
+/* Gate input of one row, Q3.12. */
+static int16_t gate(const tl_lstm_w8a16 *p, uint32_t row, const int16_t *h, const int16_t *x)
+{
+    int32_t sum_x = p->wx16 != NULL ? dot16(p->wx16 + row * p->inputs, x, p->inputs)
+                                    : dot8(p->wx8 + row * p->inputs, x, p->inputs);
+    int32_t acc = p->b[row] + dot8(p->wh + row * p->hidden, h, p->hidden) + (sum_x >> p->f);
+    return tl_requantize(acc, p->m[row], p->t);
+}
+
+void tl_lstm_step_w8a16_ref(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16 *p)
+{
+    const uint32_t n = p->hidden;
+    for (uint32_t u = 0; u < n; u++) {
+        int16_t i = tl_lookup(tl_sigmoid_nodes, gate(p, u, h, x));
+        int16_t f = tl_lookup(tl_sigmoid_nodes, gate(p, n + u, h, x));
+        int16_t g = tl_lookup(tl_tanh_nodes, gate(p, 2 * n + u, h, x));
+        int16_t o = tl_lookup(tl_sigmoid_nodes, gate(p, 3 * n + u, h, x));
+        c[u] = tl_cell(f, c[u], i, g, p->frac);
+        int16_t z = tl_sat16(c[u] * (1 << (12 - p->frac))); /* Q.frac -> Q3.12 */
+        h_new[u] = tl_hidden(o, tl_lookup(tl_tanh_nodes, z));
+    }
+}
+
+void tl_dense_w16a16_ref(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)
+{
+    for (uint32_t row = 0; row < p->outputs; row++) {
+        y[row] = p->b[row] + dot16(p->w + row * p->inputs, h, p->inputs);
+    }
+}

@@ -1,0 +1,165 @@
+"""QNetwork and board -> the plain facts that the templates print. No text layout here, no files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quantize import oracle
+from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES
+from quantize.ops import OPS, lstm
+from quantize.qnetwork import QLayer, QNetwork
+from toolkit.errors import ToolkitError
+
+C_WORDS = set(
+    "alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double else "
+    "enum explicit export extern false float for friend goto if inline int long mutable namespace new not operator or "
+    "private protected public register restrict return short signed sizeof static struct switch template this throw true "
+    "try typedef typename union unsigned using virtual void volatile while xor".split()
+)
+HEADERS = set(
+    "assert complex ctype errno fenv hal inttypes iso646 limits locale main math model setjmp signal stdalign stdarg stdatomic "
+    "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar vectors wchar wctype".split()
+)  # <name>.h must not hide a header
+LOCALS = {"inputs", "outputs", "model", "advance", "head", "clear", "accept", "forecast_now", "rounded"}
+MISSING_TEXT = {
+    "hold": "The last sample is repeated.",
+    "reset": "The state is reset.",
+    "interpolate": "The next sample fills the gap on a straight line; until then the last forecast stands.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What the generator needs to know of a board. `requires`: preprocessor condition on the compiler's flags, or ""."""
+
+    board: str
+    target: str
+    requires: str
+    requires_text: str
+    float_api: bool
+
+
+def check_name(name: str) -> str:
+    """A model's or layer's name as a C identifier.
+
+    Raises: ToolkitError when it is not one, or would collide."""
+    taken = C_WORDS | HEADERS | LOCALS
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in taken or name.startswith("tl_"):
+        raise ToolkitError(
+            f'name "{name}": cannot be a C prefix; expected a lower-case letter, then letters, digits or _, at most 31, '
+            f"no word that C or the generated code uses; set `name` in run.toml"
+        )
+    return name
+
+
+def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
+    """Everything that the templates of one model print.
+
+    Raises: ToolkitError when a name cannot be used in C."""
+    check_name(q.name)
+    windowed = q.mode == "window"
+    layers, source = [], "x"
+    for x in q.layers:
+        layers.append(_layer(check_name(x.name), x, to.target, source))
+        source = f"s->{x.name}_h"
+    cells = [x for x in layers if x["op"] == "lstm"]
+    scratch = max(x["size"] for x in cells)
+    return {
+        "name": q.name,
+        "NAME": q.name.upper(),
+        "digest": q.digest,
+        "board": to.board,
+        "target": to.target,
+        "requires": to.requires,
+        "requires_text": to.requires_text,
+        "float_api": to.float_api,
+        "summary": " -> ".join([str(len(q.inputs)), *(f"{x['op']} {x['size']}" for x in layers)]),
+        "usage": "Give predict one sample per period." if not q.period else f"Give predict one sample every {q.period:g} s.",
+        "column_lines": _column_lines(q),
+        "constants": _constants(q, layers, scratch),
+        "width": max(len(f"{q.name}_{row[0]}") for row in _constants(q, layers, scratch)),
+        "windowed": windowed,
+        "newest": "s->ring[s->newest]" if windowed else "s->last",
+        "horizon_text": f"{q.horizon} step{'s' if q.horizon != 1 else ''} ahead",
+        "missing": q.missing,
+        "missing_text": MISSING_TEXT[q.missing],
+        "gap_text": f"After more than {q.name.upper()}_MAX_GAP in a row the state is reset.",
+        "max_gap": q.max_gap,
+        "reciprocals": oracle.reciprocals(q.max_gap),
+        "layers": layers,
+        "cells": cells,
+        "scratch": scratch,
+        "inputs": q.inputs,
+        "outputs": q.outputs,
+        "in_units": [f"{10.0**c.decimals!r}f" for c in q.inputs],
+        "out_units": [f"{10.0**c.decimals!r}f" for c in q.outputs],
+        "model_bytes": ", ".join(f"0x{b:02x}" for b in bytes.fromhex(q.digest)[:8]),
+    }
+
+
+def _layer(name: str, x: QLayer, target: str, source: str) -> dict[str, Any]:
+    op = OPS[x.op]
+    out: dict[str, Any] = {
+        "name": name,
+        "op": x.op,
+        "inputs": op.input_size(x),
+        "size": op.output_size(x),
+        "arrays": x.arrays,
+        "params": x.params,
+        "source": source,
+        "target": target,
+    }
+    if x.op == "lstm":
+        gain = np.repeat([4096.0, 4096.0, 4096.0 * 32640 / 32768, 4096.0], out["size"])
+        row_scale = x.arrays["m"] / (2.0 ** (16 + x.params["t"]) * lstm.UNIT * gain)
+        labels = [f"{gate}{unit}" for gate in lstm.GATES for unit in range(out["size"])]
+        out["wx_type"] = f"{x.arrays['wx'].dtype}_t"
+        out["rows_h"] = [f"{label} {s:.7g}" for label, s in zip(labels, row_scale, strict=True)]
+        out["rows_x"] = [f"{label} {s * 2.0 ** -x.params['f']:.7g}" for label, s in zip(labels, row_scale, strict=True)]
+    else:
+        out["rows_h"] = [f"y{row}" for row in range(out["size"])]
+    return out
+
+
+def _column_lines(q: QNetwork) -> list[str]:
+    lines = []
+    for side, columns in (("raw", q.inputs), ("forecast", q.outputs)):
+        for j, c in enumerate(columns):
+            unit = f" {c.unit}" if c.unit else ""
+            lines.append(f"{side}[{j}] = {c.name},{unit} * {10**c.decimals}")
+    return lines
+
+
+def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[tuple[str, str, str]]:
+    weights = sum(v.nbytes for x in q.layers for v in x.arrays.values())
+    tables = (len(SIGMOID_NODES) + len(TANH_NODES)) * 2
+    state = state_bytes(q, scratch) - 2 * scratch
+    rows = [
+        ("INPUTS", str(len(q.inputs)), ""),
+        ("OUTPUTS", str(len(q.outputs)), ""),
+        ("HORIZON", str(q.horizon), "steps ahead"),
+        ("WARMUP", str(q.warmup), "samples before the forecast is to be trusted"),
+        ("MAX_GAP", str(q.max_gap), "lost samples in a row"),
+        ("WEIGHT_BYTES", str(weights), "flash: weights, biases, multipliers"),
+        ("TABLE_BYTES", str(tables), "flash: sigmoid and tanh"),
+        ("STATE_BYTES", str(state), "RAM, per stream"),
+        ("SCRATCH_BYTES", str(2 * scratch), "RAM, per stream, beside the state in the same struct"),
+        ("SAVE_BYTES", str(oracle.save_bytes(q)), "a saved state"),
+    ]
+    if q.mode == "window":
+        rows.insert(3, ("WINDOW", str(q.window), "samples that a forecast is made from"))
+    for side, columns in (("INPUT", q.inputs), ("OUTPUT", q.outputs)):
+        rows += [(f"{side}{j}_DECIMALS", str(c.decimals), c.name) for j, c in enumerate(columns)]
+    return rows
+
+
+def state_bytes(q: QNetwork, scratch: int) -> int:
+    """sizeof the state struct: counters, samples, h and c of each layer, scratch; padded to 4."""
+    counters = 4 + 2 + (4 if q.mode == "window" else 0)
+    samples = max(q.window, 1) * len(q.inputs)
+    cells = sum(2 * lstm.output_size(x) for x in q.layers if x.op == "lstm")
+    return (counters + 2 * (samples + cells + scratch) + 3) // 4 * 4
