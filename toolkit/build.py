@@ -57,6 +57,7 @@ class Plan:
         return json.dumps(
             {
                 "cc": list(self.toolchain.cc),
+                "version": self.toolchain.version,
                 "env": dict(self.toolchain.env),
                 "flags": list(self.flags),
                 "include": [str(p.resolve()) for p in self.include],
