@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Arm MPS2 FPGA images: CMSDK APB UART 0 (Arm DDI 0479, section 4.3). The clock is fixed. */
+#include "hal.h"
+
+#include <stdint.h>
+
+#define UART_DATA (*(volatile uint32_t *)0x40004000u)
+#define UART_STATE (*(volatile uint32_t *)0x40004004u)   /* bit 0: transmit buffer full */
+#define UART_CTRL (*(volatile uint32_t *)0x40004008u)    /* bit 0: transmit enable */
+#define UART_BAUDDIV (*(volatile uint32_t *)0x40004010u) /* at least 16 */
+
+void hal_init(void) {
+    UART_BAUDDIV = TL_CLOCK_HZ / 115200u;
+    UART_CTRL = 1u;
+}
+
+void hal_putc(char c) {
+    while ((UART_STATE & 1u) != 0u) {
+    }
+    UART_DATA = (uint8_t)c;
+}

@@ -1,0 +1,243 @@
+"""Boards are data: one TOML file each, read into frozen dataclasses, with every mistake named."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from toolkit.errors import ToolkitError, nearest
+from toolkit.targets import ROOT, TARGETS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+BOARDS = ROOT / "boards"
+CORES = ("cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "host")
+FPUS = ("none", "fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16", "host")
+TOOLCHAINS = ("arm-none-eabi", "host")
+UNICORN_CPUS = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Addresses [origin, origin + length)."""
+
+    origin: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """flash, ram: bytes on the chip; stack: bytes of RAM kept for the stack."""
+
+    flash: Region
+    ram: Region
+    stack: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the user allows, in bytes; None: what the chip has."""
+
+    flash: int | None
+    ram: int | None
+    stack: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How to emulate the board; an empty name: that emulator cannot.
+
+    uart_write: the register whose written bytes are the serial output.
+    reads: (address, value) of the status registers that the HAL waits for; every other peripheral register reads 0.
+    """
+
+    qemu: str
+    unicorn: str
+    uart_write: int
+    reads: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One board. `memory` is None for the host; `run` is None where no emulator knows the board."""
+
+    name: str
+    title: str
+    chip: str
+    core: str
+    fpu: str
+    target: str
+    toolchain: str
+    cflags: tuple[str, ...]
+    requires: str
+    requires_text: str
+    clock_hz: int
+    hal: str
+    semihosting: bool
+    memory: Memory | None
+    budget: Budget
+    run: Run | None
+
+
+class _Table:
+    """One table of a TOML file: gives out values by kind and refuses what nobody asked for."""
+
+    def __init__(self, path: str, prefix: str, values: Mapping[str, Any]) -> None:
+        self.path, self.prefix, self.values = path, prefix, values
+        self.asked: set[str] = set()
+
+    def wrong(self, key: str, expected: str) -> NoReturn:
+        found = self.values.get(key)
+        shown = f'"{found}"' if isinstance(found, str) else str(found).lower() if isinstance(found, bool) else repr(found)
+        raise ToolkitError(f"{self.path}: {self.prefix}{key} = {shown}: expected {expected}")
+
+    def _take(self, key: str, good: Callable[[Any], bool], expected: str, absent: Any) -> Any:
+        self.asked.add(key)
+        if key not in self.values:
+            if absent is ...:
+                raise ToolkitError(f"{self.path}: {self.prefix}{key} is missing: expected {expected}")
+            return absent
+        if not good(self.values[key]):
+            self.wrong(key, expected)
+        return self.values[key]
+
+    def text(self, key: str, expected: str, absent: Any = ...) -> str:
+        return str(self._take(key, lambda v: isinstance(v, str), expected, absent))
+
+    def one_of(self, key: str, known: Collection[str], absent: Any = ...) -> str:
+        value = self.text(key, f"one of {', '.join(sorted(known))}", absent)
+        if value not in known and value != absent:
+            raise ToolkitError(f'{self.path}: {self.prefix}{key} = "{value}": not known{nearest(value, known)}')
+        return value
+
+    def integer(self, key: str, expected: str, absent: Any = ...) -> Any:
+        return self._take(key, lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0, expected, absent)
+
+    def flag(self, key: str, absent: Any = ...) -> bool:
+        return bool(self._take(key, lambda v: isinstance(v, bool), "true or false", absent))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        good = self._take(key, lambda v: isinstance(v, list) and all(isinstance(t, str) for t in v), 'e.g. ["-DX=1"]', [])
+        return tuple(good)
+
+    def table(self, key: str, expected: str, absent: Any = ...) -> _Table | None:
+        found = self._take(key, lambda v: isinstance(v, dict), expected, absent)
+        return None if found is None else _Table(self.path, f"{self.prefix}{key}.", found)
+
+    def tables(self, key: str, expected: str) -> list[_Table]:
+        found = self._take(key, lambda v: isinstance(v, list) and all(isinstance(t, dict) for t in v), expected, [])
+        return [_Table(self.path, f"{self.prefix}{key}[{i}].", t) for i, t in enumerate(found)]
+
+    def finish(self) -> None:
+        for key in self.values:
+            if key not in self.asked:
+                raise ToolkitError(f"{self.path}: unknown key {self.prefix}{key}{nearest(key, self.asked)}")
+
+
+_BYTES = "bytes, e.g. 131072"
+_ADDRESS = "an address, e.g. 0x20000000"
+
+
+def _region(table: _Table | None) -> Region:
+    assert table is not None
+    region = Region(table.integer("origin", _ADDRESS), table.integer("length", _BYTES))
+    if region.length == 0 or region.origin % 4 or region.origin + region.length > 2**32:
+        table.wrong("length" if region.origin % 4 == 0 else "origin", "a region of whole words inside 32 bits")
+    table.finish()
+    return region
+
+
+def _memory(table: _Table | None) -> Memory | None:
+    if table is None:
+        return None
+    region = "{ origin = 0x20000000, length = 131072 }"
+    flash, ram = _region(table.table("flash", region)), _region(table.table("ram", region))
+    memory = Memory(flash, ram, table.integer("stack", _BYTES))
+    if memory.stack % 8 or not 256 <= memory.stack < memory.ram.length:
+        table.wrong("stack", f"a multiple of 8 between 256 and memory.ram.length = {memory.ram.length}")
+    table.finish()
+    return memory
+
+
+def _budget(table: _Table | None) -> Budget:
+    if table is None:
+        return Budget(None, None, None)
+    budget = Budget(*(table.integer(key, _BYTES, None) for key in ("flash", "ram", "stack")))
+    table.finish()
+    return budget
+
+
+def _run(table: _Table | None) -> Run | None:
+    if table is None:
+        return None
+    reads = []
+    for entry in table.tables("reads", "a list of { address = 0x40011000, value = 0xC0 }"):
+        reads.append((entry.integer("address", _ADDRESS), entry.integer("value", "a number, e.g. 0xC0")))
+        entry.finish()
+    run = Run(
+        qemu=table.text("qemu", 'the name of a QEMU machine, e.g. "microbit"', ""),
+        unicorn=table.one_of("unicorn", UNICORN_CPUS, ""),
+        uart_write=table.integer("uart_write", _ADDRESS),
+        reads=tuple(reads),
+    )
+    table.finish()
+    return run
+
+
+def _board(top: _Table) -> Board:
+    hals = {p.stem.removeprefix("hal_") for p in (ROOT / "firmware").glob("hal_*.c")}
+    toolchain = top.one_of("toolchain", TOOLCHAINS)
+    on_host = toolchain == "host"
+    board = Board(
+        name=top.text("name", "the file's name without .toml"),
+        title=top.text("title", "one line for people"),
+        chip=top.text("chip", "the chip's name"),
+        core=top.one_of("core", CORES),
+        fpu=top.one_of("fpu", FPUS),
+        target=top.one_of("target", TARGETS),
+        toolchain=toolchain,
+        cflags=top.texts("cflags"),
+        requires=top.text("requires", "a preprocessor condition, e.g. defined(__ARM_ARCH_7EM__)"),
+        requires_text=top.text("requires_text", "what to say when the condition does not hold"),
+        clock_hz=top.integer("clock_hz", "hertz, e.g. 16000000", 0 if on_host else ...),
+        hal=top.one_of("hal", hals, "" if on_host else ...),
+        semihosting=top.flag("semihosting", False if on_host else ...),
+        memory=_memory(top.table("memory", "a [memory] table", None if on_host else ...)),
+        budget=_budget(top.table("budget", "a [budget] table", None)),
+        run=_run(top.table("run", "a [run] table", None)),
+    )
+    top.finish()
+    return board
+
+
+def board_names() -> list[str]:
+    """The boards that come with Tealight."""
+    return sorted(p.stem for p in BOARDS.glob("*.toml"))
+
+
+def load_board(name: str) -> Board:
+    """A board by its name, or by the path of a user's own .toml.
+
+    Raises: ToolkitError, which names the file and the key."""
+    if name.endswith(".toml"):
+        path, shown = Path(name), name
+    else:
+        path, shown = BOARDS / f"{name}.toml", f"boards/{name}.toml"
+        if not path.is_file():
+            raise ToolkitError(f'board "{name}" is not known{nearest(name, board_names())}, or give the path of a .toml')
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ToolkitError(f"{shown}: cannot read: {e.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ToolkitError(f"{shown}: not TOML: {e}") from None
+    board = _board(_Table(shown, "", values))
+    if board.name != path.stem:
+        raise ToolkitError(f'{shown}: name = "{board.name}": expected "{path.stem}", as the file is called')
+    return board

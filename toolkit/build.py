@@ -1,0 +1,284 @@
+"""Builds with SCons: the image for a board, the host library of a model, the kernel test library, the native hook."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from toolkit import elf
+from toolkit.boards import Board, Memory
+from toolkit.errors import CheckFailed, ToolkitError, write_whole
+from toolkit.targets import CSRC, ROOT, SHARED_SOURCES, TARGETS
+from toolkit.toolchain import (
+    CACHE,
+    SUFFIX,
+    Toolchain,
+    board_flags,
+    core_flags,
+    cross_toolchain,
+    host_flags,
+    host_toolchain,
+    no_loop_calls,
+)
+
+FIRMWARE = ROOT / "firmware"
+EXPORT = """#if defined(_WIN32)
+#define TL_API __declspec(dllexport)
+#else
+#define TL_API __attribute__((visibility("default")))
+#endif
+"""
+_ROOM = 0x0800_0000  # region length to link against, so that what does not fit still links and can be shown
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One link: everything that SConstruct needs. objects: (source, object, flags beside `flags`)."""
+
+    toolchain: Toolchain
+    flags: Sequence[str]
+    include: Sequence[Path]
+    objects: Sequence[tuple[Path, Path, Sequence[str]]]
+    output: Path
+    link: Sequence[str]
+    depends: Sequence[Path]
+
+    def text(self) -> str:
+        """The plan as JSON, paths absolute."""
+        return json.dumps(
+            {
+                "cc": list(self.toolchain.cc),
+                "version": self.toolchain.version,
+                "env": dict(self.toolchain.env),
+                "flags": list(self.flags),
+                "include": [str(p.resolve()) for p in self.include],
+                "objects": [
+                    {"source": str(s.resolve()), "object": str(o.resolve()), "flags": list(f)} for s, o, f in self.objects
+                ],
+                "output": str(self.output.resolve()),
+                "link": list(self.link),
+                "depends": [str(p.resolve()) for p in self.depends],
+            },
+            indent=1,
+        )
+
+
+def _scons(plan: Plan, folder: Path) -> str:
+    """Runs SCons on a plan. Returns the whole output when the build failed, else an empty string."""
+    write_whole(folder / "plan.json", plan.text())
+    command = [sys.executable, "-m", "SCons", "-Q", f"-j{os.cpu_count() or 1}", "-f", str(ROOT / "SConstruct"), f"plan={folder / 'plan.json'}"]
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
+    except OSError as e:
+        raise ToolkitError(f"SCons does not start: {e.strerror}") from None
+    log = done.stdout + done.stderr
+    if "No module named SCons" in log:
+        raise ToolkitError("SCons is not installed: pip install scons")
+    write_whole(folder / "build.log", log)
+    return log if done.returncode else ""
+
+
+def _refuse(log: str, folder: Path) -> ToolkitError:
+    """The compiler's complaint in one line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line or "undefined" in line] or lines[-3:]
+    return ToolkitError(f"the C does not build: {' | '.join(errors[:2])} (all of it in {folder / 'build.log'})")
+
+
+def _sources(c_dir: Path) -> list[Path]:
+    found = sorted(c_dir.glob("*.c")) if c_dir.is_dir() else []
+    if not found:
+        raise ToolkitError(f"{c_dir}: no C here; run `toolkit generate-c` first")
+    return found
+
+
+def _make_folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise ToolkitError(f"{path}: cannot write: {e.strerror}; choose a folder that is writable") from None
+    return path.resolve()
+
+
+def _linker_script(memory: Memory) -> str:
+    def room(origin: int, length: int) -> str:
+        return hex(min(max(length, _ROOM), 2**32 - origin))
+
+    return Template((FIRMWARE / "link.ld.in").read_text(encoding="utf-8")).substitute(
+        flash_origin=hex(memory.flash.origin),
+        flash_length=room(memory.flash.origin, memory.flash.length),
+        ram_origin=hex(memory.ram.origin),
+        ram_length=room(memory.ram.origin, memory.ram.length),
+        stack=hex(memory.stack),
+    )
+
+
+def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -> Plan:
+    model = [(p, out / "obj" / f"model_{p.stem}.o", TARGETS[board.target].flags) for p in _sources(c_dir)]
+    own: list[tuple[Path, Path, Sequence[str]]] = []
+    for stem in ("startup", "main", "print", "probe", "exit", "libmem", f"hal_{board.hal}"):
+        flags = no_loop_calls(toolchain) if stem in ("startup", "libmem") else ()
+        own.append((FIRMWARE / f"{stem}.c", out / "obj" / f"firmware_{stem}.o", flags))
+    defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f"-DTL_BOARD_NAME={board.name}", f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
+    script = out / "link.ld"
+    link = [*core_flags(board, toolchain), "-nostdlib", "-Wl,--gc-sections", "-Wl,--entry=tl_reset", "-T", str(script)]
+    if toolchain.kind == "zig":
+        link += ["-fno-sanitize=undefined"]  # else it looks for a run-time library
+    return Plan(
+        toolchain=toolchain,
+        flags=[*board_flags(board, toolchain), *defines],
+        include=[c_dir, FIRMWARE, FIRMWARE / "libc", out],
+        objects=[*model, *own],
+        output=out / "firmware.elf",
+        link=link,
+        depends=[script],
+    )
+
+
+def _check_symbols(board: Board, objects: Sequence[Path], image: Path | None) -> None:
+    """Raises: CheckFailed when the image needs or has a symbol that is not our own, nor mem*."""
+    if image is None:
+        missing = elf.missing_symbols(objects, "__tl_")
+        if missing:
+            users = "; ".join(f"{name} (used by {', '.join(sorted(set(by)))})" for name, by in missing.items())
+            raise CheckFailed(f"{board.name}: the image would pull in library code: {users}; only mem* and __aeabi_mem* may be")
+        return
+    foreign = elf.foreign_symbols(image, objects)
+    if foreign:
+        raise CheckFailed(f"{board.name}: the image holds symbols that are not ours: {', '.join(foreign)}; only mem* may be")
+
+
+def _check_room(board: Board, memory: Memory, image: Path, sizes: Mapping[str, int]) -> None:
+    """Raises: CheckFailed with the table of what takes the room when the image is over the chip or the budget."""
+    wants = (
+        ("flash", sizes["flash"], memory.flash.length, "the chip has"),
+        ("ram", sizes["ram"] + memory.stack, memory.ram.length, f"with {memory.stack} of stack; the chip has"),
+        ("flash", sizes["flash"], board.budget.flash, "the budget allows"),
+        ("ram", sizes["ram"], board.budget.ram, "without the stack; the budget allows"),
+    )
+    over = [f"{what} {used} bytes, {why} {limit}" for what, used, limit, why in wants if limit is not None and used > limit]
+    if not over:
+        return
+    kinds = ("weights", "tables", "code", "vectors", "firmware", "data", "bss")
+    lines = [f"{board.name}: the image does not fit: {'; '.join(over)}"]
+    lines += [f"  {kind:<24}{sizes[kind]:>10}" for kind in kinds]
+    lines += ["  the largest symbols:"]
+    lines += [f"    {s.name:<22}{s.size:>10}  {'flash' if s.kind in ('code', 'const') else 'ram'}" for s in elf.largest(image, 10)]
+    raise CheckFailed("\n".join(lines))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def build_firmware(
+    c_dir: Path, board: Board, out_dir: Path, *, toolchain: str, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Builds the image of a generated folder for a board, beside `model.h` and `vectors.h` in out_dir.
+
+    toolchain: `auto`, `gcc` or `zig`. Writes firmware.elf, .bin, .hex and, last, build.json, which it returns.
+    Raises: ToolkitError when the C does not build; CheckFailed when the image does not fit or breaks the symbol rule."""
+    memory = board.memory
+    if memory is None:
+        raise ToolkitError(f"board {board.name} has no [memory]: it takes no image; choose another board")
+    out = _make_folder(out_dir)
+    for name in ("model.h", "vectors.h"):
+        if not (out / name).is_file():
+            raise ToolkitError(f"{out / name}: missing; `toolkit build` writes it before it compiles")
+    for name in ("build.json", "run.json", "firmware.bin", "firmware.hex"):
+        (out / name).unlink(missing_ok=True)
+    compiler = cross_toolchain(toolchain)
+    say(f"build {board.name} with {compiler.version}")
+    write_whole(out / "link.ld", _linker_script(memory))
+    plan = _firmware_plan(c_dir, board, out, compiler)
+    objects = [o for _, o, _ in plan.objects]
+    log = _scons(plan, out)
+    if log:
+        if all(o.is_file() for o in objects) and "undefined" in log:
+            _check_symbols(board, objects, None)
+        raise _refuse(log, out)
+    image = out / "firmware.elf"
+    sizes = elf.measure(image, [o for o in objects if o.name.startswith("model_")])
+    _check_symbols(board, objects, image)
+    _check_room(board, memory, image, sizes)
+    elf.write_images(image, out / "firmware.bin", out / "firmware.hex")
+    result = _build_result(board, memory, compiler, image, sizes)
+    write_whole(out / "build.json", json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def _build_result(board: Board, memory: Memory, compiler: Toolchain, image: Path, sizes: dict[str, int]) -> dict[str, Any]:
+    out = image.parent
+    names = ("firmware.elf", "firmware.bin", "firmware.hex")
+    return {
+        "board": board.name,
+        "title": board.title,
+        "toolchain": compiler.kind,
+        "compiler": compiler.version,
+        "sizes": sizes,
+        "limits": {"flash": memory.flash.length, "ram": memory.ram.length, "stack": memory.stack},
+        "symbols": [{"name": s.name, "size": s.size, "kind": s.kind} for s in elf.symbols(image)],
+        "images": {name: {"bytes": (out / name).stat().st_size, "sha256": _sha256(out / name)} for name in names},
+    }
+
+
+def _library(
+    sources: Sequence[tuple[Path, Sequence[str]]], include: Sequence[Path], output: Path, flags: Sequence[str], sanitize: str | None
+) -> Path:
+    """Builds a shared library for this computer."""
+    compiler = host_toolchain("auto")
+    folder = _make_folder(output.parent)
+    write_whole(folder / "export.h", EXPORT)  # a file, because shells disagree on the quotes of a -D
+    link = ["-shared"] + ([f"-fsanitize={sanitize}"] if sanitize else [])
+    plan = Plan(
+        toolchain=compiler,
+        flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", "-include", str(folder / "export.h"), *flags],
+        include=include,
+        objects=[(s, folder / "obj" / f"{s.stem}.o", f) for s, f in sources],
+        output=output,
+        link=link,
+        depends=[],
+    )
+    log = _scons(plan, folder)
+    if log:
+        raise _refuse(log, folder)
+    return output
+
+
+def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Path:
+    """Builds a generated folder as a shared library whose only visible functions are those marked TL_API.
+
+    sanitize: None, `address`, `undefined` or both with a comma. Raises: ToolkitError."""
+    sources = [(p, ()) for p in _sources(c_dir)]
+    return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
+
+
+def build_kernels(out_dir: Path, sanitize: str | None = None) -> Path:
+    """Builds every kernel target and the shared files of csrc/ as one library for the tests. Raises: ToolkitError."""
+    sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
+    sources += [(CSRC / t.source, t.host_flags) for t in TARGETS.values()]
+    return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default"], sanitize)
+
+
+def native_hook() -> Path:
+    """The library that counts instructions inside unicorn, built once per source and compiler.
+
+    Raises: ToolkitError when there is no C compiler."""
+    source = Path(__file__).with_name("emulate") / "hook.c"
+    key = hashlib.sha256(source.read_bytes() + host_toolchain("auto").version.encode()).hexdigest()[:16]
+    output = _make_folder(CACHE / "hook") / f"hook-{key}{SUFFIX}"
+    if not output.is_file():
+        with tempfile.TemporaryDirectory(dir=output.parent) as work:  # two processes may build it at once
+            built = _library([(source, ())], [], Path(work) / output.name, [], None)
+            os.replace(built, output)
+    return output

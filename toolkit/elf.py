@@ -1,0 +1,182 @@
+"""Reads linked images and objects: symbols, sizes by kind, raw bytes; writes .bin and .hex."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from intelhex import IntelHex
+
+from toolkit.errors import ToolkitError, nearest, write_whole
+
+_LIBRARY_ALLOWED = ("memcpy", "memmove", "memset", "memcmp", "__aeabi_mem")
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """kind: `code`, `const` (in flash), `data`, `bss`, `undefined` or `other` (linker script, files)."""
+
+    name: str
+    address: int
+    size: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes that go to `address` in flash."""
+
+    address: int
+    data: bytes
+
+
+def _open(path: Path) -> Any:
+    try:
+        return ELFFile(io.BytesIO(path.read_bytes()))
+    except OSError as e:
+        raise ToolkitError(f"{path}: cannot read: {e.strerror}; run `toolkit build` first") from None
+    except ELFError as e:
+        raise ToolkitError(f"{path}: not an ELF file: {e}") from None
+
+
+def _kind(elf: Any, entry: Any) -> str:
+    index = entry["st_shndx"]
+    if index == "SHN_UNDEF":
+        return "undefined"
+    if not isinstance(index, int) or entry["st_info"]["type"] not in ("STT_FUNC", "STT_OBJECT"):
+        return "other"
+    if entry["st_info"]["type"] == "STT_FUNC":
+        return "code"
+    section = elf.get_section(index)
+    if section["sh_type"] == "SHT_NOBITS":
+        return "bss"
+    return "data" if section["sh_flags"] & 1 else "const"  # SHF_WRITE
+
+
+def symbols(path: Path) -> list[Symbol]:
+    """Every named symbol but Arm's mapping symbols, section and file names, by address."""
+    elf = _open(path)
+    table = elf.get_section_by_name(".symtab")
+    if table is None:
+        raise ToolkitError(f"{path}: no symbol table; build it again with `toolkit build`")
+    found = []
+    for entry in table.iter_symbols():
+        if entry.name and not entry.name.startswith("$") and entry["st_info"]["type"] not in ("STT_FILE", "STT_SECTION"):
+            kind = _kind(elf, entry)
+            address = entry["st_value"] & ~1 if kind == "code" else entry["st_value"]
+            found.append(Symbol(entry.name, address, entry["st_size"], kind))
+    return sorted(found, key=lambda s: (s.address, s.name))
+
+
+def segments(path: Path) -> list[Segment]:
+    """What is to be written to flash, by load address."""
+    found = [
+        Segment(s["p_paddr"], s.data()) for s in _open(path).iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"]
+    ]
+    return sorted(found, key=lambda s: s.address)
+
+
+def section_bytes(path: Path, name: str) -> int:
+    """The size of a section; 0 when there is none."""
+    section = _open(path).get_section_by_name(name)
+    return 0 if section is None else int(section["sh_size"])
+
+
+def write_images(elf: Path, binary: Path, hexadecimal: Path) -> None:
+    """Writes the flash image as raw bytes (gaps 0xFF, as erased flash) and as Intel HEX."""
+    image = IntelHex()
+    image.padding = 0xFF
+    for segment in segments(elf):
+        image.puts(segment.address, segment.data)
+    write_whole(binary, image.tobinstr())
+    text = io.StringIO()
+    image.write_hex_file(text)
+    write_whole(hexadecimal, text.getvalue())
+
+
+def measure(elf: Path, model_objects: Iterable[Path]) -> dict[str, int]:
+    """Bytes by kind. weights, tables, code: the model's own; vectors: the test data; firmware: the rest of the flash.
+
+    Tables are the model's constants called `tl_*`; its other constants are weights. flash is all that is flashed,
+    ram = data + bss, without the stack."""
+    model = {s.name for path in model_objects for s in symbols(path) if s.kind != "undefined"}
+    sizes = dict.fromkeys(("weights", "tables", "code", "vectors"), 0)
+    for symbol in symbols(elf):
+        if symbol.kind == "const" and symbol.name.startswith("tl_vector_"):
+            sizes["vectors"] += symbol.size
+        elif symbol.name in model and symbol.kind == "const":
+            sizes["tables" if symbol.name.startswith("tl_") else "weights"] += symbol.size
+        elif symbol.name in model and symbol.kind == "code":
+            sizes["code"] += symbol.size
+    flash = sum(len(s.data) for s in segments(elf))
+    data, bss = section_bytes(elf, ".data"), section_bytes(elf, ".bss")
+    return {**sizes, "firmware": flash - sum(sizes.values()), "flash": flash, "data": data, "bss": bss, "ram": data + bss}
+
+
+def largest(elf: Path, count: int) -> list[Symbol]:
+    """The symbols that take most room, in flash or RAM."""
+    return sorted((s for s in symbols(elf) if s.size), key=lambda s: (-s.size, s.name))[:count]
+
+
+def foreign_symbols(elf: Path, objects: Iterable[Path]) -> list[str]:
+    """Symbols of an image that come neither from our objects nor from the linker script; mem* is allowed."""
+    own = {s.name for path in objects for s in symbols(path) if s.kind != "undefined"}
+    return sorted(
+        s.name
+        for s in symbols(elf)
+        if s.name not in own
+        and not s.name.startswith(("__tl_", *_LIBRARY_ALLOWED))
+        and not (s.name.startswith("__") and s.name.endswith(("_veneer", "_from_thumb")))  # made by the linker
+    )
+
+
+def missing_symbols(objects: Iterable[Path], linker_script_prefix: str) -> dict[str, list[str]]:
+    """Names that our objects use and none defines, each with the objects that use it."""
+    paths = list(objects)
+    own = {s.name for path in paths for s in symbols(path) if s.kind != "undefined"}
+    missing: dict[str, list[str]] = {}
+    for path in paths:
+        for symbol in symbols(path):
+            if symbol.kind == "undefined" and symbol.name not in own and not symbol.name.startswith(linker_script_prefix):
+                missing.setdefault(symbol.name, []).append(path.name)
+    return dict(sorted(missing.items()))
+
+
+def _place(path: Path, name: str) -> tuple[int, int]:
+    """Offset in the file and size of a symbol's bytes."""
+    elf = _open(path)
+    table = elf.get_section_by_name(".symtab")
+    found = table.get_symbol_by_name(name) if table is not None else None
+    if not found:
+        raise ToolkitError(f'{path}: no symbol "{name}"{nearest(name, (s.name for s in symbols(path) if s.size))}')
+    symbol = found[0]
+    section = elf.get_section(symbol["st_shndx"])
+    if section["sh_type"] == "SHT_NOBITS":
+        raise ToolkitError(f'{path}: symbol "{name}" has no bytes in the image: it lies in RAM')
+    address = symbol["st_value"] & ~1 if symbol["st_info"]["type"] == "STT_FUNC" else symbol["st_value"]
+    return address - section["sh_addr"] + section["sh_offset"], symbol["st_size"]
+
+
+def read_symbol(elf: Path, name: str) -> bytes:
+    """The bytes of a symbol in an image, e.g. the weights `lstm0_wh`.
+
+    Raises: ToolkitError when there is no such symbol."""
+    offset, size = _place(elf, name)
+    return elf.read_bytes()[offset : offset + size]
+
+
+def patch_symbol(elf: Path, name: str, offset: int, xor: int, out: Path) -> None:
+    """Writes a copy of an image with one byte of a symbol changed, to plant a fault.
+
+    Raises: ToolkitError when there is no such symbol or byte."""
+    start, size = _place(elf, name)
+    if not 0 <= offset < size:
+        raise ToolkitError(f'{elf}: symbol "{name}" has {size} bytes: there is no byte {offset}')
+    data = bytearray(elf.read_bytes())
+    data[start + offset] ^= xor & 0xFF
+    write_whole(out, bytes(data))

@@ -1,0 +1,96 @@
+"""Runs an image in an emulator and decides whether it passed; counts the instructions of one prediction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from toolkit import elf
+from toolkit.boards import Board
+from toolkit.emulate import outcome, qemu, unicorn_
+from toolkit.errors import CheckFailed, ToolkitError, nearest, write_whole
+
+TIMEOUT_S = 300.0
+EMULATORS = ("auto", "qemu", "unicorn")
+
+
+def choose_emulator(board: Board, wanted: str) -> str:
+    """`qemu` where it is installed and knows the board, else `unicorn`.
+
+    Raises: ToolkitError when the wanted one, or any, is missing."""
+    if wanted not in EMULATORS:
+        raise ToolkitError(f'emulator "{wanted}" is not known{nearest(wanted, EMULATORS)}')
+    if wanted in ("auto", "qemu") and qemu.available(board):
+        return "qemu"
+    if wanted in ("auto", "unicorn") and unicorn_.available(board):
+        return "unicorn"
+    if board.run is None:
+        raise ToolkitError(f"board {board.name} has no [run]: no emulator knows it")
+    what = "qemu-system-arm (apt-get install qemu-system-arm)" if wanted == "qemu" else "unicorn (pip install unicorn)"
+    raise ToolkitError(f"board {board.name} cannot run: install {what}")
+
+
+def steps_asked(image: Path) -> int:
+    """How many steps the vectors in an image have: one byte each in tl_vector_op."""
+    return len(elf.read_symbol(image, "tl_vector_op"))
+
+
+def count_instructions(build_dir: Path, board: Board) -> dict[str, float] | None:
+    """Instructions of one prediction in unicorn, over all steps: mean, min, max, calls; None without unicorn.
+
+    From the return of tl_probe_begin to the entry of tl_probe_end: the call with its arguments is included."""
+    if not unicorn_.available(board):
+        return None
+    return _per_step(unicorn_.run(build_dir / "firmware.elf", board, TIMEOUT_S, count=True))
+
+
+def _per_step(seen: outcome.Outcome) -> dict[str, float] | None:
+    counts = seen.counts
+    if counts is None or counts.calls == 0:
+        return None
+    return {"mean": counts.sum / counts.calls, "min": counts.min, "max": counts.max, "calls": counts.calls}
+
+
+def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Runs firmware.elf of a build folder. Returns the lines parsed, and in `problems` why it did not pass.
+
+    emulator: `auto`, `qemu` or `unicorn`. Raises: ToolkitError when nothing can run."""
+    if board.memory is None:
+        raise ToolkitError(f"board {board.name} takes no image; choose another board")
+    image = build_dir / "firmware.elf"
+    if not (build_dir / "build.json").is_file():
+        raise ToolkitError(f"{build_dir}: no finished build here; run `toolkit build --board {board.name}` first")
+    chosen = choose_emulator(board, emulator)
+    name = qemu.version() if chosen == "qemu" else unicorn_.version()
+    say(f"run {board.name} in {name}")
+    if chosen == "qemu":
+        seen = qemu.run(image, board, TIMEOUT_S)
+        per_step = count_instructions(build_dir, board)
+    else:
+        seen = unicorn_.run(image, board, TIMEOUT_S, count=True)
+        per_step = _per_step(seen)
+    fields = outcome.parse(seen.lines)
+    asked = steps_asked(image)
+    stack = board.memory.stack if board.budget.stack is None else min(board.memory.stack, board.budget.stack)
+    found = outcome.problems(seen, fields, steps_asked=asked, timeout_s=TIMEOUT_S, stack=stack)
+    return {
+        **fields,
+        "board": board.name,
+        "emulator": name,
+        "steps_asked": asked,
+        "passed": not found,
+        "problems": found,
+        "instructions_per_step": per_step,
+        "lines": list(seen.lines),
+    }
+
+
+def run_firmware(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """`replay`, written to run.json. Raises: CheckFailed when the run did not pass."""
+    result = replay(build_dir, board, emulator=emulator, say=say)
+    write_whole(build_dir / "run.json", json.dumps(result, indent=1) + "\n")
+    if not result["passed"]:
+        raise CheckFailed(f"{board.name} in {result['emulator']}: {'; '.join(result['problems'])}")
+    return result

@@ -1,0 +1,165 @@
+"""Runs an image in unicorn, with the UART of the board's [run] facts, and counts instructions with the native hook."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+from toolkit import elf
+from toolkit.boards import Board, Region
+from toolkit.build import native_hook
+from toolkit.emulate.outcome import Counts, Outcome
+from toolkit.errors import ToolkitError
+
+_PERIPHERALS = Region(0x4000_0000, 0x2000_0000)
+_SYSTEM = Region(0xE000_0000, 0x0010_0000)  # System Control Space: plain memory here, nothing in it is needed
+_PAGE = 0x1000
+_BKPT_SEMIHOSTING = 0xBEAB
+_SYS_EXIT, _EXIT_OK = 0x18, 0x20026
+_WHOLE_EXIT_LINES = (b"\nEXIT:0\n", b"\nEXIT:1\n")
+
+
+class _Counter(ctypes.Structure):
+    """Twin of tl_counter in hook.c."""
+
+    _fields_ = [
+        ("code", ctypes.c_void_p),
+        ("base", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+        ("cache", ctypes.c_void_p),
+        *((name, ctypes.c_uint64) for name in ("begin", "end", "total", "outside", "entered", "inside")),
+        *((name, ctypes.c_uint64) for name in ("calls", "sum", "min", "max")),
+    ]
+
+
+def available(board: Board) -> bool:
+    """True when unicorn is installed and knows the board's core."""
+    return board.run is not None and board.run.unicorn != "" and importlib.util.find_spec("unicorn") is not None
+
+
+def version() -> str:
+    """E.g. `unicorn 2.1.4`."""
+    import unicorn
+
+    return f"unicorn {unicorn.__version__}"
+
+
+class Machine:
+    """A core with flash, RAM and a serial line that can only be written to."""
+
+    def __init__(self, image: Path, board: Board) -> None:
+        import unicorn
+        from unicorn import arm_const
+
+        assert board.run is not None and board.memory is not None
+        self.board, self.flash, self.ram = board, board.memory.flash, board.memory.ram
+        self.serial = bytearray()
+        self.code: int | None = None
+        self.fault = ""
+        # MCLASS alone means a Cortex-M33; the model must be set before anything else is done.
+        self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+        models = {name: getattr(arm_const, f"UC_CPU_ARM_{name.upper().replace('-', '_')}") for name in (board.run.unicorn,)}
+        self.uc.ctl_set_cpu_model(models[board.run.unicorn])
+        for region in (self.flash, self.ram, _SYSTEM):
+            self.uc.mem_map(region.origin, -(-region.length // _PAGE) * _PAGE)
+        self.reads, self.uart_write = dict(board.run.reads), board.run.uart_write
+        self.uc.mmio_map(_PERIPHERALS.origin, _PERIPHERALS.length, self._read, None, self._write, None)
+        self.uc.hook_add(unicorn.UC_HOOK_INTR, self._interrupt)
+        self.image = bytearray()
+        for segment in elf.segments(image):
+            offset = segment.address - self.flash.origin
+            self.image[len(self.image) :] = bytes(max(0, offset + len(segment.data) - len(self.image)))
+            self.image[offset : offset + len(segment.data)] = segment.data
+        self.uc.mem_write(self.flash.origin, bytes(self.image))
+
+    def _read(self, _uc: Any, offset: int, _size: int, _user: Any) -> int:
+        return self.reads.get(_PERIPHERALS.origin + offset, 0)
+
+    def _write(self, uc: Any, offset: int, _size: int, value: int, _user: Any) -> None:
+        if _PERIPHERALS.origin + offset == self.uart_write:
+            self.serial.append(value & 0xFF)
+            if not self.board.semihosting and self.serial.endswith(_WHOLE_EXIT_LINES):
+                uc.emu_stop()
+
+    def _interrupt(self, uc: Any, number: int, _user: Any) -> None:
+        from unicorn import arm_const
+
+        pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
+        is_exit = uc.reg_read(arm_const.UC_ARM_REG_R0) == _SYS_EXIT and self._half_word(pc) == _BKPT_SEMIHOSTING
+        if is_exit and self.board.semihosting:
+            self.code = 0 if uc.reg_read(arm_const.UC_ARM_REG_R1) == _EXIT_OK else 1
+        else:
+            self.fault = f"exception {number} at pc={pc:08x}"
+        uc.emu_stop()
+
+    def _half_word(self, address: int) -> int:
+        at = address - self.flash.origin
+        return int.from_bytes(self.image[at : at + 2], "little") if 0 <= at < len(self.image) else 0
+
+    def run(self, timeout_s: float) -> bool:
+        """Runs from reset. Returns False when the timeout ended it."""
+        import unicorn
+        from unicorn import arm_const
+
+        stack, start = struct.unpack_from("<II", self.image)
+        self.uc.reg_write(arm_const.UC_ARM_REG_SP, stack)
+        began = time.monotonic()
+        try:
+            self.uc.emu_start(start | 1, 0xFFFF_FFFF, timeout=int(timeout_s * 1e6))
+        except unicorn.UcError as e:
+            self.fault = f"{e} at pc={self.uc.reg_read(arm_const.UC_ARM_REG_PC):08x}"
+        return time.monotonic() - began < timeout_s
+
+
+def _attach_counter(machine: Machine, image: Path) -> tuple[_Counter, list[Any]]:
+    """Hangs the native hook into the engine. The list keeps what it points to alive.
+
+    The Python binding has no way to pass a native function, so this calls uc_hook_add through its own handle."""
+    from unicorn import UC_HOOK_BLOCK
+    from unicorn.unicorn_py3.unicorn import uclib
+
+    hook = ctypes.CDLL(str(native_hook()))
+    size = len(machine.image)
+    code, cache = (ctypes.c_uint8 * size).from_buffer_copy(machine.image), (ctypes.c_uint32 * (size // 2 + 1))()
+    probes = {s.name: s.address for s in elf.symbols(image) if s.name in ("tl_probe_begin", "tl_probe_end")}
+    counter = _Counter(
+        code=ctypes.addressof(code),
+        base=machine.flash.origin,
+        bytes=size,
+        cache=ctypes.addressof(cache),
+        begin=probes.get("tl_probe_begin", 0),
+        end=probes.get("tl_probe_end", 0),
+    )
+    handle = ctypes.c_size_t()
+    status = uclib.uc_hook_add(
+        machine.uc._uch,
+        ctypes.byref(handle),
+        UC_HOOK_BLOCK,
+        ctypes.cast(hook.tl_count_block, ctypes.c_void_p),
+        ctypes.byref(counter),
+        ctypes.c_uint64(1),
+        ctypes.c_uint64(0),  # begin > end: everywhere
+    )
+    if status != 0:
+        raise ToolkitError(f"unicorn refuses the block hook: error {status}; install unicorn 2.1.4")
+    return counter, [hook, code, cache, handle]
+
+
+def run(image: Path, board: Board, timeout_s: float, *, count: bool) -> Outcome:
+    """Runs until the EXIT line (semihosting boards: until the exit call), a fault, or the timeout."""
+    machine = Machine(image, board)
+    counter, _alive = _attach_counter(machine, image) if count else (None, [])
+    in_time = machine.run(timeout_s)
+    lines = machine.serial.decode("ascii", "replace").splitlines()
+    if machine.fault:
+        lines.append(f"FAULT {machine.fault} (unicorn)")
+    counts = None
+    if counter is not None:
+        if counter.outside:
+            raise ToolkitError(f"{counter.outside} blocks ran outside the flash of {image}: they cannot be counted")
+        counts = Counts(counter.calls, counter.sum, counter.min, counter.max, counter.total)
+    return Outcome(tuple(lines), machine.code, not in_time, machine.fault, counts)
