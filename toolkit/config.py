@@ -49,7 +49,9 @@ class Data:
     split: tuple[float, ...] = _f((0.7, 0.15, 0.15))  # train, validation, test: shares of the rows, in time order
     period: float = _f(0.0, low=0)  # seconds between two samples; 0 = the median spacing of the dates
     tolerance: float = _f(0.5, low=0.01, high=0.9)  # spacing within (1 +- tolerance) periods is one step; more is a gap
-    repeats: str = _f("error", choices=("error", "drop"))  # a row less than (1 - tolerance) periods after the one before
+    repeats: str = _f(
+        "error", choices=("error", "drop")
+    )  # a row less than (1 - tolerance) periods after the one before
     missing: str = _f("error", choices=("error", "drop", "interpolate"))  # a value that is not a number
     max_fill: int = _f(6, low=1)  # interpolate: longest run of bad values that is filled; a longer one is a gap
 
@@ -131,7 +133,7 @@ def load_config(path: str | Path, *, sets: Sequence[str], env: Mapping[str, str]
             for k, v in value.items():
                 values[key][k] = _checked(key, k, v, where=str(path))
     if values["data"].get("path"):
-        values["data"]["path"] = str((path.resolve().parent / values["data"]["path"]))
+        values["data"]["path"] = str(path.resolve().parent / values["data"]["path"])
     for where, dotted, text in [*_from_environment(env), *_from_sets(sets)]:
         if dotted == ["name"]:
             name = text
@@ -142,8 +144,8 @@ def load_config(path: str | Path, *, sets: Sequence[str], env: Mapping[str, str]
             values["data"]["path"] = str(Path(text).resolve())
     if not isinstance(name, str) or not name.isascii() or not name.isidentifier() or name.startswith("_"):
         raise ToolkitError(
-            f"{path}: name = {name!r}: expected a C identifier (letters, digits, _; no digit or _ first), e.g. glucose; "
-            "it becomes the prefix of the generated functions"
+            f"{path}: name = {name!r}: expected a C identifier, e.g. glucose: letters, digits and _, a letter first "
+            "(it becomes the prefix of the generated functions)"
         )
     config = Config(name=name, **{s: cls(**values[s]) for s, cls in SECTIONS.items()})
     _check_together(config, path)

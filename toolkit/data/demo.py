@@ -1,4 +1,4 @@
-"""The demo series: continuous glucose monitoring of one person, from the package bokeh_sampledata (read, not imported)."""
+"""The demo series: one person's continuous glucose monitor, from the package bokeh_sampledata (read, not imported)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +58,9 @@ def prepare(data: Data, *, need: int, say: Callable[[str], None]) -> Prepared:
     inputs = data.inputs or tuple(n for n in table.names if n != data.date)
     targets = data.targets or inputs
     if not data.targets and len(inputs) > 1:
-        raise ToolkitError(f"{table.source}: several inputs; set data.targets to one or more of: {', '.join(table.names)}")
+        raise ToolkitError(
+            f"{table.source}: several inputs; set data.targets to one or more of: {', '.join(table.names)}"
+        )
     columns = tuple(dict.fromkeys(inputs + targets))
     for name in data.units:
         table.column(name, key="data.units")
@@ -94,7 +98,7 @@ def _split(series: Series, data: Data, *, inputs: tuple[str, ...], targets: tupl
         known = series.values[:first, k]
         if not len(known) or known.max() == known.min():
             raise ToolkitError(
-                f"{source}: column {name} is constant in the {first} training rows; nothing to learn from it: leave it out"
+                f"{source}: column {name} is constant in the {first} training rows: nothing to learn; leave it out"
             )
         mean = round(float(known.mean()), series.decimals[k])
         scalers.append(Column(name, data.units.get(name, ""), series.decimals[k], mean, float(known.std())))
@@ -110,11 +114,11 @@ def runs(prepared: Prepared, split: str) -> list[tuple[int, int]]:
     first, stop = getattr(prepared, split)
     inner = prepared.starts[(prepared.starts > first) & (prepared.starts < stop)]
     edges = [first, *inner.tolist(), stop]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def forecast_rows(prepared: Prepared, split: str, need: int) -> np.ndarray:
-    """Rows t of a forecast: `need` samples t-need+1..t and the target t+horizon lie in one run of the split. [n] int64"""
+    """Rows t of a forecast: t-need+1..t and the target t+horizon lie in one run of the split. [n] int64"""
     parts = [np.arange(a + need - 1, b - prepared.horizon) for a, b in runs(prepared, split)]
     return np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64)
 
@@ -148,5 +152,5 @@ def load_prepared(path: str | Path) -> Prepared:
         raise ToolkitError(str(e)) from None
     for array in arrays.values():
         array.setflags(write=False)
-    plain = {f: tuple(d[f]) if isinstance(d[f], list) else d[f] for f in SCALARS}
-    return Prepared(**arrays, scalers=tuple(Column(**c) for c in d["scalers"]), **plain)
+    plain: dict[str, Any] = {f: tuple(d[f]) if isinstance(d[f], list) else d[f] for f in SCALARS} | arrays
+    return Prepared(scalers=tuple(Column(**c) for c in d["scalers"]), **plain)

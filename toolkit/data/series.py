@@ -105,7 +105,7 @@ def _fill(column: np.ndarray, longest: int) -> int:
 
 def _after_hole(keep: np.ndarray) -> np.ndarray:
     """True on each row whose predecessor is not kept."""
-    return np.r_[False, ~keep[:-1]]
+    return np.concatenate([[False], ~keep[:-1]])
 
 
 def _times(table: Table, data: Data) -> list[int]:
@@ -142,7 +142,9 @@ def _period(times: np.ndarray, table: Table) -> float:
     """The median spacing in seconds."""
     period = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     if period <= 0:
-        raise ToolkitError(f"{table.source}: the median spacing of the dates is {period:g} s; expected rows in time order")
+        raise ToolkitError(
+            f"{table.source}: the median spacing of the dates is {period:g} s; expected rows in time order"
+        )
     return period
 
 
@@ -155,7 +157,9 @@ def _repeats(
     back = np.flatnonzero(np.diff(times) < 0)
     if len(back):
         row = table.lines[source_row[back[0] + 1]]
-        raise ToolkitError(f"{table.source}: row {row}: the date goes backward ({len(back)} times); sort the file by date")
+        raise ToolkitError(
+            f"{table.source}: row {row}: the date goes backward ({len(back)} times); sort the file by date"
+        )
     keep = np.ones(len(times), bool)
     last = -math.inf
     soonest = (1 - data.tolerance) * period

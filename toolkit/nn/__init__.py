@@ -1,4 +1,4 @@
-"""Layers with hand-written forward and backward, losses and the optimiser. NumPy; float32 to train, float64 to check."""
+"""Layers with hand-written forward and backward, the loss and the optimiser. NumPy; float32 or float64."""
 
 from toolkit.nn.network import forward, init_network
 

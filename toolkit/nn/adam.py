@@ -18,7 +18,7 @@ def clip_norm(gradient: np.ndarray, largest: float) -> float:
 class Adam:
     """Moments of one flat parameter vector."""
 
-    def __init__(self, size: int, dtype: type) -> None:
+    def __init__(self, size: int, dtype: type[np.floating]) -> None:
         self.mean, self.square, self.count = np.zeros(size, dtype), np.zeros(size, dtype), 0
 
     def update(self, flat: np.ndarray, gradient: np.ndarray, lr: float) -> None:

@@ -1,8 +1,8 @@
 """One LSTM layer over a sequence: forward and backward (Hochreiter & Schmidhuber 1997, forget gate of Gers 2000).
 
-Layout: arrays are [time, unit, batch], so each gate of a step is one contiguous block. A step multiplies the joined matrix
-`w [4H, H + in + 1] = [w_hh | w_ih | b]` with the joined column `[h; x; 1]`: one matrix product for recurrence, input and
-bias. sigmoid(z) = tanh(z / 2) / 2 + 1/2, so one tanh over all four gates serves (rows i, f, o of `w` are halved first).
+Layout: arrays are [time, unit, batch], so each gate of a step is one contiguous block. A step multiplies the joined
+matrix `w [4H, H + in + 1] = [w_hh | w_ih | b]` with the joined column `[h; x; 1]`: one matrix product for recurrence,
+input and bias. sigmoid(z) = tanh(z / 2) / 2 + 1/2, so one tanh serves all four gates (rows i, f, o of `w` are halved).
 Why not one product for all the inputs first: at these sizes (in << H) a second call per step costs more than it saves.
 """
 
@@ -16,7 +16,7 @@ Resets = dict[int, np.ndarray]  # step -> batch indexes whose state is zeroed be
 class LstmPass:
     """Scratch for `time` steps of `batch` sequences; forward fills it, backward reads it."""
 
-    def __init__(self, hidden: int, inputs: int, time: int, batch: int, dtype: type) -> None:
+    def __init__(self, hidden: int, inputs: int, time: int, batch: int, dtype: type[np.floating]) -> None:
         self.hidden, self.inputs, self.time = hidden, inputs, time
         # joined[t] = [h before step t; x of step t; 1]; joined[t + 1, :H] = h after step t
         self.joined = np.zeros((time + 1, hidden + inputs + 1, batch), dtype)
@@ -32,19 +32,17 @@ class LstmPass:
         self.offset = (1 - half)[:, None, None]
         self.rows = np.repeat(half, hidden)[:, None]
 
-    def h_sequence(self) -> np.ndarray:
-        """h after each step. [time, H, batch], a view"""
-        return self.joined[1:, : self.hidden]
-
     def forward(self, w: np.ndarray, x: np.ndarray, h: np.ndarray, c: np.ndarray, resets: Resets) -> None:
-        """x [time, in, batch]; h, c [H, batch] before the first step. Results: h_sequence(), c_before[-1]."""
+        """x [time, in, batch]; h, c [H, batch] before the first step. Results: `h_out`, `c_before[-1]`."""
         size = self.hidden
         half = w * self.rows
         self.joined[: self.time, size:-1] = x
         self.joined[0, :size] = h
         self.c_before[0] = c
+        cut = {}
         for t in range(self.time):
             if t in resets:
+                cut[t - 1] = self.joined[t, :size, resets[t]]  # advanced indexing: a copy
                 self.joined[t, :size, resets[t]] = 0
                 self.c_before[t, :, resets[t]] = 0
             gates = self.gates[t]
@@ -60,6 +58,16 @@ class LstmPass:
             np.add(c_now, self.tmp, out=c_now)
             np.tanh(c_now, out=self.c_tanh[t])
             np.multiply(o, self.c_tanh[t], out=self.joined[t + 1, :size])
+        self._keep_outputs(cut, resets)
+
+    def _keep_outputs(self, cut: dict[int, np.ndarray], resets: Resets) -> None:
+        """h_out [time, H, batch]: h after each step; a reset before the next step zeroed `joined`, not the output."""
+        self.h_out = self.joined[1:, : self.hidden]
+        cut.pop(-1, None)
+        if cut:
+            self.h_out = self.h_out.copy()
+        for t, h in cut.items():
+            self.h_out[t, :, resets[t + 1]] = h
 
     def backward(self, w: np.ndarray, dh_out: np.ndarray, resets: Resets) -> tuple[np.ndarray, np.ndarray]:
         """dh_out [time, H, batch]: gradient of the loss by h of each step. Returns (dw like w, dx [time, in, batch]).

@@ -23,7 +23,7 @@ class Parameters:
     head: np.ndarray
 
 
-def parameters(network: Network, dtype: type) -> Parameters:
+def parameters(network: Network, dtype: type[np.floating]) -> Parameters:
     """The weights of a stack of lstm layers with a dense head.
 
     Raises: ToolkitError for any other stack."""
@@ -101,16 +101,16 @@ class Stack:
         """x [time, in, batch] -> y [outputs, out, batch], of the last `outputs` steps."""
         for w, one, (h, c) in zip(p.lstm, self.passes, states, strict=True):
             one.forward(w, x, h, c, resets)
-            x = one.h_sequence()
+            x = one.h_out
         return dense_forward(p.head, x[self.time - outputs :])
 
     def states(self) -> States:
         """(h, c) after the last step, copied."""
-        return [(one.h_sequence()[-1].copy(), one.c_before[-1].copy()) for one in self.passes]
+        return [(one.h_out[-1].copy(), one.c_before[-1].copy()) for one in self.passes]
 
     def backward(self, p: Parameters, dy: np.ndarray, resets: Resets, gradient: Parameters) -> None:
         """dy [outputs, out, batch], for the last forward; writes every element of `gradient`."""
-        top = self.passes[-1].h_sequence()
+        top = self.passes[-1].h_out
         used = top[self.time - len(dy) :]
         gradient.head[...], dh_used = dense_backward(p.head, used, dy)
         dh = dh_used
@@ -122,7 +122,7 @@ class Stack:
 
 
 def forward(
-    network: Network, x: np.ndarray, states: States | None = None, *, dtype: type = np.float64
+    network: Network, x: np.ndarray, states: States | None = None, *, dtype: type[np.floating] = np.float64
 ) -> tuple[np.ndarray, States]:
     """x [batch, time, in] normalised -> (y [batch, time, out] normalised, states after the last step)."""
     p = parameters(network, dtype)
@@ -133,7 +133,7 @@ def forward(
 
 
 def mse(y: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
-    """(mean squared error, its gradient by y). y, target [time, out, batch]; weight [time, 1, batch], 0 = does not count."""
+    """(mean squared error, its gradient by y). y, target [time, out, batch]; weight [time, 1, batch] of 0 and 1."""
     error = (y - target) * weight
     count = max(float(weight.sum()) * y.shape[1], 1.0)
     return float(np.square(error, dtype=np.float64).sum()) / count, np.asarray(error * y.dtype.type(2 / count))

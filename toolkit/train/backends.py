@@ -40,7 +40,7 @@ class Backend(Protocol):
 class NumpyBackend:
     """Reference: float32, or float64 for gradient checks."""
 
-    def __init__(self, clip: float, dtype: type = np.float32) -> None:
+    def __init__(self, clip: float, dtype: type[np.floating] = np.float32) -> None:
         self.clip, self.dtype = clip, dtype
         self.stacks: dict[tuple[int, int], Stack] = {}
 
@@ -84,7 +84,8 @@ class NumpyBackend:
         resets = {int(t): np.flatnonzero(batch.reset[:, t]) for t in np.flatnonzero(batch.reset.any(axis=0))}
         x = batch.x.transpose(1, 2, 0)
         y = self._stack(batch).forward(self.p, x, states, resets, batch.target.shape[1])
-        loss, dy = mse(y, batch.target.transpose(1, 2, 0).astype(self.dtype), batch.weight.T[:, None].astype(self.dtype))
+        target, weight = batch.target.transpose(1, 2, 0), batch.weight.T[:, None]
+        loss, dy = mse(y, target.astype(self.dtype), weight.astype(self.dtype))
         return loss, dy, resets
 
 

@@ -13,16 +13,16 @@ CHUNK = 256  # time steps at once
 WINDOWS = 1024  # windows at once
 
 
-def evaluate_rows(prepared: Prepared, network: Network, split: str = "test") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(rows [n], truth [n, targets] raw, float64 forecast [n, targets] raw) on `forecast_rows(prepared, split, warmup)`.
+def evaluate_rows(
+    prepared: Prepared, network: Network, split: str = "test"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows [n], truth [n, targets], float64 forecast [n, targets]), raw units, on `forecast_rows(.., split, warmup)`.
 
     Stateful: each run is one stream from a zero state. Window: each window starts from a zero state."""
     rows = forecast_rows(prepared, split, network.warmup)
     x = prepared.normalised(prepared.inputs)
-    if network.mode == "window":
-        y = _windows(network, x, rows)
-    else:
-        y = _streams(network, x, runs(prepared, split))[rows]
+    windowed = network.mode == "window"
+    y = _windows(network, x, rows) if windowed else _streams(network, x, runs(prepared, split))[rows]
     mean, std = (np.array([getattr(c, k) for c in network.outputs]) for k in ("mean", "std"))
     return rows, truth(prepared, rows), np.asarray(y * std + mean)
 

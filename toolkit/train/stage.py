@@ -119,7 +119,7 @@ def _verdict(scores: dict[str, Any]) -> list[str]:
     words = {"persistence": "the last value (persistence)", "linear_ar": "a linear autoregression"}
     unit = f" {scores['unit']}" if scores["unit"] else ""
     return [
-        f"No skill: the network's test RMSE {scores['float']:.4g}{unit} is not below that of {words[k]}, {scores[k]:.4g}{unit}."
+        f"No skill over {words[k]}: test RMSE {scores['float']:.4g}{unit}, not below its {scores[k]:.4g}{unit}."
         for k in words
         if scores["float"] >= scores[k]
     ]

@@ -24,6 +24,11 @@ from toolkit.train.batches import (
     validation_windows,
 )
 
+SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the epochs done -> factor of train.lr
+    "cosine": lambda done: 0.5 + 0.5 * math.cos(math.pi * done),
+    "constant": lambda done: 1.0,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
@@ -68,9 +73,9 @@ def fit(
     begun, history, best, best_network = time.perf_counter(), list[Epoch](), math.inf, network
     count = stream_count(rows, warmup=network.warmup, batch=train.batch, steps=train.steps)
     if network.mode == "stateful" and count < train.batch:
-        say(f"{count} streams side by side instead of train.batch = {train.batch}: the training rows are too few for more")
+        say(f"{count} streams side by side, not train.batch = {train.batch}: too few training rows for more")
     for number in range(1, train.epochs + 1):
-        lr = train.lr * (0.5 + 0.5 * math.cos(math.pi * (number - 1) / train.epochs) if train.schedule == "cosine" else 1)
+        lr = train.lr * SCHEDULES[train.schedule]((number - 1) / train.epochs)
         loss = _one_epoch(backend, _batches(rows, network, train, count, rng), lr)
         val = _rms([backend.evaluate(batch) for batch in validation])
         if not (math.isfinite(loss) and math.isfinite(val)):
