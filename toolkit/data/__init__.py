@@ -1,0 +1,1 @@
+"""Series: reading, gaps, splits, scaling, forecast rows and baselines."""

@@ -1,0 +1,16 @@
+"""The dense head on h of each step: `w [out, H + 1] = [w | b]`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def dense_forward(w: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """h [time, H, batch] -> y [time, out, batch]"""
+    return np.asarray(np.matmul(w[:, :-1], h) + w[:, -1:])
+
+
+def dense_backward(w: np.ndarray, h: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """dy [time, out, batch] -> (dw like w, dh [time, H, batch])"""
+    dw = np.matmul(dy, h.transpose(0, 2, 1)).sum(axis=0)
+    return np.hstack([dw, dy.sum(axis=(0, 2))[:, None]]), np.matmul(w[:, :-1].T, dy)

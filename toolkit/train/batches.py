@@ -1,0 +1,109 @@
+"""Batches from a prepared series: shuffled windows, or streams that run side by side with carried state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.data.prepared import Prepared, forecast_rows, runs
+from toolkit.train.backends import Batch
+
+PIECE = 512  # stateful validation: forecasts per sequence; longer runs are cut, each piece with its own warm-up
+TOGETHER = 256  # sequences in one validation batch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """One split as the trainer needs it: all the rows of the series, float32, normalised."""
+
+    x: np.ndarray  # [rows, in]
+    target: np.ndarray  # [rows, out]: the target `horizon` rows later; 0 where there is none
+    start: np.ndarray  # bool [rows]: first row of a run
+    counts: np.ndarray  # bool [rows]: the target lies in the same run of the split
+    span: tuple[int, int]  # rows of the split
+    forecasts: np.ndarray  # int64: rows with enough samples before them and a target
+    runs: list[tuple[int, int]]
+
+
+def split_rows(prepared: Prepared, split: str, need: int) -> Rows:
+    """The rows of one split; `need` = warm-up or window."""
+    rows, horizon = len(prepared.values), prepared.horizon
+    target = np.zeros((rows, len(prepared.targets)), np.float32)
+    target[: rows - horizon] = prepared.normalised(prepared.targets)[horizon:]
+    start, counts = np.zeros(rows, bool), np.zeros(rows, bool)
+    parts = runs(prepared, split)
+    for a, b in parts:
+        start[a] = True
+        counts[a : max(a, b - horizon)] = True
+    x = prepared.normalised(prepared.inputs).astype(np.float32)
+    return Rows(x, target, start, counts, getattr(prepared, split), forecast_rows(prepared, split, need), parts)
+
+
+def windows(r: Rows, rows: np.ndarray, window: int) -> Batch:
+    """The windows that end at `rows`, with the head at the last step."""
+    x = r.x[rows[:, None] + np.arange(1 - window, 1)]
+    ones = np.ones((len(rows), 1), np.float32)
+    return Batch(x, r.target[rows][:, None], ones, np.zeros(x.shape[:2], bool), False)
+
+
+def shuffled_windows(r: Rows, *, window: int, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Every window of the split once, in random order."""
+    order = rng.permutation(r.forecasts)
+    for first in range(0, len(order), batch):
+        yield windows(r, order[first : first + batch], window)
+
+
+def stream_count(r: Rows, *, warmup: int, batch: int, steps: int) -> int:
+    """How many streams run side by side: `batch`, or fewer so that each is long against its warm-up."""
+    return min(batch, max(1, (r.span[1] - r.span[0]) // max(steps, 4 * warmup)))
+
+
+def streams(r: Rows, *, warmup: int, count: int, steps: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """The split cut into `count` equal streams at a random rotation; a batch is the next `steps` steps of each.
+
+    A stream is reset where a run starts; the first `warmup - 1` steps after a reset do not count."""
+    first, stop = r.span
+    length = (stop - first) // count
+    steps = min(steps, length)
+    rows = first + (rng.integers(stop - first) + np.arange(count * length).reshape(count, length)) % (stop - first)
+    reset = r.start[rows]
+    reset[:, 0] = True
+    weight = (r.counts[rows] & (_age(reset) >= warmup)).astype(np.float32)
+    for t in range(0, length - steps + 1, steps):
+        now = slice(t, t + steps)
+        yield Batch(r.x[rows[:, now]], r.target[rows[:, now]], weight[:, now], reset[:, now], t > 0)
+
+
+def _age(reset: np.ndarray) -> np.ndarray:
+    """Samples seen since the last reset, this one included. [batch, time]"""
+    time = np.arange(reset.shape[1])
+    return np.asarray(time - np.maximum.accumulate(np.where(reset, time, 0), axis=1) + 1)
+
+
+def validation_windows(r: Rows, window: int) -> list[Batch]:
+    """Every window of the split, in order."""
+    return [windows(r, r.forecasts[k : k + 4 * TOGETHER], window) for k in range(0, len(r.forecasts), 4 * TOGETHER)]
+
+
+def validation_pieces(r: Rows, *, warmup: int) -> list[Batch]:
+    """Every forecast of the split once, from sequences of at most warm-up + PIECE samples that start from zero."""
+    pieces = []
+    for a, b in r.runs:
+        for first in range(a + warmup - 1, b, PIECE):
+            if r.counts[first : first + PIECE].any():
+                pieces.append((first - warmup + 1, min(first + PIECE, b)))
+    pieces.sort(key=lambda p: (p[0] - p[1], p[0]))
+    return [_padded(r, pieces[k : k + TOGETHER], warmup) for k in range(0, len(pieces), TOGETHER)]
+
+
+def _padded(r: Rows, pieces: list[tuple[int, int]], warmup: int) -> Batch:
+    longest = max(b - a for a, b in pieces)
+    x = np.zeros((len(pieces), longest, r.x.shape[1]), np.float32)
+    target = np.zeros((len(pieces), longest, r.target.shape[1]), np.float32)
+    weight = np.zeros((len(pieces), longest), np.float32)
+    for k, (a, b) in enumerate(pieces):
+        x[k, : b - a], target[k, : b - a] = r.x[a:b], r.target[a:b]
+        weight[k, warmup - 1 : b - a] = r.counts[a + warmup - 1 : b]
+    return Batch(x, target, weight, np.zeros((len(pieces), longest), bool), False)

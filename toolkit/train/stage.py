@@ -1,0 +1,134 @@
+"""The stage `train`: run.toml -> config.toml, data.safetensors, model.safetensors, train.json, metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantize.errors import QuantizeError
+from quantize.network import Network, save_network
+from toolkit.config import Config, save_config
+from toolkit.data.baselines import baseline_predictions, fit_linear_ar
+from toolkit.data.prepared import Prepared, forecast_rows, prepare, save_prepared
+from toolkit.errors import ToolkitError, write_whole
+from toolkit.nn.network import init_network
+from toolkit.train.evaluate import accuracy, evaluate_rows
+from toolkit.train.progress import progress
+from toolkit.train.trainer import Trained, as_json, fit
+
+
+def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """Prepares the series, trains, and writes the run's files into `out`, all of them after the training.
+
+    Raises: ToolkitError for a bad series, a folder that cannot be written, or Ctrl-C."""
+    _check_writable(out)
+    try:
+        prepared = prepare(config.data, need=needed(config), say=say)
+        network = _template(config, prepared)
+        rng = np.random.default_rng(config.train.seed)
+        network = init_network(network, hidden=config.model.hidden, layers=config.model.layers, rng=rng)
+        target = prepared.scalers[prepared.targets[0]]
+        one = len(prepared.targets) == 1
+        with progress(config.train.epochs, target.std if one else 1.0, target.unit if one else "") as each:
+            trained = fit(network, prepared, train=config.train, rng=rng, each=each, say=say)
+        result = _result(config, prepared, trained)
+    except KeyboardInterrupt:
+        raise ToolkitError("training interrupted; nothing was written") from None
+    for sentence in _verdict(result["accuracy"]):
+        say(sentence)
+    save_config(config, out / "config.toml")
+    save_prepared(prepared, out / "data.safetensors")
+    try:
+        result["model"]["sha256"] = save_network(trained.network, out / "model.safetensors")
+    except QuantizeError as e:
+        raise ToolkitError(str(e)) from None
+    write_whole(out / "metrics.jsonl", "".join(json.dumps(as_json(e)) + "\n" for e in trained.epochs))
+    write_whole(out / "train.json", json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def needed(config: Config) -> int:
+    """Samples before the first forecast that counts."""
+    return config.model.window if config.model.mode == "window" else config.model.warmup
+
+
+def macs_per_step(network: Network) -> int:
+    """Multiply-accumulates of one time step."""
+    return sum(v.size for x in network.layers for k, v in x.weights.items() if k != "b")
+
+
+def _template(config: Config, prepared: Prepared) -> Network:
+    """The network without layers."""
+    return Network(
+        name=config.name,
+        layers=(),
+        inputs=tuple(prepared.scalers[k] for k in prepared.inputs),
+        outputs=tuple(prepared.scalers[k] for k in prepared.targets),
+        mode=config.model.mode,
+        window=config.model.window if config.model.mode == "window" else 0,
+        warmup=needed(config),
+        horizon=prepared.horizon,
+        period=prepared.period,
+        missing=config.deploy.missing,
+        max_gap=config.deploy.max_gap,
+    )
+
+
+def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, Any]:
+    """train.json"""
+    network, need = trained.network, needed(config)
+    scores: dict[str, dict[str, Any]] = {}
+    for split in ("val", "test"):
+        rows, _, forecast = evaluate_rows(prepared, network, split)
+        scores[split] = accuracy(prepared, baseline_predictions(prepared, need, split) | {"float": forecast}, rows)
+        scores[split]["skill"] = 1 - scores[split]["float"] / scores[split]["persistence"]
+    scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need).order
+    return {
+        "name": config.name,
+        "accuracy": scores["test"] | {"validation": scores["val"]},
+        "model": {
+            "params": sum(v.size for x in network.layers for v in x.weights.values()),
+            "macs_per_step": macs_per_step(network),
+            "layers": [x.name for x in network.layers],
+            "mode": network.mode,
+            "warmup": network.warmup,
+            "horizon": network.horizon,
+        },
+        "data": {
+            "rows": len(prepared.values),
+            "segments": len(prepared.starts),
+            "forecasts": {s: len(forecast_rows(prepared, s, need)) for s in ("train", "val", "test")},
+        },
+        "training": {
+            "backend": config.train.backend,
+            "seed": config.train.seed,
+            "epochs": len(trained.epochs),
+            "best_epoch": trained.best,
+            "seconds": round(trained.seconds, 3),
+        },
+    }
+
+
+def _verdict(scores: dict[str, Any]) -> list[str]:
+    """A sentence per baseline that the network does not beat on the test split."""
+    words = {"persistence": "the last value (persistence)", "linear_ar": "a linear autoregression"}
+    unit = f" {scores['unit']}" if scores["unit"] else ""
+    return [
+        f"No skill over {words[k]}: test RMSE {scores['float']:.4g}{unit}, not below its {scores[k]:.4g}{unit}."
+        for k in words
+        if scores["float"] >= scores[k]
+    ]
+
+
+def _check_writable(out: Path) -> None:
+    """Before the work, not after it. Makes nothing."""
+    there = out.resolve()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ToolkitError(f"{out}: cannot write: {there} is not a writable folder; choose another with --out")
