@@ -267,7 +267,7 @@ def build_kernels(out_dir: Path, sanitize: str | None = None) -> Path:
     """Builds every kernel target and the shared files of csrc/ as one library for the tests. Raises: ToolkitError."""
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
     sources += [(CSRC / t.source, t.host_flags) for t in TARGETS.values()]
-    return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default"], sanitize)
+    return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 
 
 def native_hook() -> Path:

@@ -62,6 +62,8 @@ def carray(kind: str, name: str, array: np.ndarray, meaning: str, rows: list[str
 
 
 def _number(v: Any, kind: str) -> str:
+    if kind == "uint32_t":
+        return f"{int(v)}u"
     return int32(int(v)) if kind == "int32_t" else str(int(v))
 
 

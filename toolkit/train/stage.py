@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from quantize.errors import QuantizeError
-from quantize.network import Network, save_network
+from quantize.network import Column, Network, save_network
 from toolkit.config import Config, save_config
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar
 from toolkit.data.prepared import Prepared, forecast_rows, prepare, save_prepared
+from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.nn.network import init_network
 from toolkit.train.evaluate import accuracy, evaluate_rows
@@ -68,7 +70,7 @@ def _template(config: Config, prepared: Prepared) -> Network:
         name=config.name,
         layers=(),
         inputs=tuple(prepared.scalers[k] for k in prepared.inputs),
-        outputs=tuple(prepared.scalers[k] for k in prepared.targets),
+        outputs=tuple(_finer(prepared.scalers[k]) for k in prepared.targets),
         mode=config.model.mode,
         window=config.model.window if config.model.mode == "window" else 0,
         warmup=needed(config),
@@ -77,6 +79,11 @@ def _template(config: Config, prepared: Prepared) -> Network:
         missing=config.deploy.missing,
         max_gap=config.deploy.max_gap,
     )
+
+
+def _finer(column: Column) -> Column:
+    """A forecast has one decimal more than the data: rounding to the data's own would cost more than quantization."""
+    return replace(column, decimals=column.decimals + 1) if column.decimals < MAX_DECIMALS else column
 
 
 def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, Any]:

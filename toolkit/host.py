@@ -1,0 +1,105 @@
+"""HostModel: the generated C, called from Python through cffi like the model that it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cffi
+import numpy as np
+
+from quantize import oracle
+from quantize.qnetwork import QNetwork
+from toolkit.codegen.lower import state_bytes
+from toolkit.errors import ToolkitError
+
+API = """
+void {n}_reset(void *s);
+void {n}_step(void *s, const int16_t *x, int32_t *y);
+void {n}_run(void *s, const int16_t *x, uint32_t steps, int32_t *y);
+void {n}_predict(void *s, const int32_t *raw, int32_t *forecast);
+void {n}_predict_missing(void *s, int32_t *forecast);
+bool {n}_warmed_up(const void *s);
+void {n}_save(const void *s, uint8_t *out);
+int {n}_restore(void *s, const uint8_t *in);
+"""
+API_F32 = "void {n}_predict_f32(void *s, const float *in, float *forecast);"
+REASONS = {1: "not a saved state", 2: "saved by another model", 3: "damaged: its CRC-32 does not match", 4: "impossible counters"}
+
+
+class HostModel:
+    """One stream of a generated model, built as a shared library by `toolkit.build.build_host`.
+
+    Arrays in and out as in the C header: x int16 [inputs], y int32 [outputs], raw and forecast int32."""
+
+    def __init__(self, q: QNetwork, library: str | Path, *, float_api: bool = False) -> None:
+        self.q = q
+        self._ffi = cffi.FFI()
+        self._ffi.cdef((API + (API_F32 if float_api else "")).replace("{n}", q.name))
+        try:
+            self._library = self._ffi.dlopen(str(library))
+        except OSError as e:
+            raise ToolkitError(f"{library}: cannot load: {e}; build it again with `toolkit build --board host`") from None
+        scratch = max(x.arrays["wh"].shape[1] for x in q.layers if x.op == "lstm")
+        self._state = self._ffi.new("uint32_t[]", state_bytes(q, scratch) // 4)
+        self.reset()
+
+    def _call(self, function: str, *arguments: object) -> int | None:
+        result: int | None = getattr(self._library, f"{self.q.name}_{function}")(self._state, *arguments)
+        return result
+
+    def _in(self, kind: str, values: np.ndarray, dtype: type, shape: tuple[int, ...]) -> object:
+        array = np.ascontiguousarray(values)
+        if array.shape != shape:
+            raise ToolkitError(f"{self.q.name}: an array of shape {list(array.shape)}; expected {list(shape)}")
+        return self._ffi.from_buffer(f"{kind}[]", array.astype(dtype))
+
+    def _out(self, kind: str, function: str, *arguments: object) -> np.ndarray:
+        y = self._ffi.new(f"{kind}[]", len(self.q.outputs))
+        self._call(function, *arguments, y)
+        return np.array(list(y))
+
+    def reset(self) -> None:
+        """The state before the first sample."""
+        self._call("reset")
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """x_q [inputs] -> y [outputs]."""
+        return self._out("int32_t", "step", self._in("int16_t", x, np.int16, (len(self.q.inputs),)))
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """x_q [time, inputs] -> y [outputs] after the last step."""
+        steps = len(x)
+        return self._out("int32_t", "run", self._in("int16_t", x, np.int16, (steps, len(self.q.inputs))), steps)
+
+    def predict(self, raw: np.ndarray) -> np.ndarray:
+        """Raw fixed point [inputs] -> forecast [outputs], fixed point."""
+        return self._out("int32_t", "predict", self._in("int32_t", raw, np.int32, (len(self.q.inputs),)))
+
+    def predict_missing(self) -> np.ndarray:
+        """A lost sample -> forecast [outputs], fixed point."""
+        return self._out("int32_t", "predict_missing")
+
+    def predict_f32(self, values: np.ndarray) -> np.ndarray:
+        """Real values [inputs] -> forecast [outputs], float32; a NaN counts as a lost sample."""
+        return self._out("float", "predict_f32", self._in("float", values, np.float32, (len(self.q.inputs),)))
+
+    @property
+    def warmed_up(self) -> bool:
+        """Whether the forecast is to be trusted yet."""
+        return bool(self._call("warmed_up"))
+
+    def state(self) -> bytes:
+        """The state as bytes: `restore` of any target continues from it."""
+        out = self._ffi.new("uint8_t[]", oracle.save_bytes(self.q))
+        self._call("save", out)
+        return bytes(out)
+
+    def restore(self, blob: bytes) -> None:
+        """Continues from `state`.
+
+        Raises: ToolkitError when the bytes are damaged or another model's."""
+        if len(blob) != oracle.save_bytes(self.q):
+            raise ToolkitError(f"saved state: {len(blob)} bytes; expected {oracle.save_bytes(self.q)}")
+        reason = self._call("restore", self._ffi.from_buffer(blob))
+        if reason:
+            raise ToolkitError(f"saved state: {REASONS[reason]}")

@@ -1,0 +1,117 @@
+"""Test vectors: a replay of raw samples with what the NumPy oracle expects of every step, as a C header for the firmware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantize import oracle
+from quantize.ops import OPS
+from quantize.qnetwork import QNetwork
+from toolkit.codegen.render import SPDX, carray
+
+PREDICT, MISSING, RESET = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """`ops [steps]`, `raw [steps, inputs]`, `forecast [steps, outputs]`, `hashes [steps]`; `start`: a saved state or b""."""
+
+    ops: np.ndarray
+    raw: np.ndarray
+    forecast: np.ndarray
+    hashes: np.ndarray
+    start: bytes
+    end: bytes
+
+    @property
+    def run_hash(self) -> int:
+        """FNV-1a over all state hashes."""
+        return oracle.run_hash([int(h) for h in self.hashes])
+
+
+def expect(q: QNetwork, ops: np.ndarray, raw: np.ndarray, start: bytes = b"") -> Vectors:
+    """The oracle's answer to a replay: op 0 predict, 1 predict_missing, 2 reset and predict."""
+    stream = oracle.Stream(q)
+    if start:
+        stream.restore(start)
+    forecast = np.empty((len(ops), len(q.outputs)), np.int64)
+    hashes = np.empty(len(ops), np.int64)
+    blob = stream.save()
+    for i, op in enumerate(ops):
+        if op == RESET:
+            stream.reset()
+        forecast[i] = stream.predict_missing() if op == MISSING else stream.predict(raw[i])
+        blob = stream.save()
+        hashes[i] = oracle.state_hash(blob)
+    return Vectors(np.asarray(ops), np.asarray(raw), forecast, hashes, start, blob)
+
+
+def from_runs(q: QNetwork, runs: list[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """ops and raw of at most `steps` steps over gap-free runs of real values [time, inputs].
+
+    Each run begins with a reset; now and then a sample is lost, so that every path of the C is walked."""
+    ops: list[int] = []
+    parts: list[np.ndarray] = []
+    for run in runs:
+        raw = oracle.to_raw(q.inputs, run[: steps - len(ops)])
+        parts.append(raw)
+        ops += [PREDICT if i else RESET for i in range(len(raw))]
+        if len(ops) >= steps:
+            break
+    for i in range(61, len(ops), 97):
+        for k in range(i, min(i + 1 + i % 3, len(ops))):
+            if ops[k] == PREDICT:
+                ops[k] = MISSING
+    return np.array(ops, np.int64), np.concatenate(parts)
+
+
+def header(v: Vectors) -> str:
+    """Text of vectors.h."""
+    steps = len(v.ops)
+    parts = [
+        SPDX,
+        "/* Test vectors: what the NumPy oracle expects. Included by firmware/main.c. */",
+        "#ifndef TL_VECTORS_H",
+        "#define TL_VECTORS_H",
+        "",
+        "#include <stdint.h>",
+        "",
+        f"#define TL_VECTOR_STEPS {steps}u",
+        f"#define TL_VECTOR_RESTORE {int(bool(v.start))}",
+        "",
+        carray("uint8_t", "tl_vector_op", v.ops, "0 predict, 1 predict_missing, 2 reset and predict", None),
+        carray("int32_t", "tl_vector_in", v.raw, "raw samples", [str(i) for i in range(steps)]),
+        carray("int32_t", "tl_vector_out", v.forecast, "forecasts", [str(i) for i in range(steps)]),
+        carray("uint32_t", "tl_vector_hash", v.hashes, "state hashes", None),
+    ]
+    if v.start:
+        start = np.frombuffer(v.start, np.uint8)
+        parts.append(carray("uint8_t", "tl_vector_state", start, "the state to continue from", None))
+    return "\n".join([*parts, "", "#endif", ""])
+
+
+def model_header(q: QNetwork) -> str:
+    """Text of model.h: the model's names under those that the firmware knows."""
+    n, big = q.name, q.name.upper()
+    functions = ("reset", "predict", "predict_missing", "save", "restore", "warmed_up")
+    recurrent = 2 * sum(len(OPS[x.op].STATE) * OPS[x.op].output_size(x) for x in q.layers)
+    lines = [
+        SPDX,
+        "/* The model under the names that firmware/main.c calls. */",
+        "#ifndef TL_MODEL_H",
+        "#define TL_MODEL_H",
+        "",
+        f'#include "{n}.h"',
+        "",
+        f'#define TL_MODEL_NAME "{n}"',
+        *(f"#define TL_MODEL_{c} {big}_{c}" for c in ("INPUTS", "OUTPUTS", "SAVE_BYTES", "STATE_BYTES")),
+        f"#define TL_MODEL_RECURRENT_BYTES {recurrent}u",
+        *(f"#define tl_model_{f} {n}_{f}" for f in functions),
+        f"typedef {n}_state tl_model_state;",
+        "",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
