@@ -24,7 +24,7 @@ HEADERS = set(
     "assert complex ctype errno fenv hal inttypes iso646 limits locale main math model setjmp signal stdalign stdarg stdatomic "
     "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar vectors wchar wctype".split()
 )  # <name>.h must not hide a header
-LOCALS = {"inputs", "outputs", "model", "advance", "head", "clear", "accept", "forecast_now", "rounded"}
+LOCALS = {"inputs", "outputs", "model", "advance", "readout", "clear", "accept", "forecast_now", "rounded"}
 MISSING_TEXT = {
     "hold": "The last sample is repeated.",
     "reset": "The state is reset.",

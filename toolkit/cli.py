@@ -1,0 +1,217 @@
+"""The command line: one function a verb. Exit 0 done, 1 the user's mistake, 2 usage, 3 a budget or parity check failed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads cost more than they bring on small matrices
+
+from quantize.errors import QuantizeError
+from toolkit import __version__
+from toolkit.errors import CheckFailed, ToolkitError
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "docs" / "examples" / "glucose.toml"
+
+
+def say(text: str) -> None:
+    """Progress and remarks go to stderr, so that stdout stays a result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _config(path: Path, sets: Sequence[str]) -> Any:
+    from toolkit.config import environment, load_config
+
+    return load_config(path, sets=sets, env=environment())
+
+
+def _train(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.train.stage import train
+
+    sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
+    config = _config(a.config, sets)
+    out = a.out or Path("runs") / config.name
+    result = train(config, out, say=say)
+    say(f"{out}: trained; next: toolkit quantize {out}")
+    return result
+
+
+def _quantize(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.demo import options
+    from toolkit.stages.quantize import quantize
+
+    sets = [*a.set, *(["quantize.refit=false"] if a.no_refit else [])]
+    result = quantize(_run_folder(a.run), options(_config(a.run / "config.toml", sets)), say=say)
+    for row in result["overflow"]:
+        say(f"{row['layer']}: {row['rows']} rows proven to fit int32; the largest can reach {row['of_int32']:.1%} of it")
+    r = result["accuracy"]
+    unit = f" {r['unit']}" if r["unit"] else ""
+    say(f"test RMSE {r['quantized']:.5g}{unit}, float {r['float']:.5g}{unit}; NER {r['ner']:.4f}, RMSE ratio {r['rmse_ratio']:.5f}")
+    say(f"next: toolkit generate-c {a.run} --board NAME (toolkit boards lists them)")
+    return result
+
+
+def _generate(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
+    from toolkit.stages.generate import generate_c
+
+    return generate_c(a.run, load_board(a.board), a.out, float_api=a.float_api, say=say)
+
+
+def _job(a: argparse.Namespace) -> Any:
+    from toolkit.boards import load_board
+    from toolkit.stages.firmware import Job
+
+    if a.steps < 1:
+        raise ToolkitError(f"--steps {a.steps}: expected 1 or more")
+    return Job(_run_folder(a.run), load_board(a.board), a.steps, a.state, a.toolchain, getattr(a, "emulator", "auto"))
+
+
+def _build(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.firmware import build
+
+    return build(_job(a), say=say)
+
+
+def _run(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.report import summary, write_report
+    from toolkit.stages.firmware import run
+
+    job = _job(a)
+    try:
+        result = run(job, say=say)
+    finally:
+        if (job.folder / "vectors.json").is_file():
+            report = write_report(a.run)
+    if not a.json:
+        print(summary(report))
+    say(f"report: {a.run / 'report.html'}")
+    return result
+
+
+def _boards(a: argparse.Namespace) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from toolkit.boards import board_names, load_board
+
+    boards = [load_board(name) for name in ([a.name] if a.name else board_names())]
+    if not a.json:
+        for b in boards:
+            memory = f"{b.memory.flash.length // 1024:>6} KB flash {b.memory.ram.length // 1024:>5} KB RAM" if b.memory else " " * 28
+            print(f"{b.name:<16}{b.core:<12}{memory}  {b.title}")
+    return {b.name: asdict(b) for b in boards}
+
+
+def _demo(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.report import summary
+    from toolkit.stages.demo import demo
+
+    report = demo(_config(DEMO, a.set), a.out, toolchain=a.toolchain, emulator=a.emulator, say=say)
+    if not a.json:
+        print(summary(report))
+    say(f"report: {a.out / 'report.html'}")
+    return report
+
+
+def _run_folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ToolkitError(f"{path}: no such run folder; expected one that `toolkit train` made, e.g. runs/glucose")
+    return path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="toolkit", description="Recurrent networks on microcontrollers: train, quantize, generate C, prove it on the board."
+    )
+    parser.add_argument("--version", action="version", version=f"tealight {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, do: Callable[[argparse.Namespace], dict[str, Any]], text: str, example: str) -> argparse.ArgumentParser:
+        p = verbs.add_parser(
+            name, help=text, description=text, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        p.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+        p.set_defaults(do=do)
+        return p
+
+    p = verb("train", _train, "Train a network on a series.", "toolkit train docs/examples/room.toml --set train.epochs=20")
+    p.add_argument("config", type=Path, help="run.toml")
+    p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
+    p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
+    _sets(p)
+
+    p = verb("quantize", _quantize, "Quantize a trained network to integers.", "toolkit quantize runs/room")
+    p.add_argument("run", type=Path, help="a run's folder")
+    p.add_argument("--no-refit", action="store_true", help="leave the head as it was trained")
+    _sets(p)
+
+    p = verb("generate-c", _generate, "Generate C for a board.", "toolkit generate-c runs/room --board microbit --out firmware/model")
+    p.add_argument("run", type=Path, help="a run's folder, or a model.q.safetensors")
+    p.add_argument("--board", required=True, help="a name from `toolkit boards`, or the path of a .toml")
+    p.add_argument("--out", type=Path, help="folder for the C; <run>/c/<board> unless given")
+    p.add_argument("--float-api", action="store_true", help="predict_f32 also where the core has no FPU")
+
+    p = verb("build", _build, "Build the image for a board.", "toolkit build runs/room --board microbit")
+    _job_arguments(p)
+
+    p = verb("run", _run, "Build, run on the emulated board, and compare every bit with the oracle.", "toolkit run runs/room --board mps2_an386")
+    _job_arguments(p)
+    _emulator(p)
+
+    p = verb("boards", _boards, "List the boards, or show one.", "toolkit boards microbit --json")
+    p.add_argument("name", nargs="?", help="one board")
+
+    p = verb("demo", _demo, "Everything in a row on the glucose series.", "toolkit demo")
+    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="the run's folder")
+    p.add_argument("--toolchain", default="auto", choices=("auto", "gcc", "zig"), help="the cross compiler")
+    _emulator(p)
+    _sets(p)
+    return parser
+
+
+def _sets(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--set", action="append", default=[], metavar="A.B=V", help="override a key of the configuration")
+
+
+def _job_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("run", type=Path, help="a run's folder")
+    p.add_argument("--board", required=True, help="a name from `toolkit boards`, or the path of a .toml")
+    p.add_argument("--steps", type=int, default=1024, help="test vectors to replay (1024)")
+    p.add_argument("--state", type=Path, help="a saved state to continue from")
+    p.add_argument("--toolchain", default="auto", choices=("auto", "gcc", "zig"), help="the cross compiler")
+
+
+def _emulator(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn"), help="which emulator runs the image")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit code."""
+    a = _parser().parse_args(arguments)
+    try:
+        result = a.do(a)
+    except CheckFailed as e:
+        say(f"failed: {e}")
+        return 3
+    except (ToolkitError, QuantizeError) as e:
+        say(f"error: {e}")
+        return 1
+    except KeyboardInterrupt:
+        say("error: interrupted; files that were not finished were not written")
+        return 1
+    except OSError as e:
+        say(f"error: {e.filename or a.verb}: {e.strerror or e}")
+        return 1
+    if a.json:
+        print(json.dumps(result, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

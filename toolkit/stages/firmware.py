@@ -1,0 +1,148 @@
+"""The stages `build` and `run`: generated C + test vectors -> image -> emulated board, and the same C on this computer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantize import oracle
+from quantize.errors import QuantizeError
+from quantize.qnetwork import QNetwork, load_qnetwork
+from toolkit import emulate
+from toolkit.boards import Board
+from toolkit.build import build_firmware, build_host
+from toolkit.data.prepared import load_prepared, runs
+from toolkit.divergence import name_divergence
+from toolkit.errors import CheckFailed, ToolkitError, write_whole
+from toolkit.host import HostModel
+from toolkit.stages.generate import folder_for
+from toolkit.toolchain import host_toolchain
+from toolkit.vectors import MISSING, RESET, Vectors, expect, from_runs, header, model_header
+
+STEPS = 1024  # replayed on a board unless asked otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One board of one run. `steps` to replay; `state`: a saved state to continue from; toolchain auto, gcc or zig."""
+
+    run: Path
+    board: Board
+    steps: int
+    state: Path | None
+    toolchain: str
+    emulator: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the build lands."""
+        return self.run / "build" / self.board.name
+
+
+def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """Vectors from the oracle, then the image; for the board `host`, the shared library.
+
+    Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
+    q = load_qnetwork(job.run / "model.q.safetensors")
+    c_dir = folder_for(job.run, q, job.board)
+    _write_vectors(job, q)
+    if job.board.memory is None:
+        library = build_host(c_dir, job.folder)
+        return {"board": job.board.name, "library": str(library), "compiler": host_toolchain("auto").version}
+    return build_firmware(c_dir, job.board, job.folder, toolchain=job.toolchain, say=say)
+
+
+def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """Builds, replays the vectors through the same C on this computer, then on the emulated board, and compares.
+
+    Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
+    built = build(job, say=say)
+    q = load_qnetwork(job.run / "model.q.safetensors")
+    vectors = _vectors(job, q)
+    host = _on_host(job, q, vectors)
+    if not host["equal"]:
+        raise CheckFailed(f"{job.board.name}: the generated C on this computer differs from the oracle at {host['divergence']}")
+    if job.board.memory is None:
+        say(f"host: {host['steps']} steps equal to the oracle, hash {host['hash']}")
+        return {**built, **host, "emulator": "none", "passed": True}
+    result = emulate.replay(job.folder, job.board, emulator=job.emulator, say=say)
+    result["digest"] = q.digest
+    if result["mismatch"]:
+        result["divergence"] = name_divergence(q, result["mismatch"], job.folder / "firmware.elf")
+        result["problems"].append(result["divergence"])
+    elif result["passed"] and result["hash"] != host["hash"]:
+        result["problems"].append(f"run hash {result['hash']}; the oracle has {host['hash']}")
+    result["passed"] = not result["problems"]
+    write_whole(job.folder / "run.json", json.dumps(result, indent=1) + "\n")
+    if not result["passed"]:
+        raise CheckFailed(f"{job.board.name} in {result['emulator']}: {'; '.join(result['problems'])}")
+    say(f"{job.board.name}: {result['steps']} steps equal to the oracle, hash {result['hash']}")
+    return result
+
+
+def _write_vectors(job: Job, q: QNetwork) -> None:
+    vectors = _vectors(job, q)
+    summary = {"steps": len(vectors.ops), "hash": f"{vectors.run_hash:08x}", "digest": q.digest}
+    write_whole(job.folder / "vectors.h", header(vectors))
+    write_whole(job.folder / "model.h", model_header(q))
+    write_whole(job.folder / "vectors.json", json.dumps(summary) + "\n")
+
+
+def _vectors(job: Job, q: QNetwork) -> Vectors:
+    """From the test rows of the run's series; from a seeded random walk when a model came without a series."""
+    start = b""
+    if job.state is not None:
+        try:
+            start = job.state.read_bytes()
+        except OSError as e:
+            raise ToolkitError(f"{job.state}: cannot read: {e.strerror}; expected a saved state") from None
+    if (job.run / "data.safetensors").is_file():
+        prepared = load_prepared(job.run / "data.safetensors")
+        series = prepared.values[:, list(prepared.inputs)]
+        parts = [series[a:b] for a, b in runs(prepared, "test")]
+    else:
+        rng = np.random.default_rng(0)
+        reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs])
+        centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
+        parts = [centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (job.steps, len(q.inputs))), axis=0)) * 0.6]
+    ops, raw = from_runs(q, parts, job.steps)
+    if start:
+        ops[0] = 0  # continue, do not reset
+    try:
+        return expect(q, ops, raw, start)
+    except QuantizeError as e:
+        raise ToolkitError(f"{job.state}: {e}") from None
+
+
+def _on_host(job: Job, q: QNetwork, vectors: Vectors) -> dict[str, Any]:
+    """The board's own folder of C, compiled for this computer, through the same vectors. Writes host.json."""
+    library = build_host(folder_for(job.run, q, job.board), job.folder / "host")
+    model = HostModel(q, library)
+    if vectors.start:
+        model.restore(vectors.start)
+    hashes: list[int] = []
+    divergence = ""
+    for i, op in enumerate(vectors.ops):
+        if op == RESET:
+            model.reset()
+        forecast = model.predict_missing() if op == MISSING else model.predict(vectors.raw[i])
+        hashes.append(oracle.state_hash(model.state()))
+        if hashes[-1] != vectors.hashes[i] or list(forecast) != list(vectors.forecast[i]):
+            divergence = f"step {i}"
+            break
+    result = {
+        "board": job.board.name,
+        "steps": len(hashes),
+        "hash": f"{oracle.run_hash(hashes):08x}",
+        "equal": not divergence,
+        "divergence": divergence,
+        "compiler": host_toolchain("auto").version,
+        "digest": q.digest,
+    }
+    write_whole(job.folder / "host.json", json.dumps(result) + "\n")
+    return result

@@ -1,0 +1,52 @@
+"""The stage `generate-c`: model.q.safetensors -> a folder of C for one board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from quantize.qnetwork import QNetwork, load_qnetwork
+from toolkit.boards import Board
+from toolkit.codegen.lower import Destination
+from toolkit.codegen.render import generate, write_folder
+from toolkit.errors import ToolkitError
+from toolkit.targets import TARGETS
+
+
+def model_file(path: Path) -> Path:
+    """A run's folder or the path of a model.q.safetensors -> the file."""
+    return path / "model.q.safetensors" if path.is_dir() else path
+
+
+def destination(board: Board, float_api: bool) -> Destination:
+    """What the generator is told of a board; predict_f32 comes where the core has an FPU, or when it is asked for."""
+    return Destination(board.name, board.target, board.requires, board.requires_text, float_api or board.fpu != "none")
+
+
+def generate_c(path: Path, board: Board, out: Path | None, *, float_api: bool, say: Callable[[str], None]) -> dict[str, Any]:
+    """Writes the C of a quantized model for a board; the folder appears whole or not at all.
+
+    Raises: QuantizeError or ToolkitError, one line."""
+    q = load_qnetwork(model_file(path))
+    folder = out if out is not None else model_file(path).parent / "c" / board.name
+    files = generate(q, destination(board, float_api), (TARGETS[board.target].source,))
+    write_folder(files, folder)
+    say(f"{folder}: {len(files)} files for {board.name}")
+    return {"name": q.name, "board": board.name, "folder": str(folder), "files": sorted(files), "model": q.digest}
+
+
+def folder_for(run: Path, q: QNetwork, board: Board) -> Path:
+    """The generated folder of a run for a board.
+
+    Raises: ToolkitError when it is not there, or was made from another model."""
+    folder = run / "c" / board.name
+    header = folder / f"{q.name}.h"
+    if not header.is_file():
+        raise ToolkitError(f"{folder}: no generated C; run `toolkit generate-c {run} --board {board.name}` first")
+    if f" * Model {q.digest} " not in header.read_text():
+        raise ToolkitError(
+            f"{folder}: generated from another model than {run / 'model.q.safetensors'}; "
+            f"run `toolkit generate-c {run} --board {board.name}` again"
+        )
+    return folder
