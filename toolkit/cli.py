@@ -68,9 +68,10 @@ def _job(a: argparse.Namespace) -> Any:
     from toolkit.boards import load_board
     from toolkit.stages.firmware import Job
 
-    if a.steps < 1:
-        raise ToolkitError(f"--steps {a.steps}: expected 1 or more")
-    return Job(_run_folder(a.run), load_board(a.board), a.steps, a.state, a.toolchain, getattr(a, "emulator", "auto"))
+    if a.steps < 1 or a.first < 0:
+        raise ToolkitError(f"--first {a.first} --steps {a.steps}: expected 0 or more, and 1 or more")
+    run_only = {k: getattr(a, k) for k in ("emulator", "save_state", "rebuild") if hasattr(a, k)}
+    return Job(_run_folder(a.run), load_board(a.board), a.steps, a.first, a.state, toolchain=a.toolchain, **run_only)
 
 
 def _build(a: argparse.Namespace) -> dict[str, Any]:
@@ -86,9 +87,10 @@ def _run(a: argparse.Namespace) -> dict[str, Any]:
     job = _job(a)
     try:
         result = run(job, say=say)
-    finally:
-        if (job.folder / "vectors.json").is_file():
-            report = write_report(a.run)
+    except CheckFailed:
+        write_report(a.run)  # which says so
+        raise
+    report = write_report(a.run)
     if not a.json:
         print(summary(report))
     say(f"report: {a.run / 'report.html'}")
@@ -162,6 +164,8 @@ def _parser() -> argparse.ArgumentParser:
 
     p = verb("run", _run, "Build, run on the emulated board, and compare every bit with the oracle.", "toolkit run runs/room --board mps2_an386")
     _job_arguments(p)
+    p.add_argument("--save-state", type=Path, help="write the state after the last step to this file")
+    p.add_argument("--no-build", dest="rebuild", action="store_false", help="run the image as it lies there")
     _emulator(p)
 
     p = verb("boards", _boards, "List the boards, or show one.", "toolkit boards microbit --json")
@@ -183,6 +187,7 @@ def _job_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("run", type=Path, help="a run's folder")
     p.add_argument("--board", required=True, help="a name from `toolkit boards`, or the path of a .toml")
     p.add_argument("--steps", type=int, default=1024, help="test vectors to replay (1024)")
+    p.add_argument("--first", type=int, default=0, help="the first of them (0)")
     p.add_argument("--state", type=Path, help="a saved state to continue from")
     p.add_argument("--toolchain", default="auto", choices=("auto", "gcc", "zig"), help="the cross compiler")
 

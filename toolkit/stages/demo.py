@@ -11,7 +11,7 @@ from typing import Any
 from quantize import ptq
 from toolkit.boards import load_board
 from toolkit.config import Config
-from toolkit.stages.firmware import STEPS, Job, run
+from toolkit.stages.firmware import Job, run
 from toolkit.stages.generate import generate_c
 from toolkit.stages.quantize import quantize
 from toolkit.train.stage import train
@@ -36,7 +36,7 @@ def demo(config: Config, out: Path, *, toolchain: str, emulator: str, say: Calla
         board = load_board(name)
         stage(f"{name}: generate, build, run")
         generate_c(out, board, None, float_api=False, say=say)
-        run(Job(out, board, STEPS, None, toolchain, emulator), say=say)
+        run(Job(out, board, toolchain=toolchain, emulator=emulator), say=say)
     stage("report")
     return write_report(out)
 

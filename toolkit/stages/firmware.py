@@ -22,21 +22,24 @@ from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.host import HostModel
 from toolkit.stages.generate import folder_for
 from toolkit.toolchain import host_toolchain
-from toolkit.vectors import MISSING, RESET, Vectors, expect, from_runs, header, model_header
+from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, from_runs, header, model_header
 
 STEPS = 1024  # replayed on a board unless asked otherwise
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One board of one run. `steps` to replay; `state`: a saved state to continue from; toolchain auto, gcc or zig."""
+    """One board of one run: test steps first .. first + steps, from a saved `state` or from a reset."""
 
     run: Path
     board: Board
-    steps: int
-    state: Path | None
-    toolchain: str
-    emulator: str
+    steps: int = STEPS
+    first: int = 0
+    state: Path | None = None
+    save_state: Path | None = None  # where the state after the last step goes
+    toolchain: str = "auto"  # auto, gcc or zig
+    emulator: str = "auto"  # auto, qemu or unicorn
+    rebuild: bool = True  # False: run the image as it lies there
 
     @property
     def folder(self) -> Path:
@@ -61,14 +64,14 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Builds, replays the vectors through the same C on this computer, then on the emulated board, and compares.
 
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
-    built = build(job, say=say)
+    built = build(job, say=say) if job.rebuild else {}
     q = load_qnetwork(job.run / "model.q.safetensors")
     vectors = _vectors(job, q)
     host = _on_host(job, q, vectors)
     if not host["equal"]:
         raise CheckFailed(f"{job.board.name}: the generated C on this computer differs from the oracle at {host['divergence']}")
     if job.board.memory is None:
-        say(f"host: {host['steps']} steps equal to the oracle, hash {host['hash']}")
+        _passed(job, host, say)
         return {**built, **host, "emulator": "none", "passed": True}
     result = emulate.replay(job.folder, job.board, emulator=job.emulator, say=say)
     result["digest"] = q.digest
@@ -81,8 +84,14 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     write_whole(job.folder / "run.json", json.dumps(result, indent=1) + "\n")
     if not result["passed"]:
         raise CheckFailed(f"{job.board.name} in {result['emulator']}: {'; '.join(result['problems'])}")
-    say(f"{job.board.name}: {result['steps']} steps equal to the oracle, hash {result['hash']}")
+    _passed(job, result, say)
     return result
+
+
+def _passed(job: Job, result: dict[str, Any], say: Callable[[str], None]) -> None:
+    say(f"{job.board.name}: {result['steps']} steps equal to the oracle, hash {result['hash']}")
+    if job.save_state is not None:
+        write_whole(job.save_state, bytes.fromhex(result["state"]))
 
 
 def _write_vectors(job: Job, q: QNetwork) -> None:
@@ -109,10 +118,12 @@ def _vectors(job: Job, q: QNetwork) -> Vectors:
         rng = np.random.default_rng(0)
         reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs])
         centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
-        parts = [centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (job.steps, len(q.inputs))), axis=0)) * 0.6]
-    ops, raw = from_runs(q, parts, job.steps)
+        parts = [centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (job.first + job.steps, len(q.inputs))), axis=0)) * 0.6]
+    ops, raw = (v[job.first :] for v in from_runs(q, parts, job.first + job.steps))
+    if not len(ops):
+        raise ToolkitError(f"--first {job.first}: the test rows have no such step; use a smaller one")
     if start:
-        ops[0] = 0  # continue, do not reset
+        ops[0] = PREDICT if ops[0] == RESET else ops[0]  # continue, do not reset
     try:
         return expect(q, ops, raw, start)
     except QuantizeError as e:
@@ -142,6 +153,7 @@ def _on_host(job: Job, q: QNetwork, vectors: Vectors) -> dict[str, Any]:
         "equal": not divergence,
         "divergence": divergence,
         "compiler": host_toolchain("auto").version,
+        "state": model.state().hex(),
         "digest": q.digest,
     }
     write_whole(job.folder / "host.json", json.dumps(result) + "\n")
