@@ -73,7 +73,7 @@ def cut_series(draw: st.DrawFn) -> tuple[Prepared, int]:
 @given(cut_series(), st.integers(1, 5), st.integers(2, 20), st.integers(0, 99))
 def test_streams_cross_no_gap_and_leak_no_target(case: tuple[Prepared, int], count: int, steps: int, seed: int) -> None:
     p, warmup = case
-    r = split_rows(p, "train", warmup)
+    r = split_rows(p, "train", need=warmup)
     ranges = runs(p, "train")
     age, last = np.zeros(count, int), np.full(count, -1.0)
     for number, batch in enumerate(
@@ -98,9 +98,9 @@ def test_streams_cross_no_gap_and_leak_no_target(case: tuple[Prepared, int], cou
 def test_windows_are_those_of_the_split_once_each(case: tuple[Prepared, int], size: int, seed: int) -> None:
     p, need = case
     for split in ("train", "val"):
-        rows = forecast_rows(p, split, need).tolist()
+        rows = forecast_rows(p, split, need=need).tolist()
         seen = []
-        r = split_rows(p, split, need)
+        r = split_rows(p, split, need=need)
         for batch in shuffled_windows(r, window=need, batch=size, rng=np.random.default_rng(seed)):
             assert (np.diff(batch.x[:, :, 0], axis=1) == 1).all() and batch.weight.all() and not batch.reset.any()
             assert (batch.target[:, 0, 0] == batch.x[:, -1, 0] + p.horizon).all()
@@ -114,22 +114,22 @@ def test_windows_are_those_of_the_split_once_each(case: tuple[Prepared, int], si
 def test_validation_pieces_hold_every_forecast_once(case: tuple[Prepared, int]) -> None:
     p, warmup = case
     seen: list[int] = []
-    for batch in validation_pieces(split_rows(p, "val", warmup), warmup=warmup):
+    for batch in validation_pieces(split_rows(p, "val", need=warmup), warmup=warmup):
         k, t = np.nonzero(batch.weight)
         seen += batch.x[k, t, 0].astype(int).tolist()
         assert (batch.target[k, t, 0] == batch.x[k, t, 0] + p.horizon).all() and (t >= warmup - 1).all()
-    assert sorted(seen) == forecast_rows(p, "val", warmup).tolist()
+    assert sorted(seen) == forecast_rows(p, "val", need=warmup).tolist()
 
 
 def test_a_long_validation_run_is_cut_into_pieces_with_their_own_warm_up() -> None:
     p = prepared(4 * PIECE, [], 3, (10, 3 * PIECE))
-    (batch,) = validation_pieces(split_rows(p, "val", 24), warmup=24)
+    (batch,) = validation_pieces(split_rows(p, "val", need=24), warmup=24)
     assert batch.x.shape[1] == PIECE + 23 and len(batch.x) == 3
-    assert int(batch.weight.sum()) == len(forecast_rows(p, "val", 24))
+    assert int(batch.weight.sum()) == len(forecast_rows(p, "val", need=24))
 
 
 def test_few_rows_make_few_streams() -> None:
-    r = split_rows(prepared(400, [], 1, (300, 350)), "train", 10)
+    r = split_rows(prepared(400, [], 1, (300, 350)), "train", need=10)
     assert stream_count(r, warmup=10, batch=32, steps=20) == 7 and stream_count(r, warmup=10, batch=4, steps=20) == 4
     assert stream_count(r, warmup=200, batch=32, steps=20) == 1
 
@@ -179,7 +179,7 @@ def test_evaluate_rows_is_one_forward_per_run_or_window(mode: str) -> None:
     p = replace(p, values=np.random.default_rng(0).normal(size=p.values.shape))
     net = network(p, mode=mode, need=5)
     rows, true, y = evaluate_rows(p, net)
-    assert np.array_equal(rows, forecast_rows(p, "test", 5)) and np.array_equal(true, truth(p, rows))
+    assert np.array_equal(rows, forecast_rows(p, "test", need=5)) and np.array_equal(true, truth(p, rows))
     x = p.normalised(p.inputs)
     for row, forecast in zip(rows, y, strict=True):
         start = row - 4 if mode == "window" else next(a for a, b in runs(p, "test") if a <= row < b)
@@ -212,7 +212,7 @@ def test_the_stage_writes_the_run_and_repeats_bit_for_bit(tmp_path: Path, mode: 
     rows, true, y = evaluate_rows(p, net)
     scores = result["accuracy"]
     assert scores["float"] == rmse(y - true) and scores["forecasts"] == len(rows)
-    for name, forecast in baseline_predictions(p, net.warmup, "test").items():
+    for name, forecast in baseline_predictions(p, need=net.warmup, split="test").items():
         assert scores[name] == rmse(forecast - true)
     assert scores["skill"] == 1 - scores["float"] / scores["persistence"] and scores["unit"] == "°C"
     sizes = sum(v.size for x in net.layers for v in x.weights.values())
