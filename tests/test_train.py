@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +30,6 @@ from toolkit.train.batches import (
     validation_pieces,
     validation_windows,
 )
-from toolkit.train.progress import line, progress
-from toolkit.train.trainer import Epoch
 
 ROOM = Path("docs/examples/room.toml")
 
@@ -255,7 +254,16 @@ def test_no_skill_is_said_plainly(tmp_path: Path) -> None:
     train(load_config(tmp_path / "run.toml", sets=[], env={}), tmp_path / "out", say=said.append)
     assert [s for s in said if s.startswith("No skill over the last value (persistence): test RMSE ")]
     assert [s for s in said if s.startswith("No skill over a linear autoregression: test RMSE ")]
-    assert [s for s in said if "streams side by side, not train.batch = 32" in s]
+    assert [s for s in said if "streams side by side, not train.batch = 16" in s]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bokeh_sampledata") is None, reason="bokeh_sampledata is not installed")
+def test_the_demo_beats_both_baselines_after_a_few_epochs(tmp_path: Path) -> None:
+    said: list[str] = []
+    config = load_config("docs/examples/glucose.toml", sets=["train.epochs=6"], env={})
+    scores = train(config, tmp_path, say=said.append)["accuracy"]
+    assert scores["skill"] >= 0.16 and scores["float"] < scores["linear_ar"] and scores["unit"] == "mg/dL"
+    assert not [s for s in said if s.startswith("No skill")]
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,25 +291,3 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(NumpyBackend, "evaluate", lambda self, batch: (float("nan"), 1))
     with pytest.raises(ToolkitError, match="epoch 1: the loss is no longer a number; lower train"):
         train(quick(), tmp_path / "run", say=lambda s: None)
-
-
-def test_progress_is_one_plain_line_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    epoch = Epoch(3, 0.01, 0.5, 0.25, True, 1.5)
-    with progress(10, 4.0, "V") as each:
-        each(epoch)
-    out, err = capsys.readouterr()
-    assert (
-        out == "" and err == "epoch   3/10  train 2  validation 1 V  1.5 s  best\n" == line(epoch, 10, 4.0, "V") + "\n"
-    )
-
-
-def test_progress_on_a_terminal_shows_the_best_epoch(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    with progress(10, 4.0, "V") as each:
-        each(Epoch(1, 0.01, 0.5, 0.25, True, 1.5))
-        each(Epoch(2, 0.01, 0.5, 0.5, False, 2.5))
-    out, err = capsys.readouterr()
-    assert out == "" and "best" in err and "epoch   2/10" in err
