@@ -133,7 +133,7 @@ def load_config(path: str | Path, *, sets: Sequence[str], env: Mapping[str, str]
             for k, v in value.items():
                 values[key][k] = _checked(key, k, v, where=str(path))
     if values["data"].get("path"):
-        values["data"]["path"] = str(path.resolve().parent / values["data"]["path"])
+        values["data"]["path"] = str((path.resolve().parent / values["data"]["path"]).resolve())
     for where, dotted, text in [*_from_environment(env), *_from_sets(sets)]:
         if dotted == ["name"]:
             name = text
