@@ -16,16 +16,17 @@ SEEDS = (1, 2, 3, 4, 5, 6, 7)
 NEIGHBOURS = (
     (),
     ("model.layers=1",),
+    ("train.steps=8",),
+    ("train.steps=24",),
     ("train.steps=48",),
     ("train.batch=32",),
     ("train.lr=0.005",),
     ("train.lr=0.02",),
-    ("train.epochs=60",),
 )
 HEAD = """# The demo's training, measured
 
-Written by `docs/training_demo.py`; not by hand. Glucose, 30 minutes ahead (6 samples), one input, stateful; RMSE in mg/dL
-on {forecasts} test forecasts (chronological split {split}), all columns on the same targets. Seconds are wall time of
+Written by `docs/training_demo.py`; not by hand. Glucose, 30 minutes ahead (6 samples), one input, stateful; mg/dL, RMSE
+on {forecasts} test forecasts (chronological split {split}), every number on the same targets. Seconds: wall time of
 training alone (NumPy backend, one BLAS thread, a machine shared with other work).
 Persistence {persistence:.2f}; linear AR {linear_ar:.2f} (order {linear_ar_order}, chosen on validation).
 

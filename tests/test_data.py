@@ -133,7 +133,7 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "twice": ("a,a\n1,2\n", {}, "column name `a` is repeated in the header"),
     "unnamed": ("a,\n1,2\n", {}, "column name `` is empty in the header"),
     "no column": (wave(100), {"inputs": ("aa",)}, 'no column `aa` (asked for by data.inputs'),
-    "no date": (wave(100), {"date": "dat", "inputs": ("a",)}, 'no column `dat` (asked for by data.date); did you mean "date"'),
+    "no date": (wave(100), {"date": "dat", "inputs": ("a",)}, 'no column `dat` (asked for by data.date); did you mean'),
     "no unit": (wave(100), {"date": "date", "targets": ("a",), "units": {"c": "V"}}, "no column `c` (asked for by"),
     "no target": (wave(100), {"date": "date"}, "several inputs; set data.targets to one or more of"),
     "date as value": (wave(100), {"targets": ("a",)}, "row 2, column date: '2024-01-01T00:00:00': expected a number"),
@@ -192,7 +192,8 @@ def test_the_demo_series() -> None:
     assert steps.min() >= 150 and steps.max() <= 450
     assert (p.times[p.starts[1:]] - p.times[p.starts[1:] - 1]).min() > 450
     errors = {
-        k: rmse(v - truth(p, forecast_rows(p, "test", 24))) for k, v in baseline_predictions(p, 24, "test").items()
+        k: rmse(v - truth(p, forecast_rows(p, "test", need=24)))
+        for k, v in baseline_predictions(p, need=24, split="test").items()
     }
     assert errors["persistence"] == pytest.approx(27.828, abs=1e-3) and errors["linear_ar"] == pytest.approx(
         23.449, abs=1e-3
@@ -228,7 +229,7 @@ def test_nothing_crosses_a_gap_or_an_edge_of_a_split(data: st.DataObject) -> Non
             for t in range(need - 1, rows - horizon)
             if all(split[k] == number and segment[k] == segment[t] for k in range(t - need + 1, t + horizon + 1))
         ]
-        assert forecast_rows(p, name, need).tolist() == expected
+        assert forecast_rows(p, name, need=need).tolist() == expected
         covered = [k for a, b in runs(p, name) for k in range(a, b)]
         assert covered == np.flatnonzero(split == number).tolist()
         assert all(len(set(segment[a:b])) == 1 for a, b in runs(p, name))
@@ -277,16 +278,16 @@ def ar_series(coefficient: Callable[[np.ndarray, int], float]) -> Prepared:
 
 def test_linear_ar_finds_a_linear_law_and_never_sees_validation_targets() -> None:
     p = ar_series(lambda v, t: 0.5 * v[t - 1, 1] - 0.3 * v[t - 2, 1] + 0.8 * v[t - 1, 0])
-    forecasts = baseline_predictions(p, 4, "test")
-    rows = forecast_rows(p, "test", 4)
-    assert rmse(forecasts["linear_ar"] - truth(p, rows)) < 1e-3 and fit_linear_ar(p, 4).order in (2, 3, 4)
+    forecasts = baseline_predictions(p, need=4, split="test")
+    rows = forecast_rows(p, "test", need=4)
+    assert rmse(forecasts["linear_ar"] - truth(p, rows)) < 1e-3 and fit_linear_ar(p, need=4).order in (2, 3, 4)
     assert np.array_equal(forecasts["persistence"][:, 0], p.values[rows, 1])
     other = p.values.copy()
     other[500:] += 100  # the fit and its order depend on nothing in the test split
     changed = replace(p, values=other)
-    assert np.array_equal(fit_linear_ar(p, 4).weights, fit_linear_ar(changed, 4).weights)
+    assert np.array_equal(fit_linear_ar(p, need=4).weights, fit_linear_ar(changed, need=4).weights)
 
 
 def test_the_ar_order_never_exceeds_the_samples_that_there_are() -> None:
     p = ar_series(lambda v, t: 0.5 * v[t - 2, 1])
-    assert fit_linear_ar(p, 1).order == 1 and fit_linear_ar(p, 3).order in (2, 3)
+    assert fit_linear_ar(p, need=1).order == 1 and fit_linear_ar(p, need=3).order in (2, 3)

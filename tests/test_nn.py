@@ -10,6 +10,7 @@ from toolkit.errors import ToolkitError
 from toolkit.nn.adam import Adam, clip_norm
 from toolkit.nn.network import (
     Stack,
+    State,
     States,
     forward,
     init_network,
@@ -42,8 +43,8 @@ def naive(net: Network, x: np.ndarray, states: States) -> np.ndarray:
     """x [batch, time, in] -> y [batch, time, out]: one sample, one step, one gate after another."""
     y = np.zeros((*x.shape[:2], len(net.outputs)))
     for b in range(x.shape[0]):
-        h = [s[0][:, b].astype(float) for s in states]
-        c = [s[1][:, b].astype(float) for s in states]
+        h = [s.h[:, b].astype(float) for s in states]
+        c = [s.c[:, b].astype(float) for s in states]
         for t in range(x.shape[1]):
             below = x[b, t].astype(float)
             for k, one in enumerate(net.layers[:-1]):
@@ -58,7 +59,7 @@ def naive(net: Network, x: np.ndarray, states: States) -> np.ndarray:
 
 def random_states(net: Network, batch: int, rng: np.random.Generator) -> States:
     return [
-        (rng.uniform(-0.9, 0.9, h.shape), rng.normal(size=c.shape))
+        State(h=rng.uniform(-0.9, 0.9, h.shape), c=rng.normal(size=c.shape))
         for h, c in zero_states(parameters(net, np.float64), batch)
     ]
 
@@ -75,7 +76,7 @@ def test_forward_is_the_naive_loop(shape: tuple[int, int, int, int]) -> None:
     expected = naive(net, x, states)
     y, after = forward(net, x, states)
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
-    single, _ = forward(net, x, [(h.astype(np.float32), c.astype(np.float32)) for h, c in states], dtype=np.float32)
+    single, _ = forward(net, x, [State(*(v.astype(np.float32) for v in s)) for s in states], dtype=np.float32)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, expected, rtol=0, atol=1e-5)
     first, middle = forward(net, x[:, :4], states)
@@ -92,7 +93,7 @@ def test_a_reset_in_the_middle_is_a_fresh_start() -> None:
     x = rng.normal(size=(3, 7, 2))
     p = parameters(net, np.float64)
     states = random_states(net, 3, rng)
-    y = Stack(p, 7, 3).forward(p, x.transpose(1, 2, 0), states, {3: np.array([0, 2])}, 7)
+    y = Stack(p, 7, 3).forward(p, x.transpose(1, 2, 0), states=states, resets={3: np.array([0, 2])}, outputs=7)
     np.testing.assert_allclose(y[:3].transpose(2, 0, 1), naive(net, x[:, :3], states), atol=1e-13)
     fresh = naive(net, x[:, 3:], zero_states(p, 3))
     np.testing.assert_allclose(y[3:, :, [0, 2]].transpose(2, 0, 1), fresh[[0, 2]], atol=1e-13)
@@ -118,11 +119,11 @@ def test_gradient_of_every_parameter(shape: tuple[int, int, int, int], outputs_a
     stack, gradient = Stack(p, time, batch), zeros_like(p)
 
     def loss() -> float:
-        return mse(stack.forward(p, x, states, resets, steps), target, weight)[0]
+        return mse(stack.forward(p, x, states=states, resets=resets, outputs=steps), target, weight=weight)[0]
 
     gradient.flat[:] = np.nan  # backward writes every element
-    _, dy = mse(stack.forward(p, x, states, resets, steps), target, weight)
-    stack.backward(p, dy, resets, gradient)
+    _, dy = mse(stack.forward(p, x, states=states, resets=resets, outputs=steps), target, weight=weight)
+    stack.backward(p, dy, resets=resets, gradient=gradient)
     numeric = np.empty_like(p.flat)
     for k in range(len(p.flat)):
         kept = p.flat[k]

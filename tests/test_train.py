@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +30,6 @@ from toolkit.train.batches import (
     validation_pieces,
     validation_windows,
 )
-from toolkit.train.progress import line, progress
-from toolkit.train.trainer import Epoch
 
 ROOM = Path("docs/examples/room.toml")
 
@@ -73,7 +72,7 @@ def cut_series(draw: st.DrawFn) -> tuple[Prepared, int]:
 @given(cut_series(), st.integers(1, 5), st.integers(2, 20), st.integers(0, 99))
 def test_streams_cross_no_gap_and_leak_no_target(case: tuple[Prepared, int], count: int, steps: int, seed: int) -> None:
     p, warmup = case
-    r = split_rows(p, "train", warmup)
+    r = split_rows(p, "train", need=warmup)
     ranges = runs(p, "train")
     age, last = np.zeros(count, int), np.full(count, -1.0)
     for number, batch in enumerate(
@@ -98,9 +97,9 @@ def test_streams_cross_no_gap_and_leak_no_target(case: tuple[Prepared, int], cou
 def test_windows_are_those_of_the_split_once_each(case: tuple[Prepared, int], size: int, seed: int) -> None:
     p, need = case
     for split in ("train", "val"):
-        rows = forecast_rows(p, split, need).tolist()
+        rows = forecast_rows(p, split, need=need).tolist()
         seen = []
-        r = split_rows(p, split, need)
+        r = split_rows(p, split, need=need)
         for batch in shuffled_windows(r, window=need, batch=size, rng=np.random.default_rng(seed)):
             assert (np.diff(batch.x[:, :, 0], axis=1) == 1).all() and batch.weight.all() and not batch.reset.any()
             assert (batch.target[:, 0, 0] == batch.x[:, -1, 0] + p.horizon).all()
@@ -114,22 +113,22 @@ def test_windows_are_those_of_the_split_once_each(case: tuple[Prepared, int], si
 def test_validation_pieces_hold_every_forecast_once(case: tuple[Prepared, int]) -> None:
     p, warmup = case
     seen: list[int] = []
-    for batch in validation_pieces(split_rows(p, "val", warmup), warmup=warmup):
+    for batch in validation_pieces(split_rows(p, "val", need=warmup), warmup=warmup):
         k, t = np.nonzero(batch.weight)
         seen += batch.x[k, t, 0].astype(int).tolist()
         assert (batch.target[k, t, 0] == batch.x[k, t, 0] + p.horizon).all() and (t >= warmup - 1).all()
-    assert sorted(seen) == forecast_rows(p, "val", warmup).tolist()
+    assert sorted(seen) == forecast_rows(p, "val", need=warmup).tolist()
 
 
 def test_a_long_validation_run_is_cut_into_pieces_with_their_own_warm_up() -> None:
     p = prepared(4 * PIECE, [], 3, (10, 3 * PIECE))
-    (batch,) = validation_pieces(split_rows(p, "val", 24), warmup=24)
+    (batch,) = validation_pieces(split_rows(p, "val", need=24), warmup=24)
     assert batch.x.shape[1] == PIECE + 23 and len(batch.x) == 3
-    assert int(batch.weight.sum()) == len(forecast_rows(p, "val", 24))
+    assert int(batch.weight.sum()) == len(forecast_rows(p, "val", need=24))
 
 
 def test_few_rows_make_few_streams() -> None:
-    r = split_rows(prepared(400, [], 1, (300, 350)), "train", 10)
+    r = split_rows(prepared(400, [], 1, (300, 350)), "train", need=10)
     assert stream_count(r, warmup=10, batch=32, steps=20) == 7 and stream_count(r, warmup=10, batch=4, steps=20) == 4
     assert stream_count(r, warmup=200, batch=32, steps=20) == 1
 
@@ -179,7 +178,7 @@ def test_evaluate_rows_is_one_forward_per_run_or_window(mode: str) -> None:
     p = replace(p, values=np.random.default_rng(0).normal(size=p.values.shape))
     net = network(p, mode=mode, need=5)
     rows, true, y = evaluate_rows(p, net)
-    assert np.array_equal(rows, forecast_rows(p, "test", 5)) and np.array_equal(true, truth(p, rows))
+    assert np.array_equal(rows, forecast_rows(p, "test", need=5)) and np.array_equal(true, truth(p, rows))
     x = p.normalised(p.inputs)
     for row, forecast in zip(rows, y, strict=True):
         start = row - 4 if mode == "window" else next(a for a, b in runs(p, "test") if a <= row < b)
@@ -212,7 +211,7 @@ def test_the_stage_writes_the_run_and_repeats_bit_for_bit(tmp_path: Path, mode: 
     rows, true, y = evaluate_rows(p, net)
     scores = result["accuracy"]
     assert scores["float"] == rmse(y - true) and scores["forecasts"] == len(rows)
-    for name, forecast in baseline_predictions(p, net.warmup, "test").items():
+    for name, forecast in baseline_predictions(p, need=net.warmup, split="test").items():
         assert scores[name] == rmse(forecast - true)
     assert scores["skill"] == 1 - scores["float"] / scores["persistence"] and scores["unit"] == "°C"
     sizes = sum(v.size for x in net.layers for v in x.weights.values())
@@ -255,7 +254,16 @@ def test_no_skill_is_said_plainly(tmp_path: Path) -> None:
     train(load_config(tmp_path / "run.toml", sets=[], env={}), tmp_path / "out", say=said.append)
     assert [s for s in said if s.startswith("No skill over the last value (persistence): test RMSE ")]
     assert [s for s in said if s.startswith("No skill over a linear autoregression: test RMSE ")]
-    assert [s for s in said if "streams side by side, not train.batch = 32" in s]
+    assert [s for s in said if "streams side by side, not train.batch = 16" in s]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bokeh_sampledata") is None, reason="bokeh_sampledata is not installed")
+def test_the_demo_beats_both_baselines_after_a_few_epochs(tmp_path: Path) -> None:
+    said: list[str] = []
+    config = load_config("docs/examples/glucose.toml", sets=["train.epochs=6"], env={})
+    scores = train(config, tmp_path, say=said.append)["accuracy"]
+    assert scores["skill"] >= 0.16 and scores["float"] < scores["linear_ar"] and scores["unit"] == "mg/dL"
+    assert not [s for s in said if s.startswith("No skill")]
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,25 +291,3 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(NumpyBackend, "evaluate", lambda self, batch: (float("nan"), 1))
     with pytest.raises(ToolkitError, match="epoch 1: the loss is no longer a number; lower train"):
         train(quick(), tmp_path / "run", say=lambda s: None)
-
-
-def test_progress_is_one_plain_line_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    epoch = Epoch(3, 0.01, 0.5, 0.25, True, 1.5)
-    with progress(10, 4.0, "V") as each:
-        each(epoch)
-    out, err = capsys.readouterr()
-    assert (
-        out == "" and err == "epoch   3/10  train 2  validation 1 V  1.5 s  best\n" == line(epoch, 10, 4.0, "V") + "\n"
-    )
-
-
-def test_progress_on_a_terminal_shows_the_best_epoch(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    with progress(10, 4.0, "V") as each:
-        each(Epoch(1, 0.01, 0.5, 0.25, True, 1.5))
-        each(Epoch(2, 0.01, 0.5, 0.5, False, 2.5))
-    out, err = capsys.readouterr()
-    assert out == "" and "best" in err and "epoch   2/10" in err

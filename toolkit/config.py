@@ -75,8 +75,8 @@ class Train:
     epochs: int = _f(60, low=1)
     lr: float = _f(0.01, low=1e-9)
     schedule: str = _f("cosine", choices=("cosine", "constant"))  # of the learning rate, per epoch
-    batch: int = _f(32, low=1)  # windows in a batch, or streams that run side by side
-    steps: int = _f(48, low=1)  # stateful mode: truncated BPTT, steps between two updates
+    batch: int = _f(16, low=1)  # windows in a batch, or streams that run side by side
+    steps: int = _f(16, low=1)  # stateful mode: truncated BPTT, steps between two updates
     clip: float = _f(1.0, low=1e-9)  # largest global norm of the gradient
     patience: int = _f(20, low=1)  # epochs without a better validation loss before it stops
     seed: int = _f(1, low=0)
@@ -133,7 +133,7 @@ def load_config(path: str | Path, *, sets: Sequence[str], env: Mapping[str, str]
             for k, v in value.items():
                 values[key][k] = _checked(key, k, v, where=str(path))
     if values["data"].get("path"):
-        values["data"]["path"] = str(path.resolve().parent / values["data"]["path"])
+        values["data"]["path"] = str((path.resolve().parent / values["data"]["path"]).resolve())
     for where, dotted, text in [*_from_environment(env), *_from_sets(sets)]:
         if dotted == ["name"]:
             name = text

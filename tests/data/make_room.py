@@ -11,7 +11,7 @@ ROWS, GAP = 1500, range(700, 712)
 
 
 def rows() -> list[str]:
-    """time;temperature;heater, with a thermostat (21 degrees by day, 17 by night) and a changing outside temperature."""
+    """time;temperature;heater, a thermostat (21 degrees by day, 17 by night) and changing weather."""
     rng, begin = np.random.default_rng(7), datetime.datetime(2024, 1, 8)
     inside, outside, out = 19.0, 3.0, ["time;temperature;heater"]
     for k in range(ROWS):

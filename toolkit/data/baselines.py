@@ -26,9 +26,9 @@ class LinearAR:
         return np.asarray(y * np.array([s.std for s in scalers]) + np.array([s.mean for s in scalers]))
 
 
-def fit_linear_ar(prepared: Prepared, need: int) -> LinearAR:
+def fit_linear_ar(prepared: Prepared, *, need: int) -> LinearAR:
     """Least squares on the training rows; the order (<= need) is the best on the validation rows."""
-    train, val = (forecast_rows(prepared, split, need) for split in ("train", "val"))
+    train, val = (forecast_rows(prepared, split, need=need) for split in ("train", "val"))
     target = prepared.normalised(prepared.targets)[train + prepared.horizon]
     best, lowest = None, np.inf
     for order in (p for p in ORDERS if p <= need):
@@ -42,12 +42,12 @@ def fit_linear_ar(prepared: Prepared, need: int) -> LinearAR:
     return best
 
 
-def baseline_predictions(prepared: Prepared, need: int, split: str) -> dict[str, np.ndarray]:
-    """{"persistence", "linear_ar"}: raw forecasts `[n, targets]` at `forecast_rows(prepared, split, need)`."""
-    rows = forecast_rows(prepared, split, need)
+def baseline_predictions(prepared: Prepared, *, need: int, split: str) -> dict[str, np.ndarray]:
+    """{"persistence", "linear_ar"}: raw forecasts `[n, targets]` at `forecast_rows(prepared, split, need=need)`."""
+    rows = forecast_rows(prepared, split, need=need)
     return {
         "persistence": np.asarray(prepared.values[rows][:, list(prepared.targets)]),
-        "linear_ar": fit_linear_ar(prepared, need).predict(prepared, rows),
+        "linear_ar": fit_linear_ar(prepared, need=need).predict(prepared, rows),
     }
 
 

@@ -67,7 +67,7 @@ def prepare(data: Data, *, need: int, say: Callable[[str], None]) -> Prepared:
     series = to_series(table, data, columns, say=say)
     prepared = _split(series, data, inputs=inputs, targets=targets, source=table.source)
     for split in SPLITS:
-        if not len(forecast_rows(prepared, split, need)):
+        if not len(forecast_rows(prepared, split, need=need)):
             first, stop = getattr(prepared, split)
             longest = max((b - a for a, b in runs(prepared, split)), default=0)
             raise ToolkitError(
@@ -117,7 +117,7 @@ def runs(prepared: Prepared, split: str) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
-def forecast_rows(prepared: Prepared, split: str, need: int) -> np.ndarray:
+def forecast_rows(prepared: Prepared, split: str, *, need: int) -> np.ndarray:
     """Rows t of a forecast: t-need+1..t and the target t+horizon lie in one run of the split. [n] int64"""
     parts = [np.arange(a + need - 1, b - prepared.horizon) for a, b in runs(prepared, split)]
     return np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64)

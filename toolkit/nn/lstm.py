@@ -32,7 +32,7 @@ class LstmPass:
         self.offset = (1 - half)[:, None, None]
         self.rows = np.repeat(half, hidden)[:, None]
 
-    def forward(self, w: np.ndarray, x: np.ndarray, h: np.ndarray, c: np.ndarray, resets: Resets) -> None:
+    def forward(self, w: np.ndarray, x: np.ndarray, *, h: np.ndarray, c: np.ndarray, resets: Resets) -> None:
         """x [time, in, batch]; h, c [H, batch] before the first step. Results: `h_out`, `c_before[-1]`."""
         size = self.hidden
         half = w * self.rows
@@ -69,7 +69,7 @@ class LstmPass:
         for t, h in cut.items():
             self.h_out[t, :, resets[t + 1]] = h
 
-    def backward(self, w: np.ndarray, dh_out: np.ndarray, resets: Resets) -> tuple[np.ndarray, np.ndarray]:
+    def backward(self, w: np.ndarray, dh_out: np.ndarray, *, resets: Resets) -> tuple[np.ndarray, np.ndarray]:
         """dh_out [time, H, batch]: gradient of the loss by h of each step. Returns (dw like w, dx [time, in, batch]).
 
         The gradient stops at the first step: the state that was carried in is a constant (truncated BPTT)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,15 @@ from toolkit.errors import ToolkitError
 from toolkit.nn.dense import dense_backward, dense_forward
 from toolkit.nn.lstm import LstmPass, Resets
 
-States = list[tuple[np.ndarray, np.ndarray]]  # (h, c) of each lstm layer, [H, batch]
+
+class State(NamedTuple):
+    """Of one lstm layer, [H, batch] each."""
+
+    h: np.ndarray
+    c: np.ndarray
+
+
+States = list[State]  # one per lstm layer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +95,7 @@ def _xavier(rng: np.random.Generator, gates: int, rows: int, columns: int) -> np
 
 def zero_states(p: Parameters, batch: int) -> States:
     """States before the first sample."""
-    return [(np.zeros((len(w) // 4, batch), w.dtype), np.zeros((len(w) // 4, batch), w.dtype)) for w in p.lstm]
+    return [State(*(np.zeros((len(w) // 4, batch), w.dtype) for _ in State._fields)) for w in p.lstm]
 
 
 class Stack:
@@ -97,18 +106,18 @@ class Stack:
         sizes = [(len(w) // 4, w.shape[1] - len(w) // 4 - 1) for w in p.lstm]
         self.passes = [LstmPass(h, i, time, batch, p.flat.dtype.type) for h, i in sizes]
 
-    def forward(self, p: Parameters, x: np.ndarray, states: States, resets: Resets, outputs: int) -> np.ndarray:
+    def forward(self, p: Parameters, x: np.ndarray, *, states: States, resets: Resets, outputs: int) -> np.ndarray:
         """x [time, in, batch] -> y [outputs, out, batch], of the last `outputs` steps."""
-        for w, one, (h, c) in zip(p.lstm, self.passes, states, strict=True):
-            one.forward(w, x, h, c, resets)
+        for w, one, state in zip(p.lstm, self.passes, states, strict=True):
+            one.forward(w, x, h=state.h, c=state.c, resets=resets)
             x = one.h_out
         return dense_forward(p.head, x[self.time - outputs :])
 
     def states(self) -> States:
         """(h, c) after the last step, copied."""
-        return [(one.h_out[-1].copy(), one.c_before[-1].copy()) for one in self.passes]
+        return [State(h=one.h_out[-1].copy(), c=one.c_before[-1].copy()) for one in self.passes]
 
-    def backward(self, p: Parameters, dy: np.ndarray, resets: Resets, gradient: Parameters) -> None:
+    def backward(self, p: Parameters, dy: np.ndarray, *, resets: Resets, gradient: Parameters) -> None:
         """dy [outputs, out, batch], for the last forward; writes every element of `gradient`."""
         top = self.passes[-1].h_out
         used = top[self.time - len(dy) :]
@@ -118,7 +127,7 @@ class Stack:
             dh = np.zeros(top.shape, top.dtype)
             dh[self.time - len(dy) :] = dh_used
         for k in reversed(range(len(self.passes))):
-            gradient.lstm[k][...], dh = self.passes[k].backward(p.lstm[k], dh, resets)
+            gradient.lstm[k][...], dh = self.passes[k].backward(p.lstm[k], dh, resets=resets)
 
 
 def forward(
@@ -128,11 +137,11 @@ def forward(
     p = parameters(network, dtype)
     stack = Stack(p, x.shape[1], x.shape[0])
     before = zero_states(p, x.shape[0]) if states is None else states
-    y = stack.forward(p, x.transpose(1, 2, 0).astype(dtype), before, {}, x.shape[1])
+    y = stack.forward(p, x.transpose(1, 2, 0).astype(dtype), states=before, resets={}, outputs=x.shape[1])
     return y.transpose(2, 0, 1), stack.states()
 
 
-def mse(y: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
+def mse(y: np.ndarray, target: np.ndarray, *, weight: np.ndarray) -> tuple[float, np.ndarray]:
     """(mean squared error, its gradient by y). y, target [time, out, batch]; weight [time, 1, batch] of 0 and 1."""
     error = (y - target) * weight
     count = max(float(weight.sum()) * y.shape[1], 1.0)

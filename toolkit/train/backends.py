@@ -57,7 +57,7 @@ class NumpyBackend:
         loss, dy, resets = self._forward(batch, carry=batch.carry)
         if batch.weight.any():
             stack = self._stack(batch)
-            stack.backward(self.p, dy, resets, self.gradient)
+            stack.backward(self.p, dy, resets=resets, gradient=self.gradient)
             clip_norm(self.gradient.flat, self.clip)
             self.adam.update(self.p.flat, self.gradient.flat, lr)
         self.states = self._stack(batch).states()
@@ -83,9 +83,9 @@ class NumpyBackend:
         states = self.states if carry else zero_states(self.p, len(batch.x))
         resets = {int(t): np.flatnonzero(batch.reset[:, t]) for t in np.flatnonzero(batch.reset.any(axis=0))}
         x = batch.x.transpose(1, 2, 0)
-        y = self._stack(batch).forward(self.p, x, states, resets, batch.target.shape[1])
+        y = self._stack(batch).forward(self.p, x, states=states, resets=resets, outputs=batch.target.shape[1])
         target, weight = batch.target.transpose(1, 2, 0), batch.weight.T[:, None]
-        loss, dy = mse(y, target.astype(self.dtype), weight.astype(self.dtype))
+        loss, dy = mse(y, target.astype(self.dtype), weight=weight.astype(self.dtype))
         return loss, dy, resets
 
 

@@ -27,7 +27,7 @@ class Rows:
     runs: list[tuple[int, int]]
 
 
-def split_rows(prepared: Prepared, split: str, need: int) -> Rows:
+def split_rows(prepared: Prepared, split: str, *, need: int) -> Rows:
     """The rows of one split; `need` = warm-up or window."""
     rows, horizon = len(prepared.values), prepared.horizon
     target = np.zeros((rows, len(prepared.targets)), np.float32)
@@ -38,7 +38,7 @@ def split_rows(prepared: Prepared, split: str, need: int) -> Rows:
         start[a] = True
         counts[a : max(a, b - horizon)] = True
     x = prepared.normalised(prepared.inputs).astype(np.float32)
-    return Rows(x, target, start, counts, getattr(prepared, split), forecast_rows(prepared, split, need), parts)
+    return Rows(x, target, start, counts, getattr(prepared, split), forecast_rows(prepared, split, need=need), parts)
 
 
 def windows(r: Rows, rows: np.ndarray, window: int) -> Batch:

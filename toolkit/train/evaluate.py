@@ -7,19 +7,19 @@ import numpy as np
 from quantize.network import Network
 from toolkit.data.baselines import rmse
 from toolkit.data.prepared import Prepared, forecast_rows, runs, truth
-from toolkit.nn.network import Stack, parameters, zero_states
+from toolkit.nn.network import Stack, State, parameters, zero_states
 
 CHUNK = 256  # time steps at once
 WINDOWS = 1024  # windows at once
 
 
 def evaluate_rows(
-    prepared: Prepared, network: Network, split: str = "test"
+    prepared: Prepared, network: Network, *, split: str = "test"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(rows [n], truth [n, targets], float64 forecast [n, targets]), raw units, on `forecast_rows(.., split, warmup)`.
 
     Stateful: each run is one stream from a zero state. Window: each window starts from a zero state."""
-    rows = forecast_rows(prepared, split, network.warmup)
+    rows = forecast_rows(prepared, split, need=network.warmup)
     x = prepared.normalised(prepared.inputs)
     windowed = network.mode == "window"
     y = _windows(network, x, rows) if windowed else _streams(network, x, runs(prepared, split))[rows]
@@ -34,7 +34,9 @@ def _windows(network: Network, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         some = rows[first : first + WINDOWS]
         stack = Stack(p, network.window, len(some))
         batch = x[some[:, None] + np.arange(1 - network.window, 1)].transpose(1, 2, 0)
-        y[first : first + WINDOWS] = stack.forward(p, batch, zero_states(p, len(some)), {}, 1)[0].T
+        y[first : first + WINDOWS] = stack.forward(p, batch, states=zero_states(p, len(some)), resets={}, outputs=1)[
+            0
+        ].T
     return y
 
 
@@ -49,8 +51,8 @@ def _streams(network: Network, x: np.ndarray, ranges: list[tuple[int, int]]) -> 
         for k, (a, b) in enumerate(alive):
             batch[: b - a, :, k] = x[a:b]
         stack = Stack(p, len(batch), len(alive))
-        states = [(h[:, : len(alive)], c[:, : len(alive)]) for h, c in states]
-        out = stack.forward(p, batch, states, {}, len(batch))
+        states = [State(h=s.h[:, : len(alive)], c=s.c[:, : len(alive)]) for s in states]
+        out = stack.forward(p, batch, states=states, resets={}, outputs=len(batch))
         for k, (a, b) in enumerate(alive):
             y[a:b] = out[: b - a, :, k]
         states = stack.states()

@@ -91,10 +91,12 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
     network, need = trained.network, needed(config)
     scores: dict[str, dict[str, Any]] = {}
     for split in ("val", "test"):
-        rows, _, forecast = evaluate_rows(prepared, network, split)
-        scores[split] = accuracy(prepared, baseline_predictions(prepared, need, split) | {"float": forecast}, rows)
+        rows, _, forecast = evaluate_rows(prepared, network, split=split)
+        scores[split] = accuracy(
+            prepared, baseline_predictions(prepared, need=need, split=split) | {"float": forecast}, rows
+        )
         scores[split]["skill"] = 1 - scores[split]["float"] / scores[split]["persistence"]
-    scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need).order
+    scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need=need).order
     return {
         "name": config.name,
         "accuracy": scores["test"] | {"validation": scores["val"]},
@@ -109,7 +111,7 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
         "data": {
             "rows": len(prepared.values),
             "segments": len(prepared.starts),
-            "forecasts": {s: len(forecast_rows(prepared, s, need)) for s in ("train", "val", "test")},
+            "forecasts": {s: len(forecast_rows(prepared, s, need=need)) for s in ("train", "val", "test")},
         },
         "training": {
             "backend": config.train.backend,

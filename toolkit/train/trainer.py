@@ -68,8 +68,8 @@ def fit(
         raise ToolkitError(f"train.backend = {train.backend!r}: no such backend{nearest(train.backend, BACKENDS)}")
     backend = BACKENDS[train.backend](train.clip)
     backend.load(network)
-    rows = split_rows(prepared, "train", network.warmup)
-    validation = _validation(split_rows(prepared, "val", network.warmup), network)
+    rows = split_rows(prepared, "train", need=network.warmup)
+    validation = _validation(split_rows(prepared, "val", need=network.warmup), network)
     begun, history, best, best_network = time.perf_counter(), list[Epoch](), math.inf, network
     count = stream_count(rows, warmup=network.warmup, batch=train.batch, steps=train.steps)
     if network.mode == "stateful" and count < train.batch:
