@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -101,6 +102,8 @@ class _Table:
         self.asked.add(key)
         if key not in self.values:
             if absent is ...:
+                for near in difflib.get_close_matches(key, [k for k in self.values if k not in self.asked], 1, 0.6):
+                    raise ToolkitError(f'{self.path}: unknown key {self.prefix}{near}; did you mean "{key}"?')
                 raise ToolkitError(f"{self.path}: {self.prefix}{key} is missing: expected {expected}")
             return absent
         if not good(self.values[key]):

@@ -31,12 +31,8 @@ from toolkit.toolchain import (
 )
 
 FIRMWARE = ROOT / "firmware"
-EXPORT = """#if defined(_WIN32)
-#define TL_API __declspec(dllexport)
-#else
-#define TL_API __attribute__((visibility("default")))
-#endif
-"""
+_VISIBLE = "__declspec(dllexport)" if sys.platform == "win32" else '__attribute__((visibility("default")))'
+EXPORT = f"-DTL_API={_VISIBLE}"
 _ROOM = 0x0800_0000  # region length to link against, so that what does not fit still links and can be shown
 
 
@@ -91,7 +87,7 @@ def _scons(plan: Plan, folder: Path) -> str:
 def _refuse(log: str, folder: Path) -> ToolkitError:
     """The compiler's complaint in one line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line or "undefined" in line] or lines[-3:]
+    errors = [line for line in lines if "error:" in line or "undefined reference" in line or "undefined symbol" in line] or lines[-3:]
     return ToolkitError(f"the C does not build: {' | '.join(errors[:2])} (all of it in {folder / 'build.log'})")
 
 
@@ -129,7 +125,7 @@ def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -
     for stem in ("startup", "main", "print", "probe", "exit", "libmem", f"hal_{board.hal}"):
         flags = no_loop_calls(toolchain) if stem in ("startup", "libmem") else ()
         own.append((FIRMWARE / f"{stem}.c", out / "obj" / f"firmware_{stem}.o", flags))
-    defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f"-DTL_BOARD_NAME={board.name}", f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
+    defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"', f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
     script = out / "link.ld"
     link = [*core_flags(board, toolchain), "-nostdlib", "-Wl,--gc-sections", "-Wl,--entry=tl_reset", "-T", str(script)]
     if toolchain.kind == "zig":
@@ -204,7 +200,7 @@ def build_firmware(
     objects = [o for _, o, _ in plan.objects]
     log = _scons(plan, out)
     if log:
-        if all(o.is_file() for o in objects) and "undefined" in log:
+        if all(o.is_file() for o in objects) and ("undefined reference" in log or "undefined symbol" in log):
             _check_symbols(board, objects, None)
         raise _refuse(log, out)
     image = out / "firmware.elf"
@@ -238,11 +234,10 @@ def _library(
     """Builds a shared library for this computer."""
     compiler = host_toolchain("auto")
     folder = _make_folder(output.parent)
-    write_whole(folder / "export.h", EXPORT)  # a file, because shells disagree on the quotes of a -D
     link = ["-shared"] + ([f"-fsanitize={sanitize}"] if sanitize else [])
     plan = Plan(
         toolchain=compiler,
-        flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", "-include", str(folder / "export.h"), *flags],
+        flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", EXPORT, *flags],
         include=include,
         objects=[(s, folder / "obj" / f"{s.stem}.o", f) for s, f in sources],
         output=output,
@@ -267,7 +262,7 @@ def build_kernels(out_dir: Path, sanitize: str | None = None) -> Path:
     """Builds every kernel target and the shared files of csrc/ as one library for the tests. Raises: ToolkitError."""
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
     sources += [(CSRC / t.source, t.host_flags) for t in TARGETS.values()]
-    return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default"], sanitize)
+    return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 
 
 def native_hook() -> Path:

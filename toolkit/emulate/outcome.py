@@ -64,7 +64,7 @@ def problems(outcome: Outcome, fields: dict[str, Any], *, steps_asked: int, time
         found.append(f"the image faulted: {fields['fault']}")
     if outcome.expired:
         found.append(f"no EXIT line within {timeout_s:g} s: the image hangs or the emulator is too slow")
-    elif fields["exit"] is None:
+    elif fields["exit"] is None and not found:
         last = f', its last line was "{outcome.lines[-1][:80]}"' if outcome.lines else ", it printed nothing"
         found.append(f"the run ended without an EXIT line{last}" + (f" ({outcome.note})" if outcome.note else ""))
     if fields["mismatch"]:
@@ -81,6 +81,6 @@ def problems(outcome: Outcome, fields: dict[str, Any], *, steps_asked: int, time
         found.append("the state never changed")
     if fields.get("degenerate", 0) != 0:
         found.append("the states stayed zero or saturated in every step")
-    if fields["exit"] == 0 and not 0 < fields.get("stack_total", 0) <= stack:
+    if not 0 < fields.get("stack_total", stack if fields["exit"] != 0 else 0) <= stack:
         found.append(f"{fields.get('stack_total', 0)} bytes of stack used, {stack} allowed")
     return found
