@@ -8,25 +8,29 @@ import shutil
 
 import pytest
 
-_TOOLS = {
-    "qemu": ("qemu-system-arm on PATH (apt-get install qemu-system-arm)", lambda: shutil.which("qemu-system-arm")),
-    "arm-gcc": ("arm-none-eabi-gcc on PATH (apt-get install gcc-arm-none-eabi)", lambda: shutil.which("arm-none-eabi-gcc")),
-    "gcc": ("C compiler cc on PATH (apt-get install gcc)", lambda: shutil.which("cc")),
-    "zig": ("ziglang (pip install ziglang)", lambda: importlib.util.find_spec("ziglang")),
-    "unicorn": ("unicorn (pip install unicorn)", lambda: importlib.util.find_spec("unicorn")),
+_PROGRAMS = {
+    "qemu": ("qemu-system-arm", "qemu-system-arm"),
+    "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+    "gcc": ("cc", "gcc"),
 }
+_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn"}
 
 
-def has(tool: str) -> bool:
-    """True when the tool is here."""
-    return bool(_TOOLS[tool][1]())
+def missing(tool: str) -> str | None:
+    """What to say when a tool is not here; None when it is."""
+    if tool in _PACKAGES:
+        package = _PACKAGES[tool]
+        return None if importlib.util.find_spec(package) else f"no {package} (pip install {package})"
+    program, package = _PROGRAMS[tool]
+    return None if shutil.which(program) else f"no {program} on PATH (apt-get install {package})"
 
 
 def needs(*tools: str) -> None:
     """Skips the test when a tool is missing, and says which; with TEALIGHT_REQUIRE_TOOLS=1 the test fails instead."""
     for tool in tools:
-        if not has(tool):
-            message = f"SKIPPED: no {_TOOLS[tool][0]}"
+        reason = missing(tool)
+        if reason is not None:
+            message = f"SKIPPED: {reason}"
             if os.environ.get("TEALIGHT_REQUIRE_TOOLS") == "1":
                 pytest.fail(message)
             pytest.skip(message)

@@ -37,7 +37,9 @@ def test_compiler_flags_meet_what_the_board_requires(name: str, compiler: str, t
     needs(tool)
     board, toolchain = load_board(name), cross_toolchain(compiler)
     source = tmp_path / "check.c"
-    source.write_text(f'#if !({board.requires})\n#error "{board.requires_text}"\n#endif\nextern int used;\nint used = 1;\n')
+    source.write_text(
+        f'#if !({board.requires})\n#error "{board.requires_text}"\n#endif\nextern int used;\nint used = 1;\n'
+    )
     command = [*toolchain.cc, *board_flags(board, toolchain), "-c", str(source), "-o", str(tmp_path / "check.o")]
     subprocess.run(command, check=True, env={"PATH": "", **toolchain.env})
 
@@ -83,7 +85,11 @@ def refusal(path: str) -> str:
         ('core = "cortex-m0"', 'core = "cortex-m00"', 'core = "cortex-m00": not known; did you mean "cortex-m0"?'),
         ('hal = "nrf51"', 'hal = "nrf52"', 'hal = "nrf52": not known; did you mean "nrf51"?'),
         ('target = "ref"', 'target = "reff"', 'target = "reff": not known; did you mean "ref"?'),
-        ('unicorn = "cortex-m0"', 'unicorn = "cortex-0"', 'run.unicorn = "cortex-0": not known; did you mean "cortex-m0"?'),
+        (
+            'unicorn = "cortex-m0"',
+            'unicorn = "cortex-0"',
+            'run.unicorn = "cortex-0": not known; did you mean "cortex-m0"?',
+        ),
         ("value = 1 }", 'value = "one" }', 'run.reads[0].value = "one": expected a number'),
         ("semihosting = false", 'semihosting = "no"', 'semihosting = "no": expected true or false'),
         ('cflags = ["-DTL_UART_TX_PIN=24u"]', 'cflags = "-O3"', 'cflags = "-O3": expected e.g. ["-DX=1"]'),

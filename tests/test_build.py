@@ -21,6 +21,7 @@ from toolkit.boards import load_board
 from toolkit.build import build_firmware, build_host
 from toolkit.errors import CheckFailed, ToolkitError
 
+KEEP = '__attribute__((section(".vectors"), used))'  # what nothing calls, and the linker must not drop
 COMPILERS = [("gcc", "arm-gcc"), ("zig", "zig")]
 
 
@@ -33,7 +34,8 @@ def build(tmp_path: Path, *, board: str = "microbit", compiler: str = "auto", ex
 
 def uses(expression: str) -> str:
     """C that makes the model need `expression`."""
-    return f"\nvolatile uint32_t fake_a, fake_b;\nvoid fake_extra(void);\nvoid fake_extra(void) {{ fake_a = {expression}; }}\n"
+    head = "\nvolatile uint32_t fake_a, fake_b;\nvoid fake_extra(void);\n"
+    return f"{head}{KEEP} void fake_extra(void) {{ fake_a = {expression}; }}\n"
 
 
 @pytest.mark.parametrize("compiler, tool", COMPILERS)
@@ -67,7 +69,7 @@ def test_bin_is_what_objcopy_makes(tmp_path: Path) -> None:
 def test_sizes_by_kind(tmp_path: Path) -> None:
     table = (
         "\nconst int16_t tl_sigmoid_nodes[33] = {1};\nconst int8_t lstm0_wh[100] = {1};\nint fake_get(int i);\n"
-        '__attribute__((section(".vectors"), used)) int fake_get(int i) { return tl_sigmoid_nodes[i] + lstm0_wh[i]; }\n'
+        f"{KEEP} int fake_get(int i) {{ return tl_sigmoid_nodes[i] + lstm0_wh[i]; }}\n"
     )
     without = build(tmp_path / "a")["sizes"]
     sizes = build(tmp_path / "b", extra=table)["sizes"]
@@ -83,11 +85,12 @@ def test_sizes_by_kind(tmp_path: Path) -> None:
     "expression, symbol",
     [("fake_a / fake_b", "__aeabi_uidiv"), ("(uint32_t)(((uint64_t)fake_a * fake_b) / 3u)", "__aeabi_uldivmod")],
 )
-def test_library_code_is_refused_by_name(compiler: str, tool: str, expression: str, symbol: str, tmp_path: Path) -> None:
+def test_library_code_is_refused_by_name(
+    compiler: str, tool: str, expression: str, symbol: str, tmp_path: Path
+) -> None:
     needs(tool)
-    extra = uses(expression).replace("void fake_extra(void) {", '__attribute__((section(".vectors"), used)) void fake_extra(void) {')
     with pytest.raises(CheckFailed) as caught:
-        build(tmp_path, compiler=compiler, extra=extra)
+        build(tmp_path, compiler=compiler, extra=uses(expression))
     assert symbol in str(caught.value) and "model_fake.o" in str(caught.value) and "only mem*" in str(caught.value)
     assert not (tmp_path / "build" / "build.json").exists()
 
@@ -105,7 +108,7 @@ def test_mem_functions_are_ours(compiler: str, tool: str, tmp_path: Path) -> Non
 def test_a_network_too_big_shows_what_takes_the_room(compiler: str, tool: str, tmp_path: Path) -> None:
     needs(tool)
     big = '\n__attribute__((section(".rodata.big"), used)) const int8_t lstm0_wh[300000] = {1};\n'
-    keep = "int8_t fake_get(int i);\n__attribute__((section(\".vectors\"), used)) int8_t fake_get(int i) { return lstm0_wh[i]; }\n"
+    keep = f"int8_t fake_get(int i);\n{KEEP} int8_t fake_get(int i) {{ return lstm0_wh[i]; }}\n"
     with pytest.raises(CheckFailed) as caught:
         build(tmp_path, compiler=compiler, extra=big + keep)
     lines = str(caught.value).splitlines()
@@ -115,12 +118,14 @@ def test_a_network_too_big_shows_what_takes_the_room(compiler: str, tool: str, t
 
 
 def test_ram_too_small_and_budgets(tmp_path: Path) -> None:
-    room = '\nint8_t fake_room[15000];\nint8_t *fake_get(void);\n__attribute__((section(".vectors"), used)) int8_t *fake_get(void) { return fake_room; }\n'
-    with pytest.raises(CheckFailed, match="ram 1[0-9]+ bytes, with 2048 of stack; the chip has 16384"):
+    room = (
+        f"\nint8_t fake_room[15000];\nint8_t *fake_get(void);\n{KEEP} int8_t *fake_get(void) {{ return fake_room; }}\n"
+    )
+    with pytest.raises(CheckFailed, match=r"ram 1[0-9]+ bytes, with 2048 of stack; the chip has 16384"):
         build(tmp_path / "a", extra=room)
     path = tmp_path / "microbit.toml"
     path.write_text(Path("boards/microbit.toml").read_text() + "\n[budget]\nflash = 1000\n")
-    with pytest.raises(CheckFailed, match="flash [0-9]+ bytes, the budget allows 1000"):
+    with pytest.raises(CheckFailed, match=r"flash [0-9]+ bytes, the budget allows 1000"):
         build(tmp_path / "b", board=str(path))
 
 
@@ -132,7 +137,7 @@ def test_wrong_c_is_one_line(tmp_path: Path) -> None:
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     board = load_board("microbit")
-    with pytest.raises(ToolkitError, match="model.h: missing"):
+    with pytest.raises(ToolkitError, match=r"model\.h: missing"):
         build_firmware(fake_model.FOLDER, board, tmp_path / "out", toolchain="auto", say=lambda _: None)
     fake_model.write(tmp_path, fake_model.vectors(5))
     with pytest.raises(ToolkitError, match="no C here; run `toolkit generate-c` first"):
@@ -157,7 +162,10 @@ def test_a_second_build_does_nothing_and_a_changed_vector_builds_again(tmp_path:
 
 
 def test_same_c_same_image_in_any_folder(tmp_path: Path) -> None:
-    assert build(tmp_path / "a")["images"]["firmware.bin"] == build(tmp_path / "b" / "with space")["images"]["firmware.bin"]
+    assert (
+        build(tmp_path / "a")["images"]["firmware.bin"]
+        == build(tmp_path / "b" / "with space")["images"]["firmware.bin"]
+    )
 
 
 def test_host_library_shows_only_the_api(tmp_path: Path) -> None:

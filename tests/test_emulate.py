@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from toolkit.errors import CheckFailed, ToolkitError
 CHIPS = ("mps2_an386", "netduinoplus2", "microbit")
 EMULATORS = ("qemu", "unicorn")
 STEPS = 300
+_FOLDER = tempfile.TemporaryDirectory(prefix="tealight-test-")
 
 
 def quiet(_: str) -> None:
@@ -26,13 +31,21 @@ def quiet(_: str) -> None:
 
 
 def build(out: Path, board: str, text: str, *, compiler: str = "auto", old: str = "", new: str = "") -> Path:
-    """The fake model built for a board, with one change to its C; the build folder."""
+    """The fake model built for a board, with `old` in its C replaced; a build folder of the test's own."""
+    shutil.copytree(_built(board, text, compiler, old, new), out, dirs_exist_ok=True)
+    return out / "build"
+
+
+@functools.cache
+def _built(board: str, text: str, compiler: str, old: str, new: str) -> Path:
+    """Each image is built once for all tests of a process."""
+    out = Path(_FOLDER.name) / str(len(os.listdir(_FOLDER.name)))
     c_dir = fake_model.write(out, text)
     source = (c_dir / "fake.c").read_text()
     assert old in source
     (c_dir / "fake.c").write_text(source.replace(old, new))
     build_firmware(c_dir, load_board(board), out / "build", toolchain=compiler, say=quiet)
-    return out / "build"
+    return out
 
 
 def run(folder: Path, board: str, emulator: str) -> dict[str, Any]:
@@ -106,7 +119,9 @@ def test_degenerate_states_fail(emulator: str, tmp_path: Path) -> None:
 def test_a_fault_is_reported(board: str, emulator: str, tmp_path: Path) -> None:
     needs(emulator)
     bad = "*(volatile uint32_t *)0x90000000u = 1u; s->steps++;"
-    message, result = failure(build(tmp_path, board, fake_model.vectors(9), old="s->steps++;", new=bad), board, emulator)
+    message, result = failure(
+        build(tmp_path, board, fake_model.vectors(9), old="s->steps++;", new=bad), board, emulator
+    )
     assert "the image faulted: FAULT" in message
     assert result["fault"].startswith("FAULT ") and "pc=" in result["fault"]
 
@@ -126,7 +141,9 @@ def test_a_hanging_image_times_out(emulator: str, tmp_path: Path, monkeypatch: p
     needs(emulator)
     monkeypatch.setattr("toolkit.emulate.TIMEOUT_S", 1.5)
     hang = "for (volatile int i = 1; i != 0;) { } s->steps++;"
-    message, _ = failure(build(tmp_path, "microbit", fake_model.vectors(9), old="s->steps++;", new=hang), "microbit", emulator)
+    message, _ = failure(
+        build(tmp_path, "microbit", fake_model.vectors(9), old="s->steps++;", new=hang), "microbit", emulator
+    )
     assert "no EXIT line within 1.5 s" in message
 
 
@@ -147,8 +164,8 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def loop(times: int) -> str:
-    """A loop in place of one statement: `times` rounds of a 16-bit and a 32-bit instruction, a decrement and a branch."""
-    body = "1: nop; nop.w; subs r3, #1; bne 1b" if times else ""
+    """A loop before a statement: `times` rounds of a 16-bit and a 32-bit instruction, a decrement and a branch."""
+    body = "1: nop; nop.w; subs r3, #1; bne 1b"
     return f'__asm__ volatile("ldr r3, ={times}; {body}" ::: "r3", "cc"); s->steps++;'
 
 
@@ -156,7 +173,7 @@ def test_counts_are_exact_for_a_loop_counted_by_hand(tmp_path: Path) -> None:
     needs("unicorn")
     counts = {}
     for times in (1, 11, 1000):
-        folder = build(tmp_path / str(times), "mps2_an386", fake_model.vectors(20, flat=False), old="s->steps++;", new=loop(times))
+        folder = build(tmp_path / str(times), "mps2_an386", fake_model.vectors(20), old="s->steps++;", new=loop(times))
         counts[times] = count_instructions(folder, load_board("mps2_an386"))
     for times in (11, 1000):
         for key in ("mean", "min", "max"):
@@ -187,7 +204,7 @@ def test_counts_are_those_of_single_steps(board: str, tmp_path: Path) -> None:
     assert machine.run(60.0)
     assert counted is not None and counted.calls == 30 == seen["return"]
     assert counted.sum == seen["sum"] - seen["return"]  # the `bx lr` of tl_probe_begin is not counted
-    if board == "microbit":  # a Cortex-M0 has no IT blocks, in which unicorn steps over what is not done, and the hook does not
+    if board == "microbit":  # no IT blocks there; in them unicorn steps over what is not done, and the hook does not
         # The stop at the last byte of the EXIT line cuts the last block short: the hook has counted it whole.
         assert 0 <= counted.total - seen["total"] < 16
 
