@@ -18,9 +18,6 @@
 #define TL_MODEL_RECURRENT_BYTES (TL_MODEL_SAVE_BYTES - STATES_AT - 4u)
 #endif
 
-#define TEXT_(name) #name
-#define TEXT(name) TEXT_(name)
-
 #define STACK_STEPS 16u /* steps whose stack is measured */
 
 enum { OP_PREDICT, OP_PREDICT_MISSING, OP_RESET, OP_SAVE };
@@ -187,7 +184,7 @@ static bool replay(void) {
 }
 
 int main(void) {
-    print_text("model=" TL_MODEL_NAME "\nboard=" TEXT(TL_BOARD_NAME) "\n");
+    print_text("model=" TL_MODEL_NAME "\nboard=" TL_BOARD_NAME "\n");
     print_field("ram=", (uint32_t)(uintptr_t)tl_bss_end - (uint32_t)(uintptr_t)tl_data_start);
     print_field("state_bytes=", TL_MODEL_STATE_BYTES);
     bool good = begin();

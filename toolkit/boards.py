@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -85,6 +86,10 @@ class Board:
     run: Run | None
 
 
+def _list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
 class _Table:
     """One table of a TOML file: gives out values by kind and refuses what nobody asked for."""
 
@@ -94,13 +99,17 @@ class _Table:
 
     def wrong(self, key: str, expected: str) -> NoReturn:
         found = self.values.get(key)
-        shown = f'"{found}"' if isinstance(found, str) else str(found).lower() if isinstance(found, bool) else repr(found)
+        shown = repr(found)
+        if isinstance(found, (str, bool)):  # as TOML writes them
+            shown = f'"{found}"' if isinstance(found, str) else shown.lower()
         raise ToolkitError(f"{self.path}: {self.prefix}{key} = {shown}: expected {expected}")
 
     def _take(self, key: str, good: Callable[[Any], bool], expected: str, absent: Any) -> Any:
         self.asked.add(key)
         if key not in self.values:
             if absent is ...:
+                for near in difflib.get_close_matches(key, [k for k in self.values if k not in self.asked], 1, 0.6):
+                    raise ToolkitError(f'{self.path}: unknown key {self.prefix}{near}; did you mean "{key}"?')
                 raise ToolkitError(f"{self.path}: {self.prefix}{key} is missing: expected {expected}")
             return absent
         if not good(self.values[key]):
@@ -123,15 +132,15 @@ class _Table:
         return bool(self._take(key, lambda v: isinstance(v, bool), "true or false", absent))
 
     def texts(self, key: str) -> tuple[str, ...]:
-        good = self._take(key, lambda v: isinstance(v, list) and all(isinstance(t, str) for t in v), 'e.g. ["-DX=1"]', [])
-        return tuple(good)
+        found = self._take(key, lambda v: _list_of(str, v), 'e.g. ["-DX=1"]', [])
+        return tuple(found)
 
     def table(self, key: str, expected: str, absent: Any = ...) -> _Table | None:
         found = self._take(key, lambda v: isinstance(v, dict), expected, absent)
         return None if found is None else _Table(self.path, f"{self.prefix}{key}.", found)
 
     def tables(self, key: str, expected: str) -> list[_Table]:
-        found = self._take(key, lambda v: isinstance(v, list) and all(isinstance(t, dict) for t in v), expected, [])
+        found = self._take(key, lambda v: _list_of(dict, v), expected, [])
         return [_Table(self.path, f"{self.prefix}{key}[{i}].", t) for i, t in enumerate(found)]
 
     def finish(self) -> None:
@@ -230,7 +239,8 @@ def load_board(name: str) -> Board:
     else:
         path, shown = BOARDS / f"{name}.toml", f"boards/{name}.toml"
         if not path.is_file():
-            raise ToolkitError(f'board "{name}" is not known{nearest(name, board_names())}, or give the path of a .toml')
+            hint = nearest(name, board_names())
+            raise ToolkitError(f'board "{name}" is not known{hint}, or give the path of a .toml')
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:

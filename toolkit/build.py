@@ -31,12 +31,9 @@ from toolkit.toolchain import (
 )
 
 FIRMWARE = ROOT / "firmware"
-EXPORT = """#if defined(_WIN32)
-#define TL_API __declspec(dllexport)
-#else
-#define TL_API __attribute__((visibility("default")))
-#endif
-"""
+_VISIBLE = "__declspec(dllexport)" if sys.platform == "win32" else '__attribute__((visibility("default")))'
+EXPORT = f"-DTL_API={_VISIBLE}"
+_UNDEFINED = ("undefined reference", "undefined symbol")  # GNU ld, lld
 _ROOM = 0x0800_0000  # region length to link against, so that what does not fit still links and can be shown
 
 
@@ -62,7 +59,8 @@ class Plan:
                 "flags": list(self.flags),
                 "include": [str(p.resolve()) for p in self.include],
                 "objects": [
-                    {"source": str(s.resolve()), "object": str(o.resolve()), "flags": list(f)} for s, o, f in self.objects
+                    {"source": str(s.resolve()), "object": str(o.resolve()), "flags": list(f)}
+                    for s, o, f in self.objects
                 ],
                 "output": str(self.output.resolve()),
                 "link": list(self.link),
@@ -75,7 +73,8 @@ class Plan:
 def _scons(plan: Plan, folder: Path) -> str:
     """Runs SCons on a plan. Returns the whole output when the build failed, else an empty string."""
     write_whole(folder / "plan.json", plan.text())
-    command = [sys.executable, "-m", "SCons", "-Q", f"-j{os.cpu_count() or 1}", "-f", str(ROOT / "SConstruct"), f"plan={folder / 'plan.json'}"]
+    command = [sys.executable, "-m", "SCons", "-Q", f"-j{os.cpu_count() or 1}", "-f", str(ROOT / "SConstruct")]
+    command += [f"plan={folder / 'plan.json'}"]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
@@ -91,7 +90,7 @@ def _scons(plan: Plan, folder: Path) -> str:
 def _refuse(log: str, folder: Path) -> ToolkitError:
     """The compiler's complaint in one line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line or "undefined" in line] or lines[-3:]
+    errors = [line for line in lines if any(word in line for word in ("error:", *_UNDEFINED))] or lines[-3:]
     return ToolkitError(f"the C does not build: {' | '.join(errors[:2])} (all of it in {folder / 'build.log'})")
 
 
@@ -129,7 +128,8 @@ def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -
     for stem in ("startup", "main", "print", "probe", "exit", "libmem", f"hal_{board.hal}"):
         flags = no_loop_calls(toolchain) if stem in ("startup", "libmem") else ()
         own.append((FIRMWARE / f"{stem}.c", out / "obj" / f"firmware_{stem}.o", flags))
-    defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f"-DTL_BOARD_NAME={board.name}", f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
+    defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
+    defines += [f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
     script = out / "link.ld"
     link = [*core_flags(board, toolchain), "-nostdlib", "-Wl,--gc-sections", "-Wl,--entry=tl_reset", "-T", str(script)]
     if toolchain.kind == "zig":
@@ -145,17 +145,19 @@ def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -
     )
 
 
-def _check_symbols(board: Board, objects: Sequence[Path], image: Path | None) -> None:
-    """Raises: CheckFailed when the image needs or has a symbol that is not our own, nor mem*."""
-    if image is None:
-        missing = elf.missing_symbols(objects, "__tl_")
-        if missing:
-            users = "; ".join(f"{name} (used by {', '.join(sorted(set(by)))})" for name, by in missing.items())
-            raise CheckFailed(f"{board.name}: the image would pull in library code: {users}; only mem* and __aeabi_mem* may be")
-        return
+def _check_nothing_missing(board: Board, objects: Sequence[Path]) -> None:
+    """Raises: CheckFailed when our objects need a symbol that is not our own: the link takes in no library."""
+    missing = elf.missing_symbols(objects, "__tl_")
+    if missing:
+        users = "; ".join(f"{name} (used by {', '.join(sorted(set(by)))})" for name, by in missing.items())
+        raise CheckFailed(f"{board.name}: library code is needed: {users}; only mem* and __aeabi_mem* may be")
+
+
+def _check_nothing_foreign(board: Board, objects: Sequence[Path], image: Path) -> None:
+    """Raises: CheckFailed when the image holds a symbol that is not our own."""
     foreign = elf.foreign_symbols(image, objects)
     if foreign:
-        raise CheckFailed(f"{board.name}: the image holds symbols that are not ours: {', '.join(foreign)}; only mem* may be")
+        raise CheckFailed(f"{board.name}: symbols that are not ours: {', '.join(foreign)}; only mem* may be")
 
 
 def _check_room(board: Board, memory: Memory, image: Path, sizes: Mapping[str, int]) -> None:
@@ -166,14 +168,17 @@ def _check_room(board: Board, memory: Memory, image: Path, sizes: Mapping[str, i
         ("flash", sizes["flash"], board.budget.flash, "the budget allows"),
         ("ram", sizes["ram"], board.budget.ram, "without the stack; the budget allows"),
     )
-    over = [f"{what} {used} bytes, {why} {limit}" for what, used, limit, why in wants if limit is not None and used > limit]
+    over = [f"{what} {used} bytes, {why} {most}" for what, used, most, why in wants if most is not None and used > most]
     if not over:
         return
     kinds = ("weights", "tables", "code", "vectors", "firmware", "data", "bss")
     lines = [f"{board.name}: the image does not fit: {'; '.join(over)}"]
     lines += [f"  {kind:<24}{sizes[kind]:>10}" for kind in kinds]
     lines += ["  the largest symbols:"]
-    lines += [f"    {s.name:<22}{s.size:>10}  {'flash' if s.kind in ('code', 'const') else 'ram'}" for s in elf.largest(image, 10)]
+    for symbol in elf.largest(image, 10):
+        lines.append(
+            f"    {symbol.name:<22}{symbol.size:>10}  {'flash' if symbol.kind in ('code', 'const') else 'ram'}"
+        )
     raise CheckFailed("\n".join(lines))
 
 
@@ -187,7 +192,7 @@ def build_firmware(
     """Builds the image of a generated folder for a board, beside `model.h` and `vectors.h` in out_dir.
 
     toolchain: `auto`, `gcc` or `zig`. Writes firmware.elf, .bin, .hex and, last, build.json, which it returns.
-    Raises: ToolkitError when the C does not build; CheckFailed when the image does not fit or breaks the symbol rule."""
+    Raises: ToolkitError when the C does not build; CheckFailed when the image does not fit or needs library code."""
     memory = board.memory
     if memory is None:
         raise ToolkitError(f"board {board.name} has no [memory]: it takes no image; choose another board")
@@ -204,12 +209,12 @@ def build_firmware(
     objects = [o for _, o, _ in plan.objects]
     log = _scons(plan, out)
     if log:
-        if all(o.is_file() for o in objects) and "undefined" in log:
-            _check_symbols(board, objects, None)
+        if all(o.is_file() for o in objects) and any(word in log for word in _UNDEFINED):
+            _check_nothing_missing(board, objects)
         raise _refuse(log, out)
     image = out / "firmware.elf"
     sizes = elf.measure(image, [o for o in objects if o.name.startswith("model_")])
-    _check_symbols(board, objects, image)
+    _check_nothing_foreign(board, objects, image)
     _check_room(board, memory, image, sizes)
     elf.write_images(image, out / "firmware.bin", out / "firmware.hex")
     result = _build_result(board, memory, compiler, image, sizes)
@@ -217,7 +222,9 @@ def build_firmware(
     return result
 
 
-def _build_result(board: Board, memory: Memory, compiler: Toolchain, image: Path, sizes: dict[str, int]) -> dict[str, Any]:
+def _build_result(
+    board: Board, memory: Memory, compiler: Toolchain, image: Path, sizes: dict[str, int]
+) -> dict[str, Any]:
     out = image.parent
     names = ("firmware.elf", "firmware.bin", "firmware.hex")
     return {
@@ -233,16 +240,19 @@ def _build_result(board: Board, memory: Memory, compiler: Toolchain, image: Path
 
 
 def _library(
-    sources: Sequence[tuple[Path, Sequence[str]]], include: Sequence[Path], output: Path, flags: Sequence[str], sanitize: str | None
+    sources: Sequence[tuple[Path, Sequence[str]]],
+    include: Sequence[Path],
+    output: Path,
+    flags: Sequence[str],
+    sanitize: str | None,
 ) -> Path:
     """Builds a shared library for this computer."""
     compiler = host_toolchain("auto")
     folder = _make_folder(output.parent)
-    write_whole(folder / "export.h", EXPORT)  # a file, because shells disagree on the quotes of a -D
     link = ["-shared"] + ([f"-fsanitize={sanitize}"] if sanitize else [])
     plan = Plan(
         toolchain=compiler,
-        flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", "-include", str(folder / "export.h"), *flags],
+        flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", EXPORT, *flags],
         include=include,
         objects=[(s, folder / "obj" / f"{s.stem}.o", f) for s, f in sources],
         output=output,

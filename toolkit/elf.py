@@ -66,7 +66,9 @@ def symbols(path: Path) -> list[Symbol]:
         raise ToolkitError(f"{path}: no symbol table; build it again with `toolkit build`")
     found = []
     for entry in table.iter_symbols():
-        if entry.name and not entry.name.startswith("$") and entry["st_info"]["type"] not in ("STT_FILE", "STT_SECTION"):
+        if entry["st_info"]["type"] in ("STT_FILE", "STT_SECTION"):
+            continue
+        if entry.name and not entry.name.startswith("$"):
             kind = _kind(elf, entry)
             address = entry["st_value"] & ~1 if kind == "code" else entry["st_value"]
             found.append(Symbol(entry.name, address, entry["st_size"], kind))
@@ -75,10 +77,8 @@ def symbols(path: Path) -> list[Symbol]:
 
 def segments(path: Path) -> list[Segment]:
     """What is to be written to flash, by load address."""
-    found = [
-        Segment(s["p_paddr"], s.data()) for s in _open(path).iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"]
-    ]
-    return sorted(found, key=lambda s: s.address)
+    loaded = (s for s in _open(path).iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
+    return sorted((Segment(s["p_paddr"], s.data()) for s in loaded), key=lambda s: s.address)
 
 
 def section_bytes(path: Path, name: str) -> int:
@@ -115,7 +115,8 @@ def measure(elf: Path, model_objects: Iterable[Path]) -> dict[str, int]:
             sizes["code"] += symbol.size
     flash = sum(len(s.data) for s in segments(elf))
     data, bss = section_bytes(elf, ".data"), section_bytes(elf, ".bss")
-    return {**sizes, "firmware": flash - sum(sizes.values()), "flash": flash, "data": data, "bss": bss, "ram": data + bss}
+    firmware = flash - sum(sizes.values())
+    return {**sizes, "firmware": firmware, "flash": flash, "data": data, "bss": bss, "ram": data + bss}
 
 
 def largest(elf: Path, count: int) -> list[Symbol]:
@@ -142,7 +143,8 @@ def missing_symbols(objects: Iterable[Path], linker_script_prefix: str) -> dict[
     missing: dict[str, list[str]] = {}
     for path in paths:
         for symbol in symbols(path):
-            if symbol.kind == "undefined" and symbol.name not in own and not symbol.name.startswith(linker_script_prefix):
+            given = symbol.name in own or symbol.name.startswith(linker_script_prefix)
+            if symbol.kind == "undefined" and not given:
                 missing.setdefault(symbol.name, []).append(path.name)
     return dict(sorted(missing.items()))
 

@@ -30,7 +30,7 @@ _ZIG_FPU = {"none": "", "fpv4-sp-d16": "+vfp4d16sp", "fpv5-sp-d16": "+fp_armv8d1
 class Toolchain:
     """A compiler for one kind of machine.
 
-    kind: `gcc`, `clang` or `zig`; cc: the command, absolute; version: one line; env: what its processes need beside PATH.
+    kind: `gcc`, `clang` or `zig`; cc: the command, absolute; version: one line; env: what it needs beside PATH.
     """
 
     kind: str
@@ -91,7 +91,7 @@ def cross_toolchain(wanted: str) -> Toolchain:
     """A compiler for Arm boards. wanted: `auto`, `gcc` or `zig`.
 
     Raises: ToolkitError when there is none."""
-    advice = "no compiler for boards: install arm-none-eabi-gcc (apt-get install gcc-arm-none-eabi) or zig (pip install ziglang)"
+    advice = "no compiler for boards: apt-get install gcc-arm-none-eabi, or pip install ziglang"
     return _find(("arm-none-eabi-gcc",), wanted, advice)
 
 
@@ -107,7 +107,7 @@ def core_flags(board: Board, toolchain: Toolchain) -> list[str]:
     hard = board.fpu != "none"
     if toolchain.kind == "zig":
         cpu = board.core.replace("-", "_") + _ZIG_FPU[board.fpu]
-        return ["-target", "thumb-freestanding-eabihf" if hard else "thumb-freestanding-eabi", f"-mcpu={cpu}", "-mthumb"]
+        return ["-target", f"thumb-freestanding-eabi{'hf' if hard else ''}", f"-mcpu={cpu}", "-mthumb"]
     fpu = [f"-mfpu={board.fpu}", "-mfloat-abi=hard"] if hard else ["-mfloat-abi=soft"]
     return [f"-mcpu={board.core}", "-mthumb", *fpu]
 

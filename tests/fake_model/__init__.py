@@ -1,4 +1,4 @@
-"""A hand-made model folder and its oracle in plain Python, to test builds and emulators without the rest of Tealight."""
+"""A hand-made model folder and its oracle in plain Python: tests builds and emulators without the rest."""
 
 from __future__ import annotations
 
@@ -55,11 +55,15 @@ class Oracle:
         return out
 
     def save(self) -> bytes:
-        body = struct.pack("<4sHH8sIHH10h", b"TLST", 1, 0, b"FAKEFAKE", self.steps, self.lost, 0, *self.h, *self.c, *self.x)
+        body = struct.pack(
+            "<4sHH8sIHH10h", b"TLST", 1, 0, b"FAKEFAKE", self.steps, self.lost, 0, *self.h, *self.c, *self.x
+        )
         return body + struct.pack("<I", zlib.crc32(body))
 
 
-def vectors(steps: int, *, seed: int = 1, restore: bool = False, wrong_step: int | None = None, flat: bool = False) -> str:
+def vectors(
+    steps: int, *, seed: int = 1, restore: bool = False, wrong_step: int | None = None, flat: bool = False
+) -> str:
     """The text of vectors.h. `wrong_step` plants a wrong expectation there, `flat` feeds zeros only."""
     random_ = random.Random(seed)
     oracle = Oracle()

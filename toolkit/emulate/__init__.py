@@ -13,6 +13,7 @@ from toolkit.emulate import outcome, qemu, unicorn_
 from toolkit.errors import CheckFailed, ToolkitError, nearest, write_whole
 
 TIMEOUT_S = 300.0
+GUARD_BYTES = 32  # of the stack stay untouched in a good run: an overflow can step over the lowest word
 EMULATORS = ("auto", "qemu", "unicorn")
 
 
@@ -73,7 +74,7 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
         per_step = _per_step(seen)
     fields = outcome.parse(seen.lines)
     asked = steps_asked(image)
-    stack = board.memory.stack if board.budget.stack is None else min(board.memory.stack, board.budget.stack)
+    stack = min(board.memory.stack - GUARD_BYTES, board.budget.stack or board.memory.stack)
     found = outcome.problems(seen, fields, steps_asked=asked, timeout_s=TIMEOUT_S, stack=stack)
     return {
         **fields,

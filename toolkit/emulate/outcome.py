@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-_NUMBERS = ("steps", "hash_changes", "degenerate", "stack", "stack_save", "stack_total", "ram", "state_bytes", "restore")
+_NUMBERS = ("steps", "hash_changes", "degenerate", "restore", "ram", "state_bytes")
+_STACK_NUMBERS = ("stack", "stack_save", "stack_total")
 _MISMATCH_NUMBERS = ("mismatch_step", "op")
 _MISMATCH_TEXTS = ("previous", "got", "got_hash", "expected_hash")
 _MISMATCH_LISTS = ("input", "output", "expected")
@@ -24,7 +25,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """lines: the serial output; code: the semihosting exit code, None without one; note: the emulator's own complaint."""
+    """lines: the serial output; code: the semihosting exit code, None without; note: the emulator's own complaint."""
 
     lines: tuple[str, ...]
     code: int | None
@@ -35,7 +36,8 @@ class Outcome:
 
 def parse(lines: tuple[str, ...]) -> dict[str, Any]:
     """The key=value lines by key. The dump of a mismatch is gathered in `mismatch`, None where there was none."""
-    fields: dict[str, Any] = {"model": "", "board": "", "hash": "", "state": "", "exit": None, "fault": None, "mismatch": None}
+    fields: dict[str, Any] = {"model": "", "board": "", "hash": "", "state": ""}
+    fields |= {"exit": None, "fault": None, "mismatch": None}
     mismatch: dict[str, Any] = {}
     for line in lines:
         key, _, value = line.partition("=")
@@ -49,7 +51,7 @@ def parse(lines: tuple[str, ...]) -> dict[str, Any]:
             mismatch[key] = value
         elif key in _MISMATCH_LISTS:
             mismatch[key] = [int(v) for v in value.split(",")]
-        elif key in _NUMBERS and value.isdigit():
+        elif key in (*_NUMBERS, *_STACK_NUMBERS) and value.isdigit():
             fields[key] = int(value)
         elif key in fields and key not in ("exit", "fault", "mismatch"):
             fields[key] = value
@@ -64,7 +66,7 @@ def problems(outcome: Outcome, fields: dict[str, Any], *, steps_asked: int, time
         found.append(f"the image faulted: {fields['fault']}")
     if outcome.expired:
         found.append(f"no EXIT line within {timeout_s:g} s: the image hangs or the emulator is too slow")
-    elif fields["exit"] is None:
+    elif fields["exit"] is None and not found:
         last = f', its last line was "{outcome.lines[-1][:80]}"' if outcome.lines else ", it printed nothing"
         found.append(f"the run ended without an EXIT line{last}" + (f" ({outcome.note})" if outcome.note else ""))
     if fields["mismatch"]:
@@ -81,6 +83,6 @@ def problems(outcome: Outcome, fields: dict[str, Any], *, steps_asked: int, time
         found.append("the state never changed")
     if fields.get("degenerate", 0) != 0:
         found.append("the states stayed zero or saturated in every step")
-    if fields["exit"] == 0 and not 0 < fields.get("stack_total", 0) <= stack:
+    if not 0 < fields.get("stack_total", stack if fields["exit"] != 0 else 0) <= stack:
         found.append(f"{fields.get('stack_total', 0)} bytes of stack used, {stack} allowed")
     return found

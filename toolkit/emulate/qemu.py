@@ -53,7 +53,9 @@ def run(image: Path, board: Board, timeout_s: float) -> Outcome:
     expired = threading.Event()
     with tempfile.TemporaryFile("w+") as errors:
         try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
+            )
         except OSError as e:
             raise ToolkitError(f"{PROGRAM} does not start: {e.strerror}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import struct
 import time
@@ -36,6 +37,15 @@ class _Counter(ctypes.Structure):
     ]
 
 
+def _unicorn() -> Any:
+    """The package, imported only where it is the job; untyped."""
+    return importlib.import_module("unicorn")
+
+
+def _register(name: str) -> int:
+    return int(getattr(importlib.import_module("unicorn.arm_const"), f"UC_ARM_REG_{name}"))
+
+
 def available(board: Board) -> bool:
     """True when unicorn is installed and knows the board's core."""
     return board.run is not None and board.run.unicorn != "" and importlib.util.find_spec("unicorn") is not None
@@ -43,27 +53,22 @@ def available(board: Board) -> bool:
 
 def version() -> str:
     """E.g. `unicorn 2.1.4`."""
-    import unicorn
-
-    return f"unicorn {unicorn.__version__}"
+    return f"unicorn {_unicorn().__version__}"
 
 
 class Machine:
     """A core with flash, RAM and a serial line that can only be written to."""
 
     def __init__(self, image: Path, board: Board) -> None:
-        import unicorn
-        from unicorn import arm_const
-
         assert board.run is not None and board.memory is not None
+        unicorn, arm = _unicorn(), importlib.import_module("unicorn.arm_const")
         self.board, self.flash, self.ram = board, board.memory.flash, board.memory.ram
         self.serial = bytearray()
         self.code: int | None = None
         self.fault = ""
         # MCLASS alone means a Cortex-M33; the model must be set before anything else is done.
         self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-        models = {name: getattr(arm_const, f"UC_CPU_ARM_{name.upper().replace('-', '_')}") for name in (board.run.unicorn,)}
-        self.uc.ctl_set_cpu_model(models[board.run.unicorn])
+        self.uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{board.run.unicorn.upper().replace('-', '_')}"))
         for region in (self.flash, self.ram, _SYSTEM):
             self.uc.mem_map(region.origin, -(-region.length // _PAGE) * _PAGE)
         self.reads, self.uart_write = dict(board.run.reads), board.run.uart_write
@@ -86,12 +91,10 @@ class Machine:
                 uc.emu_stop()
 
     def _interrupt(self, uc: Any, number: int, _user: Any) -> None:
-        from unicorn import arm_const
-
-        pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
-        is_exit = uc.reg_read(arm_const.UC_ARM_REG_R0) == _SYS_EXIT and self._half_word(pc) == _BKPT_SEMIHOSTING
+        pc = uc.reg_read(_register("PC"))
+        is_exit = uc.reg_read(_register("R0")) == _SYS_EXIT and self._half_word(pc) == _BKPT_SEMIHOSTING
         if is_exit and self.board.semihosting:
-            self.code = 0 if uc.reg_read(arm_const.UC_ARM_REG_R1) == _EXIT_OK else 1
+            self.code = 0 if uc.reg_read(_register("R1")) == _EXIT_OK else 1
         else:
             self.fault = f"exception {number} at pc={pc:08x}"
         uc.emu_stop()
@@ -102,16 +105,13 @@ class Machine:
 
     def run(self, timeout_s: float) -> bool:
         """Runs from reset. Returns False when the timeout ended it."""
-        import unicorn
-        from unicorn import arm_const
-
         stack, start = struct.unpack_from("<II", self.image)
-        self.uc.reg_write(arm_const.UC_ARM_REG_SP, stack)
+        self.uc.reg_write(_register("SP"), stack)
         began = time.monotonic()
         try:
             self.uc.emu_start(start | 1, 0xFFFF_FFFF, timeout=int(timeout_s * 1e6))
-        except unicorn.UcError as e:
-            self.fault = f"{e} at pc={self.uc.reg_read(arm_const.UC_ARM_REG_PC):08x}"
+        except _unicorn().UcError as e:
+            self.fault = f"{e} at pc={self.uc.reg_read(_register('PC')):08x}"
         return time.monotonic() - began < timeout_s
 
 
@@ -119,9 +119,7 @@ def _attach_counter(machine: Machine, image: Path) -> tuple[_Counter, list[Any]]
     """Hangs the native hook into the engine. The list keeps what it points to alive.
 
     The Python binding has no way to pass a native function, so this calls uc_hook_add through its own handle."""
-    from unicorn import UC_HOOK_BLOCK
-    from unicorn.unicorn_py3.unicorn import uclib
-
+    uclib = importlib.import_module("unicorn.unicorn_py3.unicorn").uclib
     hook = ctypes.CDLL(str(native_hook()))
     size = len(machine.image)
     code, cache = (ctypes.c_uint8 * size).from_buffer_copy(machine.image), (ctypes.c_uint32 * (size // 2 + 1))()
@@ -138,7 +136,7 @@ def _attach_counter(machine: Machine, image: Path) -> tuple[_Counter, list[Any]]
     status = uclib.uc_hook_add(
         machine.uc._uch,
         ctypes.byref(handle),
-        UC_HOOK_BLOCK,
+        _unicorn().UC_HOOK_BLOCK,
         ctypes.cast(hook.tl_count_block, ctypes.c_void_p),
         ctypes.byref(counter),
         ctypes.c_uint64(1),

@@ -1,0 +1,36 @@
+"""Helpers that every test may use."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+
+import pytest
+
+_PROGRAMS = {
+    "qemu": ("qemu-system-arm", "qemu-system-arm"),
+    "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+    "gcc": ("cc", "gcc"),
+}
+_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn"}
+
+
+def missing(tool: str) -> str | None:
+    """What to say when a tool is not here; None when it is."""
+    if tool in _PACKAGES:
+        package = _PACKAGES[tool]
+        return None if importlib.util.find_spec(package) else f"no {package} (pip install {package})"
+    program, package = _PROGRAMS[tool]
+    return None if shutil.which(program) else f"no {program} on PATH (apt-get install {package})"
+
+
+def needs(*tools: str) -> None:
+    """Skips the test when a tool is missing, and says which; with TEALIGHT_REQUIRE_TOOLS=1 the test fails instead."""
+    for tool in tools:
+        reason = missing(tool)
+        if reason is not None:
+            message = f"SKIPPED: {reason}"
+            if os.environ.get("TEALIGHT_REQUIRE_TOOLS") == "1":
+                pytest.fail(message)
+            pytest.skip(message)

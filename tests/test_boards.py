@@ -1,0 +1,116 @@
+"""Boards: every TOML loads, its flags match the core, its image links and fits; mistakes are named."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import fake_model
+from tests.conftest import needs
+from toolkit.boards import BOARDS, Board, board_names, load_board
+from toolkit.build import build_firmware
+from toolkit.errors import ToolkitError
+from toolkit.toolchain import board_flags, cross_toolchain
+
+NAMES = board_names()
+CHIPS = [name for name in NAMES if load_board(name).memory is not None]
+COMPILERS = [("gcc", "arm-gcc"), ("zig", "zig")]
+
+
+def test_the_boards_of_this_issue_are_here() -> None:
+    assert {"host", "microbit", "mps2_an386", "netduinoplus2"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_board_loads(name: str) -> None:
+    board = load_board(name)
+    assert board.name == name
+    assert board.title and board.chip and board.requires and board.requires_text
+    assert (board.memory is None) == (board.toolchain == "host")
+
+
+@pytest.mark.parametrize("compiler, tool", COMPILERS)
+@pytest.mark.parametrize("name", CHIPS)
+def test_compiler_flags_meet_what_the_board_requires(name: str, compiler: str, tool: str, tmp_path: Path) -> None:
+    needs(tool)
+    board, toolchain = load_board(name), cross_toolchain(compiler)
+    source = tmp_path / "check.c"
+    source.write_text(
+        f'#if !({board.requires})\n#error "{board.requires_text}"\n#endif\nextern int used;\nint used = 1;\n'
+    )
+    command = [*toolchain.cc, *board_flags(board, toolchain), "-c", str(source), "-o", str(tmp_path / "check.o")]
+    subprocess.run(command, check=True, env={"PATH": "", **toolchain.env})
+
+
+@pytest.mark.parametrize("compiler, tool", COMPILERS)
+@pytest.mark.parametrize("name", CHIPS)
+def test_every_board_links_and_fits(name: str, compiler: str, tool: str, tmp_path: Path) -> None:
+    needs(tool)
+    c_dir = fake_model.write(tmp_path, fake_model.vectors(100))
+    result = build_firmware(c_dir, load_board(name), tmp_path / "build", toolchain=compiler, say=lambda _: None)
+    assert result["toolchain"] == compiler
+    assert 1000 < result["sizes"]["flash"] <= result["limits"]["flash"]
+    assert 0 < result["sizes"]["ram"] + result["limits"]["stack"] <= result["limits"]["ram"]
+
+
+def edited(tmp_path: Path, old: str, new: str) -> str:
+    """The micro:bit's file with one change; its path."""
+    text = (BOARDS / "microbit.toml").read_text()
+    assert old in text
+    path = tmp_path / "microbit.toml"
+    path.write_text(text.replace(old, new))
+    return str(path)
+
+
+def refusal(path: str) -> str:
+    with pytest.raises(ToolkitError) as caught:
+        load_board(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "old, new, says",
+    [
+        ("length = 16_384", 'length = "16k"', 'memory.ram.length = "16k": expected bytes, e.g. 131072'),
+        ("length = 16_384", "length = -1", "memory.ram.length = -1: expected bytes"),
+        ("length = 16_384", "length = true", "memory.ram.length = true: expected bytes"),
+        ("length = 16_384", "size = 16_384", "memory.ram.length is missing: expected bytes"),
+        ("length = 16_384", "length = 16_384, lenght = 3", 'unknown key memory.ram.lenght; did you mean "length"?'),
+        ("stack = 2048", "stack = 32768", "memory.stack = 32768: expected a multiple of 8 between 256"),
+        ("clock_hz", "clock_mhz", 'unknown key clock_mhz; did you mean "clock_hz"?'),
+        ("[memory]", 'zzz = "red"\n[memory]', "unknown key zzz; there is: "),
+        ('core = "cortex-m0"', 'core = "cortex-m00"', 'core = "cortex-m00": not known; did you mean "cortex-m0"?'),
+        ('hal = "nrf51"', 'hal = "nrf52"', 'hal = "nrf52": not known; did you mean "nrf51"?'),
+        ('target = "ref"', 'target = "reff"', 'target = "reff": not known; did you mean "ref"?'),
+        (
+            'unicorn = "cortex-m0"',
+            'unicorn = "cortex-0"',
+            'run.unicorn = "cortex-0": not known; did you mean "cortex-m0"?',
+        ),
+        ("value = 1 }", 'value = "one" }', 'run.reads[0].value = "one": expected a number'),
+        ("semihosting = false", 'semihosting = "no"', 'semihosting = "no": expected true or false'),
+        ('cflags = ["-DTL_UART_TX_PIN=24u"]', 'cflags = "-O3"', 'cflags = "-O3": expected e.g. ["-DX=1"]'),
+        ("[memory]", "[memry]", 'unknown key memry; did you mean "memory"?'),
+        ('name = "microbit"', 'name = "macrobit"', 'name = "macrobit": expected "microbit", as the file is called'),
+        ('name = "microbit"', "name = microbit", "not TOML: "),
+    ],
+)
+def test_a_mistake_is_named(old: str, new: str, says: str, tmp_path: Path) -> None:
+    path = edited(tmp_path, old, new)
+    message = refusal(path)
+    assert message.startswith(f"{path}: ")
+    assert says in message
+
+
+def test_unknown_board_offers_the_nearest() -> None:
+    assert refusal("microbitt").startswith('board "microbitt" is not known; did you mean "microbit"?')
+    assert "netduinoplus2" in refusal("esp32")
+
+
+def test_a_users_own_file(tmp_path: Path) -> None:
+    board: Board = load_board(edited(tmp_path, "[run]", "[budget]\nflash = 20_000\n\n[run]"))
+    assert board.budget.flash == 20_000 and board.budget.ram is None
+    assert "cannot read" in refusal(str(tmp_path / "none.toml"))
