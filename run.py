@@ -120,23 +120,23 @@ def download_pip(into: Path) -> Path:
 # --- the environment ---
 
 
-def venv_python(venv: Path = VENV) -> Path:
-    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def venv_python() -> Path:
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def wanted_stamp(pins: Path = PINS) -> str:
-    """What `.venv` must be made from: line 1 this Python and this folder, line 2 the pins."""
+def wanted_stamp() -> str:
+    """What `.venv` is to be made from: line 1 this Python and this folder, line 2 the pins."""
     version = ".".join(map(str, sys.version_info[:2]))
-    return f"Python {version} in {ROOT}\n{hashlib.sha256(pins.read_bytes()).hexdigest()}\n"
+    return f"Python {version} in {ROOT}\n{hashlib.sha256(PINS.read_bytes()).hexdigest()}\n"
 
 
-def stamp_of(venv: Path = VENV) -> str | None:
-    """The stamp of an environment; None if there is none, UNFINISHED if it broke off or its Python is gone."""
+def stamp_of() -> str | None:
+    """What `.venv` was made from; None if there is no stamp, UNFINISHED if it broke off or its Python is gone."""
     try:
-        stamp = (venv / STAMP).read_text(encoding="utf-8")
+        stamp = (VENV / STAMP).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    return stamp if venv_python(venv).exists() else UNFINISHED
+    return stamp if venv_python().exists() else UNFINISHED
 
 
 @contextlib.contextmanager
@@ -275,7 +275,7 @@ def main(arguments: list[str]) -> int:
     environment = {
         "ZIG_GLOBAL_CACHE_DIR": str(VENV / "zig-cache"),
         **os.environ,
-    }  # zig hangs if it cannot write to HOME
+    }  # zig hangs if HOME is read-only
     try:
         if arguments[0] == "test":
             command = pytest_arguments(arguments[1:], environment)

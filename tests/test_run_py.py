@@ -20,7 +20,7 @@ UNREACHABLE = "http://127.0.0.1:9/simple"
 
 @pytest.fixture
 def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """run.py as a module whose checkout is a temporary folder, with pip's configuration of this machine out of sight."""
+    """run.py as a module whose checkout is a temporary folder, and that sees no pip.conf."""
     spec = importlib.util.spec_from_file_location("run", ROOT / "run.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -56,7 +56,8 @@ def local_index(tmp_path: Path, door: ModuleType, monkeypatch: pytest.MonkeyPatc
 
 
 def test_index_page(door: ModuleType) -> None:
-    page = """<a href="../files/pip-26.3.tar.gz#sha256=aa">x</a><a data-yanked="bad" href="/y/pip-26.3-py3-none-any.whl">y</a>
+    page = """<a href="../files/pip-26.3.tar.gz#sha256=aa">x</a>
+        <a data-yanked="bad" href="/y/pip-26.3-py3-none-any.whl">y</a>
         <a href="../../files/pip-26.3-py3-none-any.whl#sha256=bb" data-requires-python="&gt;=3.10">pip</a>"""
     assert door.find_wheel(page, base="https://index/simple/pip/", version="26.3") == (
         "https://index/files/pip-26.3-py3-none-any.whl",
@@ -94,19 +95,19 @@ def test_pip_is_downloaded_and_checked(door: ModuleType, local_index: Callable[[
 
 
 def test_stamp(door: ModuleType, tmp_path: Path) -> None:
-    venv, pins = tmp_path / ".venv", tmp_path / "toolkit" / "constraints.txt"
-    assert door.stamp_of(venv) is None
-    python = door.venv_python(venv)
+    assert door.stamp_of() is None
+    python = door.venv_python()
+    assert python.is_relative_to(tmp_path)
     python.parent.mkdir(parents=True)
     python.touch()
-    wanted = door.wanted_stamp(pins)
-    (venv / door.STAMP).write_text(wanted)
-    assert door.stamp_of(venv) == wanted
-    pins.write_text("numpy==2.2.7\n")
-    changed = door.wanted_stamp(pins)
+    wanted = door.wanted_stamp()
+    (door.VENV / door.STAMP).write_text(wanted)
+    assert door.stamp_of() == wanted
+    door.PINS.write_text("numpy==2.2.7\n")
+    changed = door.wanted_stamp()
     assert changed != wanted and changed.partition("\n")[0] == wanted.partition("\n")[0]
     python.unlink()
-    assert door.stamp_of(venv) == door.UNFINISHED
+    assert door.stamp_of() == door.UNFINISHED
 
 
 def test_no_network_is_one_line_and_leaves_no_finished_environment(
@@ -115,10 +116,8 @@ def test_no_network_is_one_line_and_leaves_no_finished_environment(
     assert door.main(["demo"]) == 1
     errors = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
     assert len(errors) == 1
-    assert re.match(
-        r"error: no answer from http://127\.0\.0\.1:9/simple/pip/: connect to the Internet, or set", errors[0]
-    )
-    assert door.stamp_of(door.VENV) == door.UNFINISHED
+    assert re.match(r"error: no answer from http://127\.0\.0\.1:9/simple/pip/: connect to", errors[0])
+    assert door.stamp_of() == door.UNFINISHED
 
 
 def test_somebody_elses_venv_is_left_alone(door: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
