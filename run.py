@@ -279,6 +279,7 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[0] == "test":
             command = pytest_arguments(arguments[1:], environment)
+            os.chdir(ROOT)
         else:
             command = ["-m", "toolkit", *arguments]
         ensure_environment()
@@ -288,8 +289,6 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the next run begins .venv anew", file=sys.stderr)
         return 130
-    if arguments[0] == "test":
-        os.chdir(ROOT)
     python = str(venv_python())
     if os.name == "nt":
         return subprocess.call([python, *command], env=environment)
