@@ -26,7 +26,7 @@ import urllib.request
 from pathlib import Path
 
 if sys.version_info < (3, 10):  # noqa: UP036 - this file is what an older Python meets first
-    sys.exit("error: this is Python %s; Tealight needs 3.10 or newer: try python3.12 run.py" % sys.version.split()[0])
+    sys.exit(f"error: this is Python {sys.version.split()[0]}; Tealight needs 3.10 or newer: try python3.12 run.py")
 
 from collections.abc import Iterator, Mapping
 
@@ -36,7 +36,7 @@ PINS = ROOT / "toolkit" / "constraints.txt"
 STAMP = "tealight.stamp"  # inside .venv: what it was made from, or UNFINISHED
 UNFINISHED = "unfinished"
 LONG_SECONDS = "600"
-NO_NETWORK = "no answer from {}: connect to the Internet, or set PIP_INDEX_URL to a mirror, and run the same command again"
+NO_NETWORK = "no answer from {}: connect to the Internet, or set PIP_INDEX_URL to a mirror, and run the command again"
 
 
 class SetupError(Exception):
@@ -120,22 +120,23 @@ def download_pip(into: Path) -> Path:
 # --- the environment ---
 
 
-def venv_python(venv: Path = VENV) -> Path:
-    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def venv_python() -> Path:
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def wanted_stamp(pins: Path = PINS) -> str:
-    """What `.venv` must be made from: line 1 this Python and this folder, line 2 the pins."""
-    return f"Python {sys.version_info[0]}.{sys.version_info[1]} in {ROOT}\n{hashlib.sha256(pins.read_bytes()).hexdigest()}\n"
+def wanted_stamp() -> str:
+    """What `.venv` is to be made from: line 1 this Python and this folder, line 2 the pins."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    return f"Python {version} in {ROOT}\n{hashlib.sha256(PINS.read_bytes()).hexdigest()}\n"
 
 
-def stamp_of(venv: Path = VENV) -> str | None:
-    """The stamp of an environment; None if there is none, UNFINISHED if it broke off or its Python is gone."""
+def stamp_of() -> str | None:
+    """What `.venv` was made from; None if there is no stamp, UNFINISHED if it broke off or its Python is gone."""
     try:
-        stamp = (venv / STAMP).read_text(encoding="utf-8")
+        stamp = (VENV / STAMP).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    return stamp if venv_python(venv).exists() else UNFINISHED
+    return stamp if venv_python().exists() else UNFINISHED
 
 
 @contextlib.contextmanager
@@ -271,10 +272,14 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         print(__doc__)
         return 2
-    environment = dict(os.environ)
+    environment = {
+        "ZIG_GLOBAL_CACHE_DIR": str(VENV / "zig-cache"),
+        **os.environ,
+    }  # zig hangs if HOME is read-only
     try:
         if arguments[0] == "test":
             command = pytest_arguments(arguments[1:], environment)
+            os.chdir(ROOT)
         else:
             command = ["-m", "toolkit", *arguments]
         ensure_environment()
@@ -284,8 +289,6 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the next run begins .venv anew", file=sys.stderr)
         return 130
-    if arguments[0] == "test":
-        os.chdir(ROOT)
     python = str(venv_python())
     if os.name == "nt":
         return subprocess.call([python, *command], env=environment)
