@@ -116,7 +116,7 @@ def write_file(path: str | Path, kind: str, description: dict[str, Any], arrays:
     """Safetensors with `kind`, `description` (JSON) and `digest` in the metadata; appears whole or not at all."""
     text = json.dumps(description, sort_keys=True, ensure_ascii=True)
     digest = _digest(kind, text, arrays)
-    blob = save(dict(arrays), {"kind": kind, "description": text, "digest": digest})
+    blob = _in_order(save(dict(arrays), {"kind": kind, "description": text, "digest": digest}))
     path = Path(path)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -131,6 +131,14 @@ def write_file(path: str | Path, kind: str, description: dict[str, Any], arrays:
         os.unlink(temporary)
         raise
     return digest
+
+
+def _in_order(blob: bytes) -> bytes:
+    """The same file with a sorted header: safetensors writes the metadata in random order."""
+    size = int.from_bytes(blob[:8], "little")
+    header = json.dumps(json.loads(blob[8 : 8 + size]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + blob[8 + size :]
 
 
 def read_file(path: str | Path, kind: str | None) -> tuple[dict[str, Any], dict[str, np.ndarray], str]:

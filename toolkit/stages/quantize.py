@@ -45,7 +45,7 @@ def calibration(prepared: Prepared, network: Network) -> list[np.ndarray]:
     """Raw input values of the training rows as batches [sequences, time, inputs] of equal length."""
     x = prepared.values[:, list(prepared.inputs)]
     if network.mode == "window":
-        rows = forecast_rows(prepared, "train", network.window)
+        rows = forecast_rows(prepared, "train", need=network.window)
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, WINDOWS).astype(int))]
         return [x[rows[:, None] + np.arange(1 - network.window, 1)]]
     shortest = network.warmup + 1
@@ -63,9 +63,9 @@ def calibration(prepared: Prepared, network: Network) -> list[np.ndarray]:
 
 def test_forecasts(prepared: Prepared, network: Network, q: QNetwork) -> dict[str, np.ndarray]:
     """On the test rows, raw units [n, targets]: truth, persistence, linear_ar, float, quantized; `rows` and `times` [n]."""
-    rows = forecast_rows(prepared, "test", network.warmup)
+    rows = forecast_rows(prepared, "test", need=network.warmup)
     out = {"rows": rows, "times": prepared.times[rows], "truth": truth(prepared, rows)}
-    out |= baseline_predictions(prepared, network.warmup, "test")
+    out |= baseline_predictions(prepared, need=network.warmup, split="test")
     for name, forecast in (("float", float_forecast(network)), ("quantized", integer_forecast(q))):
         out[name] = over_runs(prepared, network, "test", forecast)[rows]
     return out
@@ -94,7 +94,7 @@ def over_runs(
     x = prepared.values[:, list(prepared.inputs)]
     out = np.full((len(x), len(network.outputs)), np.nan)
     if network.mode == "window":
-        rows = forecast_rows(prepared, split, network.window)
+        rows = forecast_rows(prepared, split, need=network.window)
         for some in np.array_split(rows, max(1, len(rows) // 2000)):
             out[some] = forecast(x[some[:, None] + np.arange(1 - network.window, 1)])[:, -1]
         return out
