@@ -1,4 +1,4 @@
-"""The command line: one function a verb. Exit 0 done, 1 the user's mistake, 2 usage, 3 a budget or parity check failed."""
+"""The command line, one function a verb. Exit 0 done, 1 a mistake, 2 usage, 3 a failed budget or parity check."""
 
 from __future__ import annotations
 
@@ -49,10 +49,12 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *(["quantize.refit=false"] if a.no_refit else [])]
     result = quantize(_run_folder(a.run), options(_config(a.run / "config.toml", sets)), say=say)
     for row in result["overflow"]:
-        say(f"{row['layer']}: {row['rows']} rows proven to fit int32; the largest can reach {row['of_int32']:.1%} of it")
+        say(
+            f"{row['layer']}: {row['rows']} rows proven to fit int32; the largest can reach {row['of_int32']:.1%} of it"
+        )
     r = result["accuracy"]
-    unit = f" {r['unit']}" if r["unit"] else ""
-    say(f"test RMSE {r['quantized']:.5g}{unit}, float {r['float']:.5g}{unit}; NER {r['ner']:.4f}, RMSE ratio {r['rmse_ratio']:.5f}")
+    say(f"test RMSE {r['quantized']:.5g}, float {r['float']:.5g} {r['unit']}")
+    say(f"NER {r['ner']:.4f}, RMSE ratio {r['rmse_ratio']:.5f}")
     say(f"next: toolkit generate-c {a.run} --board NAME (toolkit boards lists them)")
     return result
 
@@ -105,7 +107,11 @@ def _boards(a: argparse.Namespace) -> dict[str, Any]:
     boards = [load_board(name) for name in ([a.name] if a.name else board_names())]
     if not a.json:
         for b in boards:
-            memory = f"{b.memory.flash.length // 1024:>6} KB flash {b.memory.ram.length // 1024:>5} KB RAM" if b.memory else " " * 28
+            memory = (
+                f"{b.memory.flash.length // 1024:>6} KB flash {b.memory.ram.length // 1024:>5} KB RAM"
+                if b.memory
+                else " " * 28
+            )
             print(f"{b.name:<16}{b.core:<12}{memory}  {b.title}")
     return {b.name: asdict(b) for b in boards}
 
@@ -129,20 +135,29 @@ def _run_folder(path: Path) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="toolkit", description="Recurrent networks on microcontrollers: train, quantize, generate C, prove it on the board."
+        prog="toolkit",
+        description="Recurrent networks on microcontrollers: train, quantize, generate C, prove it on the board.",
     )
     parser.add_argument("--version", action="version", version=f"tealight {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name: str, do: Callable[[argparse.Namespace], dict[str, Any]], text: str, example: str) -> argparse.ArgumentParser:
+    def verb(
+        name: str, do: Callable[[argparse.Namespace], dict[str, Any]], text: str, example: str
+    ) -> argparse.ArgumentParser:
         p = verbs.add_parser(
-            name, help=text, description=text, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=text,
+            description=text,
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         p.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
         p.set_defaults(do=do)
         return p
 
-    p = verb("train", _train, "Train a network on a series.", "toolkit train docs/examples/room.toml --set train.epochs=20")
+    p = verb(
+        "train", _train, "Train a network on a series.", "toolkit train docs/examples/room.toml --set train.epochs=20"
+    )
     p.add_argument("config", type=Path, help="run.toml")
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
@@ -153,7 +168,12 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--no-refit", action="store_true", help="leave the head as it was trained")
     _sets(p)
 
-    p = verb("generate-c", _generate, "Generate C for a board.", "toolkit generate-c runs/room --board microbit --out firmware/model")
+    p = verb(
+        "generate-c",
+        _generate,
+        "Generate C for a board.",
+        "toolkit generate-c runs/room --board microbit --out firmware/model",
+    )
     p.add_argument("run", type=Path, help="a run's folder, or a model.q.safetensors")
     p.add_argument("--board", required=True, help="a name from `toolkit boards`, or the path of a .toml")
     p.add_argument("--out", type=Path, help="folder for the C; <run>/c/<board> unless given")
@@ -162,7 +182,12 @@ def _parser() -> argparse.ArgumentParser:
     p = verb("build", _build, "Build the image for a board.", "toolkit build runs/room --board microbit")
     _job_arguments(p)
 
-    p = verb("run", _run, "Build, run on the emulated board, and compare every bit with the oracle.", "toolkit run runs/room --board mps2_an386")
+    p = verb(
+        "run",
+        _run,
+        "Build, run on the emulated board, and compare every bit with the oracle.",
+        "toolkit run runs/room --board mps2_an386",
+    )
     _job_arguments(p)
     p.add_argument("--save-state", type=Path, help="write the state after the last step to this file")
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="run the image as it lies there")
@@ -193,7 +218,9 @@ def _job_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _emulator(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn"), help="which emulator runs the image")
+    p.add_argument(
+        "--emulator", default="auto", choices=("auto", "qemu", "unicorn"), help="which emulator runs the image"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Names the first divergence between an image and the oracle: step, layer, unit, and the gate where the image's weights tell."""
+"""Names the first divergence of an image from the oracle: step, layer, unit, and the gate where its weights tell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from toolkit.vectors import MISSING, RESET
 
 
 def name_divergence(q: QNetwork, mismatch: Mapping[str, Any], image: Path) -> str:
-    """One line. `mismatch`: the image's dump of the step that differed; the oracle is run again from its previous state."""
+    """One line. `mismatch`: the image's dump of the step that differed; the oracle runs it again."""
     step = mismatch["step"]
     stream = oracle.Stream(q)
     got = oracle.Stream(q)
@@ -34,11 +34,13 @@ def name_divergence(q: QNetwork, mismatch: Mapping[str, Any], image: Path) -> st
     where = _first_state(q, stream.state, got.state)
     if where is not None:
         layer, unit = where
-        return f"step {step}: layer {layer.name}, unit {unit}: {_state_text(stream, got, layer, unit)}; {_cause(layer, unit, image)}"
+        found = _state_text(stream, got, layer, unit)
+        return f"step {step}: layer {layer.name}, unit {unit}: {found}; {_cause(layer, image)}"
     if list(forecast) != list(mismatch["output"]):
         row = int(np.flatnonzero(forecast != np.array(mismatch["output"]))[0])
         head = q.layers[-1]
-        return f"step {step}: layer {head.name}, output {row}: {mismatch['output'][row]}, expected {forecast[row]}; {_cause(head, row, image)}"
+        found = f"{mismatch['output'][row]}, expected {forecast[row]}"
+        return f"step {step}: layer {head.name}, output {row}: {found}; {_cause(head, image)}"
     if stream.save() != bytes.fromhex(mismatch["got"]):
         return f"step {step}: the layers agree, but the counters or the remembered samples do not"
     return f"step {step}: the image agrees with the oracle: its test vector is wrong (build it again)"
@@ -59,7 +61,7 @@ def _state_text(want: oracle.Stream, got: oracle.Stream, layer: QLayer, unit: in
     return ", ".join(f"{k} = {a}, expected {b}" for k, a, b in both if a != b)
 
 
-def _cause(layer: QLayer, unit: int, image: Path) -> str:
+def _cause(layer: QLayer, image: Path) -> str:
     """Where the image's copy of the layer differs from the model, or that it does not."""
     for name, array in layer.arrays.items():
         try:

@@ -1,1 +1,1 @@
-"""One module per stage: each reads files of a run's folder and writes files there, so that any can be run again alone."""
+"""One module per stage: each reads and writes files of a run's folder, so that any can be run again alone."""

@@ -1,4 +1,4 @@
-"""The stages `build` and `run`: generated C + test vectors -> image -> emulated board, and the same C on this computer."""
+"""The stages `build` and `run`: generated C + test vectors -> image -> emulated board; the same C here."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     vectors = _vectors(job, q)
     host = _on_host(job, q, vectors)
     if not host["equal"]:
-        raise CheckFailed(f"{job.board.name}: the generated C on this computer differs from the oracle at {host['divergence']}")
+        where = f"{job.board.name}: the generated C, on this computer,"
+        raise CheckFailed(f"{where} differs from the oracle at {host['divergence']}")
     if job.board.memory is None:
         _passed(job, host, say)
         return {**built, **host, "emulator": "none", "passed": True}
@@ -118,7 +119,9 @@ def _vectors(job: Job, q: QNetwork) -> Vectors:
         rng = np.random.default_rng(0)
         reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs])
         centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
-        parts = [centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (job.first + job.steps, len(q.inputs))), axis=0)) * 0.6]
+        parts = [
+            centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (job.first + job.steps, len(q.inputs))), axis=0)) * 0.6
+        ]
     ops, raw = (v[job.first :] for v in from_runs(q, parts, job.first + job.steps))
     if not len(ops):
         raise ToolkitError(f"--first {job.first}: the test rows have no such step; use a smaller one")

@@ -24,7 +24,9 @@ def destination(board: Board, float_api: bool) -> Destination:
     return Destination(board.name, board.target, board.requires, board.requires_text, float_api or board.fpu != "none")
 
 
-def generate_c(path: Path, board: Board, out: Path | None, *, float_api: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def generate_c(
+    path: Path, board: Board, out: Path | None, *, float_api: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Writes the C of a quantized model for a board; the folder appears whole or not at all.
 
     Raises: QuantizeError or ToolkitError, one line."""

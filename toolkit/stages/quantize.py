@@ -1,4 +1,4 @@
-"""The stage `quantize`: model.safetensors and data.safetensors -> model.q.safetensors, quantize.json, forecast.safetensors."""
+"""The stage `quantize`: model and data -> model.q.safetensors, quantize.json, forecast.safetensors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def calibration(prepared: Prepared, network: Network) -> list[np.ndarray]:
 
 
 def test_forecasts(prepared: Prepared, network: Network, q: QNetwork) -> dict[str, np.ndarray]:
-    """On the test rows, raw units [n, targets]: truth, persistence, linear_ar, float, quantized; `rows` and `times` [n]."""
+    """On the test rows, raw units [n, targets]: truth, persistence, linear_ar, float, quantized; rows, times [n]."""
     rows = forecast_rows(prepared, "test", need=network.warmup)
     out = {"rows": rows, "times": prepared.times[rows], "truth": truth(prepared, rows)}
     out |= baseline_predictions(prepared, need=network.warmup, split="test")
@@ -72,7 +72,7 @@ def test_forecasts(prepared: Prepared, network: Network, q: QNetwork) -> dict[st
 
 
 def float_forecast(network: Network) -> Callable[[np.ndarray], np.ndarray]:
-    """Raw values [batch, time, inputs] -> raw forecasts [batch, time, outputs] of the float network, from a zero state."""
+    """Raw values [batch, time, inputs] -> raw forecasts [batch, time, outputs] of the float network from zero."""
     std, mean = (np.array([getattr(c, k) for c in network.outputs]) for k in ("std", "mean"))
     return lambda x: np.asarray(float_run(network, ptq.normalised(network.inputs, x)) * std + mean)
 
@@ -90,7 +90,7 @@ def integer_forecast(q: QNetwork) -> Callable[[np.ndarray], np.ndarray]:
 def over_runs(
     prepared: Prepared, network: Network, split: str, forecast: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """[rows, outputs]: the forecast at each row of the split's runs, side by side, as the deployed mode makes it; else NaN."""
+    """[rows, outputs]: the forecast at each row of the split's runs, as the deployed mode makes it; NaN elsewhere."""
     x = prepared.values[:, list(prepared.inputs)]
     out = np.full((len(x), len(network.outputs)), np.nan)
     if network.mode == "window":
@@ -132,7 +132,7 @@ def _result(prepared: Prepared, network: Network, q: QNetwork, f: dict[str, np.n
 def _drift(prepared: Prepared, network: Network, q: QNetwork, scale: float) -> dict[str, Any] | None:
     """How quantized and float part over the whole series, each gap-free run as one stream; None in window mode.
 
-    `steps`: longest stream. `ner_by_quarter`: of the steps since the reset. `worst`: largest |difference| / float RMSE."""
+    `steps`: longest stream. `ner_by_quarter`: of the steps since the reset. `worst`: max |difference| / float RMSE."""
     if network.mode == "window":
         return None
     difference, age = [], []
