@@ -111,7 +111,8 @@ def test_a_flipped_bit_in_the_image_is_found(emulator: str, tmp_path: Path) -> N
 def test_degenerate_states_fail(emulator: str, tmp_path: Path) -> None:
     needs(emulator)
     message, result = failure(build(tmp_path, "microbit", fake_model.vectors(50, flat=True)), "microbit", emulator)
-    assert "stayed zero or saturated" in message and result["degenerate"] == 1 and result["exit"] == 1
+    assert result["hash_changes"] == 50  # the step counter is part of the hash: it cannot tell
+    assert "stayed zero, saturated or unmoved" in message and result["degenerate"] == 1 and result["exit"] == 1
 
 
 @pytest.mark.parametrize("emulator", EMULATORS)
@@ -177,7 +178,7 @@ def test_counts_are_exact_for_a_loop_counted_by_hand(tmp_path: Path) -> None:
         counts[times] = count_instructions(folder, load_board("mps2_an386"))
     for times in (11, 1000):
         for key in ("mean", "min", "max"):
-            assert counts[times][key] - counts[1][key] == 4 * (times - 1)  # type: ignore[index]
+            assert round(counts[times][key] - counts[1][key], 6) == 4 * (times - 1)  # type: ignore[index]
     assert counts[1]["calls"] == 20  # type: ignore[index]
 
 
