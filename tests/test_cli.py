@@ -190,13 +190,13 @@ def test_stale_c_is_not_built(run: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_too_big_for_the_board(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     board = (ROOT / "boards" / "microbit.toml").read_text().replace('"microbit"', '"tiny"', 1)
-    (tmp_path / "tiny.toml").write_text(board.replace("length = 262_144", "length = 12_288"))
+    (tmp_path / "tiny.toml").write_text(board.replace("length = 262_144", "length = 6_144"))
     run = shutil.copytree(made, tmp_path / "room")
     tiny = str(tmp_path / "tiny.toml")
     assert main(["generate-c", str(run), "--board", tiny]) == 0
     assert main(["build", str(run), "--board", tiny]) == 3
     text = capsys.readouterr().err
-    assert "the image does not fit: flash" in text and "the chip has 12288" in text and "tl_vector_in" in text
+    assert "the image does not fit: flash" in text and "the chip has 6144" in text and "tl_vector_in" in text
     assert not (run / "build" / "tiny" / "firmware.bin").exists()
 
 
