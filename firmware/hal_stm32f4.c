@@ -20,7 +20,7 @@ void hal_init(void) {
     (void)RCC_APB2ENR;                                                  /* two cycles between enabling and use */
     GPIOA_MODER = (GPIOA_MODER & ~(3u << 18)) | (2u << 18);             /* PA9: alternate function */
     GPIOA_AFRH = (GPIOA_AFRH & ~(15u << 4)) | (7u << 4);                /* AF7: USART1 */
-    USART1_BRR = (TL_CLOCK_HZ + 115200u / 2u) / 115200u;                /* oversampling by 16: 16 MHz -> 0x8B, +0.08 % */
+    USART1_BRR = (TL_CLOCK_HZ + 115200u / 2u) / 115200u;                /* oversampling by 16: 16 MHz -> 139, -0.08 % */
     USART1_CR1 = (1u << 13) | (1u << 3);                                /* UE, TE */
 }
 

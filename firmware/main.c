@@ -64,8 +64,8 @@ static uint32_t run_hash(uint32_t hash, uint32_t step_hash) {
     return hash;
 }
 
-/* False while every state is zero, or every state sits at a limit of int16. */
-static bool states_live(const uint8_t save[TL_MODEL_SAVE_BYTES]) {
+/* False when no state moved since the step before, every state is zero, or every state sits at a limit of int16. */
+static bool states_live(const uint8_t save[TL_MODEL_SAVE_BYTES], const uint8_t before[TL_MODEL_SAVE_BYTES]) {
     bool zero = true;
     bool saturated = true;
     for (uint32_t i = STATES_AT; i < STATES_AT + TL_MODEL_RECURRENT_BYTES; i += 2u) {
@@ -73,7 +73,7 @@ static bool states_live(const uint8_t save[TL_MODEL_SAVE_BYTES]) {
         zero = zero && word == 0u;
         saturated = saturated && (word == 0x7FFFu || word == 0x8000u);
     }
-    return !zero && !saturated;
+    return !zero && !saturated && memcmp(save + STATES_AT, before + STATES_AT, TL_MODEL_RECURRENT_BYTES) != 0;
 }
 
 static bool begin(void) {
@@ -166,7 +166,7 @@ static bool replay(void) {
         equal = memcmp(output, tl_vector_out[step], sizeof output) == 0 && hash_of(current) == tl_vector_hash[step];
         hash = run_hash(hash, hash_of(current));
         changes += hash_of(current) != hash_of(previous) ? 1u : 0u;
-        live = live || states_live(current);
+        live = live || states_live(current, previous);
         if (equal) {
             memcpy(previous, current, sizeof previous);
         } else {

@@ -17,9 +17,10 @@ import pytest
 from tests import fake_model
 from tests.conftest import needs
 from toolkit import elf
-from toolkit.boards import load_board
+from toolkit.boards import BOARDS, load_board
 from toolkit.build import build_firmware, build_host
 from toolkit.errors import CheckFailed, ToolkitError
+from toolkit.targets import ROOT
 
 KEEP = '__attribute__((section(".vectors"), used))'  # what nothing calls, and the linker must not drop
 COMPILERS = [("gcc", "arm-gcc"), ("zig", "zig")]
@@ -124,7 +125,7 @@ def test_ram_too_small_and_budgets(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match=r"ram 1[0-9]+ bytes, with 2048 of stack; the chip has 16384"):
         build(tmp_path / "a", extra=room)
     path = tmp_path / "microbit.toml"
-    path.write_text(Path("boards/microbit.toml").read_text() + "\n[budget]\nflash = 1000\n")
+    path.write_text((BOARDS / "microbit.toml").read_text() + "\n[budget]\nflash = 1000\n")
     with pytest.raises(CheckFailed, match=r"flash [0-9]+ bytes, the budget allows 1000"):
         build(tmp_path / "b", board=str(path))
 
@@ -213,7 +214,9 @@ def test_read_and_patch_a_symbol(tmp_path: Path) -> None:
 
 
 def test_scons_alone_says_what_to_do() -> None:
-    done = subprocess.run([sys.executable, "-m", "SCons", "-Q", "-f", "SConstruct"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "SCons", "-Q", "-f", "SConstruct"], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 2 and "use `toolkit build" in done.stderr
 
 
@@ -231,6 +234,6 @@ def test_two_builds_at_once(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from tests.test_build import build; "
         "build(Path(sys.argv[1]), compiler='auto')"
     )
-    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / name)]) for name in "ab"]
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / name)], cwd=ROOT) for name in "ab"]
     assert [p.wait(120) for p in both] == [0, 0]
     shutil.rmtree(tmp_path / "a")

@@ -122,8 +122,16 @@ def common_flags(toolchain: Toolchain) -> list[str]:
 
 def board_flags(board: Board, toolchain: Toolchain) -> list[str]:
     """All flags that compile a file for a board, but for -D and -I."""
-    flags = [*core_flags(board, toolchain), *common_flags(toolchain), "-O2", "-ffunction-sections", "-fdata-sections"]
-    flags += ["-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-fno-common"]
+    # Measured with the ref kernels, hidden 32, in instructions a step and bytes of code. gcc 12: -O2 takes 22 % fewer
+    # for 260 bytes (Cortex-M4; M0: 17 %, 380 bytes). clang of zig 0.16: -Os is smaller and takes 4 % fewer than -O2.
+    flags = [*core_flags(board, toolchain), *common_flags(toolchain), "-Os" if toolchain.kind == "zig" else "-O2"]
+    flags += [
+        "-ffunction-sections",
+        "-fdata-sections",
+        "-fno-unwind-tables",
+        "-fno-asynchronous-unwind-tables",
+        "-fno-common",
+    ]
     if toolchain.kind == "zig":
         flags += ["-fhosted"]  # zig adds -ffreestanding for a bare target: memcpy of 4 bytes would be a call
     return [*flags, *board.cflags]

@@ -9,6 +9,7 @@ from typing import Any
 
 from toolkit import elf
 from toolkit.boards import Board
+from toolkit.build import native_hook
 from toolkit.emulate import outcome, qemu, unicorn_
 from toolkit.errors import CheckFailed, ToolkitError, nearest, write_whole
 
@@ -36,6 +37,19 @@ def choose_emulator(board: Board, wanted: str) -> str:
 def steps_asked(image: Path) -> int:
     """How many steps the vectors in an image have: one byte each in tl_vector_op."""
     return len(elf.read_symbol(image, "tl_vector_op"))
+
+
+def _can_count(board: Board, say: Callable[[str], None]) -> bool:
+    """Counting needs unicorn and a C compiler for its hook; parity does not, so that their lack is only said."""
+    if not unicorn_.available(board):
+        say("instructions are not counted: install unicorn (pip install unicorn)")
+        return False
+    try:
+        native_hook()
+    except ToolkitError as e:
+        say(f"instructions are not counted: {e}")
+        return False
+    return True
 
 
 def count_instructions(build_dir: Path, board: Board) -> dict[str, float] | None:
@@ -68,9 +82,9 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
     say(f"run {board.name} in {name}")
     if chosen == "qemu":
         seen = qemu.run(image, board, TIMEOUT_S)
-        per_step = count_instructions(build_dir, board)
+        per_step = count_instructions(build_dir, board) if _can_count(board, say) else None
     else:
-        seen = unicorn_.run(image, board, TIMEOUT_S, count=True)
+        seen = unicorn_.run(image, board, TIMEOUT_S, count=_can_count(board, say))
         per_step = _per_step(seen)
     fields = outcome.parse(seen.lines)
     asked = steps_asked(image)

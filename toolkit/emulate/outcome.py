@@ -82,7 +82,7 @@ def problems(outcome: Outcome, fields: dict[str, Any], *, steps_asked: int, time
     if fields.get("hash_changes", 1) == 0:
         found.append("the state never changed")
     if fields.get("degenerate", 0) != 0:
-        found.append("the states stayed zero or saturated in every step")
+        found.append("the states stayed zero, saturated or unmoved in every step")
     if not 0 < fields.get("stack_total", stack if fields["exit"] != 0 else 0) <= stack:
         found.append(f"{fields.get('stack_total', 0)} bytes of stack used, {stack} allowed")
     return found

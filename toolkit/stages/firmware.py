@@ -52,8 +52,15 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
     q = load_qnetwork(job.run / "model.q.safetensors")
+    return _build(job, q, _vectors(job, q), say=say)
+
+
+def _build(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
     c_dir = folder_for(job.run, q, job.board)
-    _write_vectors(job, q)
+    summary = {"steps": len(vectors.ops), "hash": f"{vectors.run_hash:08x}", "digest": q.digest}
+    write_whole(job.folder / "vectors.h", header(vectors))
+    write_whole(job.folder / "model.h", model_header(q))
+    write_whole(job.folder / "vectors.json", json.dumps(summary) + "\n")
     if job.board.memory is None:
         library = build_host(c_dir, job.folder)
         return {"board": job.board.name, "library": str(library), "compiler": host_toolchain("auto").version}
@@ -64,9 +71,9 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Builds, replays the vectors through the same C on this computer, then on the emulated board, and compares.
 
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
-    built = build(job, say=say) if job.rebuild else {}
     q = load_qnetwork(job.run / "model.q.safetensors")
     vectors = _vectors(job, q)
+    built = _build(job, q, vectors, say=say) if job.rebuild else {}
     host = _on_host(job, q, vectors)
     if not host["equal"]:
         where = f"{job.board.name}: the generated C, on this computer,"
@@ -93,14 +100,6 @@ def _passed(job: Job, result: dict[str, Any], say: Callable[[str], None]) -> Non
     say(f"{job.board.name}: {result['steps']} steps equal to the oracle, hash {result['hash']}")
     if job.save_state is not None:
         write_whole(job.save_state, bytes.fromhex(result["state"]))
-
-
-def _write_vectors(job: Job, q: QNetwork) -> None:
-    vectors = _vectors(job, q)
-    summary = {"steps": len(vectors.ops), "hash": f"{vectors.run_hash:08x}", "digest": q.digest}
-    write_whole(job.folder / "vectors.h", header(vectors))
-    write_whole(job.folder / "model.h", model_header(q))
-    write_whole(job.folder / "vectors.json", json.dumps(summary) + "\n")
 
 
 def _vectors(job: Job, q: QNetwork) -> Vectors:

@@ -1,0 +1,41 @@
+"""Fills in what README.md shows of the program's own output. Run from the root: `python docs/readme.py`; a minute."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from toolkit.boards import board_names, load_board
+
+PAGE = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def boards_table() -> str:
+    """The boards, from their TOML files."""
+    rows = ["| board | chip | core | kernels | flash | RAM | emulated in |", "|---|---|---|---|---|---|---|"]
+    for board in map(load_board, board_names()):
+        flash, ram = (
+            (f"{r.length // 1024} KB" for r in (board.memory.flash, board.memory.ram)) if board.memory else ("", "")
+        )
+        emulators = " or ".join(e for e in ("QEMU", "unicorn") if board.run and getattr(board.run, e.lower()))
+        cells = (f"`{board.name}`", board.chip, board.core, f"`{board.target}`", flash, ram, emulators)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def replaced(text: str, mark: str, content: str) -> str:
+    """`text` with what stands between the two comments `mark` exchanged."""
+    block = f"<!-- {mark} -->\n{content}\n<!-- /{mark} -->"
+    return re.sub(f"<!-- {mark} -->.*?<!-- /{mark} -->", lambda _: block, text, flags=re.S)
+
+
+def main() -> None:
+    demo = subprocess.run([sys.executable, "-m", "toolkit", "demo"], stdout=subprocess.PIPE, text=True, check=True)
+    text = replaced(PAGE.read_text("utf-8"), "demo", f"```text\n{demo.stdout.strip()}\n```")
+    PAGE.write_text(replaced(text, "boards", boards_table()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

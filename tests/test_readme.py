@@ -1,0 +1,66 @@
+"""README.md: its commands work, its tables are what the program says, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from toolkit.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = [
+    line.removeprefix("python3 run.py ")
+    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+    for line in block.splitlines()
+]
+
+
+def between(mark: str) -> str:
+    found = re.search(f"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", TEXT, re.S)
+    assert found, f"README.md has no {mark}"
+    return found[1]
+
+
+def test_the_commands_are_those_that_this_file_tries() -> None:
+    verbs = [c.split()[0] for c in COMMANDS]
+    assert verbs == ["demo", "test", "train", "quantize", "generate-c", "run"]
+
+
+def test_your_own_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The road of the README, word for word, in a folder of its own."""
+    for name in ("docs", "tests"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    for command in COMMANDS[2:]:
+        assert main(shlex.split(command)) == 0, command
+    assert (tmp_path / "runs/room/report.html").is_file()
+    assert (tmp_path / "runs/room/c/mps2_an386/room.h").is_file()
+
+
+def test_the_demo_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo with one epoch: what it does, not how well it forecasts."""
+    quick = ["--set", "train.epochs=1", "--set", "model.hidden=8", "--set", "model.layers=1"]
+    assert main(["demo", "--out", str(tmp_path / "demo"), *quick]) == 0
+    shown = capsys.readouterr().out
+    for board in ("host", "mps2_an386", "netduinoplus2", "microbit"):
+        assert board in shown and board in between("demo")
+
+
+def test_the_boards_table() -> None:
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "readme.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert between("boards") == module.boards_table(), "run `python docs/readme.py`"
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

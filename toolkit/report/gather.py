@@ -1,0 +1,173 @@
+"""The files of a run -> report.json. docs/report.md says what each key means."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
+from quantize.ops import OPS
+from quantize.qnetwork import QNetwork
+from toolkit import __version__
+from toolkit.report.files import METHODS, BoardFiles, RunFiles, read_run, rmse
+from toolkit.report.parity import board_parity, host_parity, parity
+from toolkit.report.verdict import verdict
+
+SCHEMA = 1
+MEMORY = ("weights", "code", "tables", "firmware", "vectors", "flash", "flash_image", "state", "scratch", "ram", "stack")
+
+
+def gather(run: Path) -> dict[str, Any]:
+    """The report of a run. What no stage has given yet is None, and every `parity` and `equal` is then False."""
+    files = read_run(run)
+    boards = {name: _board(name, b, files.q, run) for name, b in files.boards.items()}
+    primary = next((n for n, b in boards.items() if b["memory"]["flash"] is not None), None)
+    network = files.q or files.network
+    assert network is not None
+    accuracy = _accuracy(files)
+    return {
+        "schema": SCHEMA,
+        "name": network.name,
+        "accuracy": accuracy | verdict(accuracy),
+        "model": _model(files),
+        "data": _data(files),
+        "training": _training(files),
+        "quantization": {k: (files.quantize or {}).get(k) for k in ("saturation", "overflow", "drift")},
+        "memory": {"board": primary} | (boards[primary]["memory"] if primary else _model_memory(files.q)),
+        "boards": boards,
+        "parity": parity(files.boards, files.wanted),
+        "versions": _versions(boards),
+        "stale": list(files.stale),
+    }
+
+
+def _accuracy(files: RunFiles) -> dict[str, Any]:
+    found = (files.quantize or files.train or {}).get("accuracy", {})
+    keys = (*METHODS, "ner", "rmse_ratio", "unit", "forecasts")
+    return {k: found.get(k) for k in keys} | {"targets": _targets(files)}
+
+
+def _targets(files: RunFiles) -> list[dict[str, Any]]:
+    """Test RMSE of each target by itself."""
+    if files.forecast is None or files.q is None:
+        return []
+    f = files.forecast
+    return [
+        {"name": c.name, "unit": c.unit} | {k: rmse(f[k][:, j] - f["truth"][:, j]) for k in METHODS}
+        for j, c in enumerate(files.q.outputs)
+    ]
+
+
+def _model(files: RunFiles) -> dict[str, Any]:
+    network = files.q or files.network
+    assert network is not None
+    layers = [_layer(files, j) for j in range(len(network.layers))]
+    return {
+        "params": sum(x["params"] for x in layers) if files.network is not None else None,
+        "macs_per_step": sum(x["macs"] for x in layers),
+        "layers": layers,
+        "sha256": files.q.digest if files.q else None,
+        "float_sha256": files.digest,
+        "mode": network.mode,
+        "window": network.window,
+        "warmup": network.warmup,
+        "horizon": network.horizon,
+        "period": network.period,
+        "inputs": [{"name": c.name, "unit": c.unit, "decimals": c.decimals} for c in network.inputs],
+        "outputs": [{"name": c.name, "unit": c.unit, "decimals": c.decimals} for c in network.outputs],
+    }
+
+
+def _layer(files: RunFiles, j: int) -> dict[str, Any]:
+    x = (files.q or files.network).layers[j]  # type: ignore[union-attr]
+    op, size = OPS[x.op], OPS[x.op].output_size(x)
+    return {
+        "name": x.name,
+        "op": x.op,
+        "inputs": op.input_size(x),
+        "outputs": size,
+        "macs": op.macs(x),
+        "params": sum(v.size for v in files.network.layers[j].weights.values()) if files.network else None,
+        "weight_bytes": sum(v.nbytes for v in files.q.layers[j].arrays.values()) if files.q else None,
+        "state_bytes": 2 * len(op.STATE) * size if files.q else None,
+    }
+
+
+def _data(files: RunFiles) -> dict[str, Any]:
+    p = files.prepared
+    return {
+        "rows": len(p.values) if p else None,
+        "segments": len(p.starts) if p else None,
+        "forecasts": ((files.train or {}).get("data") or {}).get("forecasts"),
+    }
+
+
+def _training(files: RunFiles) -> dict[str, Any]:
+    found = (files.train or {}).get("training", {})
+    return {k: found.get(k) for k in ("backend", "seed", "epochs", "best_epoch")}
+
+
+def _model_memory(q: QNetwork | None) -> dict[str, Any]:
+    """What the model alone says: weights and tables as arrays, and the state struct's two parts."""
+    out: dict[str, Any] = dict.fromkeys(MEMORY)
+    if q is None:
+        return out
+    out["weights"] = sum(v.nbytes for x in q.layers for v in x.arrays.values())
+    out["tables"] = SIGMOID_NODES.nbytes + TANH_NODES.nbytes
+    out["scratch"] = 2 * max((OPS[x.op].output_size(x) for x in q.layers if OPS[x.op].STATE), default=0)
+    counters = 10 if q.mode == "window" else 6
+    cells = sum(len(OPS[x.op].STATE) * OPS[x.op].output_size(x) for x in q.layers)
+    struct = counters + 2 * (max(q.window, 1) * len(q.inputs) + cells) + out["scratch"]
+    out["state"] = (struct + 3) // 4 * 4 - out["scratch"]
+    return out
+
+
+def _memory(built: dict[str, Any], ran: dict[str, Any] | None, q: QNetwork) -> dict[str, Any]:
+    sizes = built["sizes"]
+    taken = {k: sizes[k] for k in ("weights", "code", "tables", "firmware", "vectors", "ram")}
+    image = {"flash": sizes["flash"] - sizes["vectors"], "flash_image": sizes["flash"]}
+    return _model_memory(q) | taken | image | {"stack": (ran or {}).get("stack")}
+
+
+def _board(name: str, b: BoardFiles, q: QNetwork | None, run: Path) -> dict[str, Any]:
+    built, ran = b.built or {}, b.ran or {}
+    seen = ran or (b.host or {} if name == "host" else {})
+    per_step = ran.get("instructions_per_step") or {}
+    limits = built.get("limits") or {}
+    memory = _memory(built, b.ran, q) if "sizes" in built and q is not None else dict.fromkeys(MEMORY)
+    return {
+        "title": built.get("title", "This computer" if name == "host" else name),
+        "emulator": ran.get("emulator"),
+        "steps": seen.get("steps"),
+        "parity": host_parity(b) if name == "host" else board_parity(b),
+        "hash": seen.get("hash") or None,
+        "host_hash": (b.host or {}).get("hash"),
+        "instructions_per_step": per_step.get("mean"),
+        "instructions_min": per_step.get("min"),
+        "instructions_max": per_step.get("max"),
+        "compiler": built.get("compiler") or (b.host or {} if name == "host" else {}).get("compiler"),
+        "stack": ran.get("stack"),
+        "stack_total": ran.get("stack_total"),
+        "stack_limit": limits.get("stack"),
+        "flash_limit": limits.get("flash"),
+        "ram_limit": limits.get("ram"),
+        "problems": [str(p).replace(str(run.resolve()), "").replace(str(run), "") for p in ran.get("problems", ())],
+        "memory": memory,
+    }
+
+
+def _versions(boards: dict[str, Any]) -> dict[str, Any]:
+    def seen(key: str) -> list[str]:
+        return sorted({b[key] for b in boards.values() if b[key]})
+
+    return {
+        "tealight": __version__,
+        "arithmetic": ARITHMETIC,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "compilers": seen("compiler"),
+        "emulators": seen("emulator"),
+    }

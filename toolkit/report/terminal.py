@@ -1,0 +1,104 @@
+"""The report's summary for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+LABELS = {
+    "persistence": "Last value (persistence)",
+    "linear_ar": "Linear autoregression",
+    "float": "Network, float",
+    "quantized": "Network, quantized",
+}
+WIDTH = 100
+BAR = 24
+
+
+def size(v: float | None) -> str:
+    """Bytes for people: `412 B`, `9.8 KB`, `4 MB` (of 1024)."""
+    if v is None:
+        return "–"
+    if v < 1024:
+        return f"{v:.0f} B"
+    scaled, unit = (v / 1024, "KB") if v < 1024 * 1024 else (v / 1024 / 1024, "MB")
+    return f"{scaled:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def summary(report: dict[str, Any]) -> str:
+    """Accuracy, parity and memory as text, with colours where standard output is a terminal."""
+    console = Console(highlight=False)
+    console.width = min(console.width, WIDTH)
+    parts: list[RenderableType] = [Text()]
+    parts += [*_accuracy(report["accuracy"]), *_parity(report), *_memory(report)]
+    if report["stale"]:
+        parts.append(Text(f"Left out, made for an earlier model: {', '.join(report['stale'])}.", style="yellow"))
+    with console.capture() as capture:
+        console.print(Group(*parts))
+    return capture.get().rstrip("\n")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="left" if k == 0 or not column else "right", no_wrap=k == 0)
+    return table
+
+
+def _bar(share: float) -> Text:
+    filled = max(0, min(round(share * BAR), BAR))
+    return Text.assemble(("█" * filled, "cyan"), ("·" * (BAR - filled), "dim"))
+
+
+def _accuracy(a: dict[str, Any]) -> list[RenderableType]:
+    known = [k for k in LABELS if a[k] is not None]
+    if not known:
+        return []
+    table = _table("Forecasts of the test split", f"RMSE {a['unit']}".strip(), "Skill", "")
+    for k in known:
+        skill = f"{(1 - a[k] / a['persistence']) * 100:.1f} %" if a["persistence"] and k != "persistence" else ""
+        table.add_row(Text(LABELS[k]), f"{a[k]:.4g}", skill, _bar(a[k] / (max(a[x] for x in known) or 1)))
+    lines: list[RenderableType] = [table]
+    lines += [Text(s, style="bold red" if s.startswith(("Loss", "No skill")) else "green") for s in a["verdict"]]
+    if a["ner"] is not None:
+        lines.append(Text(f"Quantization: NER {a['ner']:.4f}, RMSE ratio {a['rmse_ratio']:.5f}."))
+    return lines
+
+
+def _parity(report: dict[str, Any]) -> list[RenderableType]:
+    p = report["parity"]
+    if p["oracle"] is None:
+        return [Text("\nParity: not compared.")]
+    table = _table("Parity", "Emulator", "Steps", "Run hash", "Equal", "Instructions/step")
+    table.add_row(Text("oracle (NumPy)"), "", str(p["steps"]), p["oracle"], "", "")
+    for name, b in report["boards"].items():
+        equal = Text("yes", "green") if b["parity"] else Text("NO" if b["hash"] else "not compared", "bold red" if b["hash"] else "")
+        steps = "" if b["steps"] is None else str(b["steps"])
+        per = "" if b["instructions_per_step"] is None else f"{b['instructions_per_step']:,.0f}"
+        table.add_row(Text(name), Text(b["emulator"] or ""), steps, Text(b["hash"] or ""), equal, per)
+    if p["equal"]:
+        said = Text(f"Bit for bit equal, every output and every state: oracle = {' = '.join(p['compared'])}.", "green")
+    else:
+        said = Text("Parity is not shown: something differs, or was not compared.", "bold red")
+    return [table, said]
+
+
+def _memory(report: dict[str, Any]) -> list[RenderableType]:
+    m, built = report["memory"], {n: b for n, b in report["boards"].items() if b["memory"]["flash"] is not None}
+    if not built:
+        return []
+    table = _table("Memory", "Used", "Of", "", "")
+    for name, b in built.items():
+        own = b["memory"]
+        stack = b["stack_total"] if b["stack_total"] is not None else b["stack_limit"] or 0
+        for what, used, limit in (("flash", own["flash"], b["flash_limit"]), ("RAM", own["ram"] + stack, b["ram_limit"])):
+            share = used / limit if limit else 0.0
+            table.add_row(Text(f"{name} {what}"), size(used), size(limit), f"{share * 100:.2g} %", _bar(share))
+    model = f"weights {size(m['weights'])}, tables {size(m['tables'])}, code {size(m['code'])}"
+    stream = f"{size((m['state'] or 0) + (m['scratch'] or 0))} per stream"
+    stack = f", stack {size(m['stack'])}" if m["stack"] is not None else ""
+    return [table, Text(f"The model itself on {m['board']}: {model}; RAM {stream}{stack}.")]
