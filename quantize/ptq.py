@@ -87,7 +87,7 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
         else:
             hidden, wanted = hidden[:, network.warmup - 1 :], wanted[:, network.warmup - 1 :]
         h = np.concatenate([hidden * lstm.UNIT, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
-        left = wanted.reshape(len(h), -1) - h[:, :-1] @ w.T - head.weights["b"]
+        left = wanted.reshape(len(h), len(network.outputs)) - h[:, :-1] @ w.T - head.weights["b"]
         gram += h.T @ h
         cross += h.T @ left
     if not gram[-1, -1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,11 @@ def verify_network(network: Network) -> None:
     """Raises QuantizeError when it is not a stack of LSTM layers with a dense head that fits together."""
     _stack(network.layers, len(network.inputs), len(network.outputs))
     _scalars(network)
+    for side, columns in (("input", network.inputs), ("output", network.outputs)):
+        for c in columns:
+            _within(f'{side} "{c.name}": decimals', c.decimals, 0, 9)
+            if not (math.isfinite(c.mean) and math.isfinite(c.std) and c.std > 0):
+                raise QuantizeError(f'{side} "{c.name}": mean {c.mean}, std {c.std}: expected finite, std above 0')
 
 
 def verify_qnetwork(q: QNetwork) -> None:

@@ -192,9 +192,9 @@ def test_accumulator_bound_is_exact(sign: int, f: int) -> None:
 
 
 def test_input_sum_has_a_bound_of_its_own() -> None:
-    """sum|wx| beyond 65 791 overflows before it is shifted, however large f is."""
-    assert lstm.fits(lstm_of([0], [32767, 32767, 257], 0, 15)).all()
-    assert not lstm.fits(lstm_of([0], [32767, 32767, 259], 0, 15)).all()
+    """sum|wx| beyond 65 793 overflows before it is shifted, however large f is."""
+    assert lstm.fits(lstm_of([0], [32767, 32767, 259], 0, 15)).all()
+    assert not lstm.fits(lstm_of([0], [32767, 32767, 260], 0, 15)).all()
 
 
 def test_dense_bound_is_exact() -> None:
@@ -233,15 +233,21 @@ def test_a_bias_that_never_fits_is_refused() -> None:
 def test_every_row_fits_for_any_weights(seed: int) -> None:
     rng = np.random.default_rng(seed)
     h, n = int(rng.integers(1, 41)), int(rng.integers(1, 21))
-    size = 10.0 ** rng.uniform(-3, 0.5)
+    size, wide = 10.0 ** rng.uniform(-3, 0.5), seed % 2 == 0
     w = {
         "w_ih": rng.standard_t(2, (4 * h, n)) * size,
         "w_hh": rng.standard_t(2, (4 * h, h)) * size,
         "b": rng.normal(0, 3, 4 * h),
     }
+    w = {k: np.clip(v, -300, 300) for k, v in w.items()}
     w["w_ih"][rng.random(4 * h) < 0.1] = 0
     w["w_hh"][rng.random(4 * h) < 0.1] = 0
-    q = lstm.quantize(layer("lstm0", "lstm", w), 10.0 ** rng.uniform(-5, -3, n), 1.0, int(rng.choice([8, 16])))
+    q = lstm.quantize(
+        layer("lstm0", "lstm", w),
+        10.0 ** rng.uniform(-5, -3, n) if wide else np.full(n, lstm.UNIT),
+        1.0,
+        16 if wide else 8,
+    )
     assert lstm.fits(q).all() and q.arrays["m"].min() >= 1
 
 
@@ -297,10 +303,10 @@ def test_reports() -> None:
     assert counts["x"] == 12 and set(counts) == {"x", *(f"lstm{k}.{v}" for k in (0, 1) for v in "zc")}
 
 
-def test_a_network_that_is_all_zero() -> None:
+def test_layers_that_are_all_zero() -> None:
     network = small()
-    zero = tuple(layer(x.name, x.op, {k: np.zeros_like(v) for k, v in x.weights.items()}) for x in network.layers)
-    q = quantized(replace(network, layers=zero))
+    zero = [layer(x.name, x.op, {k: np.zeros_like(v) for k, v in x.weights.items()}) for x in network.layers[:-1]]
+    q = quantized(replace(network, layers=(*zero, network.layers[-1])))
     verify_qnetwork(q)
 
 
@@ -351,8 +357,7 @@ ERRORS: list[tuple[Callable[[Network], Network], str]] = [
     (with_weight("lstm1", "b", math.inf), "lstm1: a weight is NaN or infinite"),
     (with_weight("dense0", "w", math.nan), "dense0: a weight is NaN or infinite"),
     (first_column(decimals=9, std=1e6), 'input "in0": 9 decimals do not fit'),
-    (first_column(decimals=0, std=1e-9, mean=0.0), 'input "in0": 0 decimals cannot tell its values apart; use more'),
-    (first_column(decimals=-1), 'input "in0": -1 decimals; expected 0 .. 9'),
+    (first_column(decimals=-1), 'input "in0": decimals = -1: expected 0 .. 9'),
     (first_column(std=math.nan), 'input "in0": mean .* std nan: expected finite'),
     (output_column(std=0.0), 'output "out0": mean .* std 0.0: expected finite'),
     (output_column(decimals=9, std=1e6), 'output "out0": 9 decimals do not suit its range; use fewer'),
@@ -385,6 +390,26 @@ def test_errors_are_one_line(change: Callable[[Network], Network], message: str)
     assert "\n" not in str(e.value)
 
 
+def test_decimals_that_cannot_tell_values_apart() -> None:
+    with pytest.raises(QuantizeError, match='input "x": 0 decimals cannot tell its values apart; use more'):
+        quantize_input(Column("x", "", 0, 0.0, 1e-9), 2.0)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-8, 1e-4, 3e-3])
+def test_weights_so_small_that_the_shift_ends(size: float) -> None:
+    """t stops at 15; a layer of small weights beside an ordinary bias is no error."""
+    rng = np.random.default_rng(0)
+    w = {"w_ih": rng.normal(0, size, (16, 2)), "w_hh": rng.normal(0, size, (16, 4)), "b": rng.normal(0, 1, 16)}
+    q = lstm.quantize(layer("lstm0", "lstm", w), np.full(2, 1e-4), 1.0, 16)
+    assert q.params["t"] <= 15 and lstm.fits(q).all()
+    trace: dict[str, np.ndarray] = {}
+    lstm.int_step(
+        q, np.zeros((1, 2), np.int64), {"h": np.zeros((1, 4)).astype(int), "c": np.zeros((1, 4)).astype(int)}, trace
+    )
+    gain = np.repeat([1, 1, 32640 / 32768, 1], 4)
+    np.testing.assert_allclose(trace["lstm0.z"][0] / 4096, w["b"] * gain, atol=2 / 4096)
+
+
 def test_bad_calibration_data() -> None:
     network = small()
     data = series(np.random.default_rng(1), network, 6, 30)
@@ -397,7 +422,7 @@ def test_bad_calibration_data() -> None:
 
 
 def test_weights_too_large_for_any_requantization() -> None:
-    with pytest.raises(QuantizeError, match="lstm0: weights as large as"):
+    with pytest.raises(QuantizeError, match=r"lstm0: row 0 \(i0\): weights up to 100000, bias .* too large"):
         quantized(with_weight("lstm0", "w_hh", 1e5)(small()))
 
 

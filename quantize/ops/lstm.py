@@ -85,16 +85,21 @@ def quantize(layer: Layer, x_scale: np.ndarray, c_absmax: float, wx_bits: int) -
         raise QuantizeError(f"{layer.name}: a weight is NaN or infinite; train or import it again")
     gain = np.repeat([4096.0, 4096.0, 4096.0 * fp.AMPLITUDE / 32768, 4096.0], hidden_size(layer))
     least = _least_scale(w_hh, w_x, wx_bits)
-    for _ in range(200):
-        q = _quantize_rows(layer.name, w_hh, w_x, b, gain, least, wx_bits, cell_bits(layer.name, c_absmax))
+    frac = cell_bits(layer.name, c_absmax)
+    for _ in range(1000):
+        t = math.floor(math.log2(32767 / (65536 * float(np.max(least * UNIT * gain)))))
+        if t < 0:
+            break
+        q = _quantize_rows(layer.name, w_hh, w_x, b, gain, least, wx_bits, min(t, 15), frac)
         bad = ~fits(q)
         if not bad.any():
             return q
         least = np.where(bad, least * 1.05, least)
-    row = int(np.flatnonzero(bad)[0])
+    row = int(np.argmax(least * gain))
+    top = max(float(np.abs(w_hh[row]).max()), float(np.abs(layer.weights["w_ih"][row]).max()))
     raise QuantizeError(
-        f"{layer.name}: row {row} ({GATES[row // hidden_size(layer)]}{row % hidden_size(layer)}): bias {b[row]:g} "
-        f"does not fit the int32 accumulator; retrain with smaller weights"
+        f"{layer.name}: row {row} ({GATES[row // hidden_size(layer)]}{row % hidden_size(layer)}): weights up to "
+        f"{top:g}, bias {b[row]:g}: too large for the int32 accumulator; retrain with smaller ones"
     )
 
 
@@ -123,13 +128,9 @@ def _quantize_rows(
     gain: np.ndarray,
     least: np.ndarray,
     wx_bits: int,
+    t: int,
     frac: int,
 ) -> QLayer:
-    t = math.floor(math.log2(32767 / (65536 * float(np.max(least * UNIT * gain)))))
-    if not 0 <= t <= 15:
-        raise QuantizeError(
-            f"{name}: weights as large as {float(least.max()) * 127:g}: no requantization fits; retrain"
-        )
     m = np.clip(np.ceil(least * UNIT * gain * 2.0 ** (16 + t)), 1, 32767)
     s = m / (2.0 ** (16 + t) * UNIT * gain)
     f = _input_shift(w_x / s[:, None]) if wx_bits == 16 else 0
