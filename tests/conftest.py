@@ -12,6 +12,9 @@ _PROGRAMS = {
     "qemu": ("qemu-system-arm", "qemu-system-arm"),
     "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     "gcc": ("cc", "gcc"),
+    "clang": ("clang", "clang"),
+    "g++": ("g++", "g++"),
+    "clang++": ("clang++", "clang"),
 }
 _PACKAGES = {"zig": "ziglang", "unicorn": "unicorn"}
 

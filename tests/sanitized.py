@@ -1,0 +1,49 @@
+"""Run in a process of its own by test_sanitizers.py: the stream replay and the kernels in an instrumented library.
+
+python -m tests.sanitized FOLDER SANITIZER [bad]"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests import test_fixedpoint, test_ops, test_stream
+from tests.kernels import Kernels
+from tests.models import assert_same, compile_all, random_calls
+from toolkit.targets import TARGETS
+
+
+def main(folder: Path, sanitize: str) -> None:
+    """Every mode, policy and gap; random shapes; the kernels at their edges; the scalar steps."""
+    networks = [*test_stream.grid_networks()[::7], *test_stream.random_networks()[::5]]
+    compiled = compile_all(networks, folder / "models", sanitize=sanitize)
+    for seed, q in enumerate(networks):
+        assert_same(q, compiled.host(q), random_calls(np.random.default_rng(seed), q, 25))
+    kernels = Kernels.build(folder / "kernels", sanitize)
+    for target in TARGETS:
+        for op, check in test_ops.INTEGER.items():
+            for size in test_ops.SIZES[::2]:
+                check(*size, np.random.default_rng(size), test_ops.call(kernels, op, target))
+    test_fixedpoint.test_scale_in(kernels)
+    test_fixedpoint.test_scale_out(kernels)
+    test_fixedpoint.test_interpolate_over_every_gap(kernels)
+    print("sanitized: equal")
+
+
+def bad(folder: Path, sanitize: str) -> None:
+    """What each sanitizer must stop: a read beyond a buffer, a signed overflow."""
+    kernels = Kernels.build(folder / "kernels", sanitize)
+    if sanitize == "address":
+        short, y = np.zeros(8, np.int32), np.zeros(4096, np.int16)
+        kernels.lib.twin_sat16(kernels.pointer(y), kernels.pointer(short), 4096)
+    else:
+        kernels.twin(
+            "interpolate", np.dtype(np.int16), np.array([-32640]), np.array([32640]), np.array([900]), np.array([9])
+        )
+    print("sanitized: not stopped")
+
+
+if __name__ == "__main__":
+    (bad if sys.argv[3:] == ["bad"] else main)(Path(sys.argv[1]), sys.argv[2])
