@@ -264,7 +264,7 @@ def pytest_arguments(arguments: list[str], environment: dict[str, str]) -> list[
     if not seconds.isdigit():
         raise SetupError(f'--seconds "{seconds}": expected whole seconds per campaign, e.g. --seconds 60')
     environment["TEALIGHT_LONG_SECONDS"] = seconds
-    return [*command, "tests/long", *rest]
+    return [*command, "-rP", "tests/long", *rest]
 
 
 def main(arguments: list[str]) -> int:

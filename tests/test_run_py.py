@@ -133,7 +133,7 @@ def test_pytest_arguments(door: ModuleType) -> None:
     assert door.pytest_arguments(["-k", "x"], environment) == ["-m", "pytest", "-n", "2", "-k", "x"]
     assert environment == {}
     long = door.pytest_arguments(["--long", "--seconds", "60", "-x"], environment)
-    assert long == ["-m", "pytest", "-n", "2", "tests/long", "-x"]
+    assert long == ["-m", "pytest", "-n", "2", "-rP", "tests/long", "-x"]
     assert environment == {"TEALIGHT_LONG_SECONDS": "60"}
     with pytest.raises(door.SetupError, match='--seconds "soon": expected whole seconds'):
         door.pytest_arguments(["--long", "--seconds", "soon"], environment)

@@ -5,7 +5,6 @@ depend on the last bit of NumPy's tanh). c/ is what the generator makes of it fo
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
