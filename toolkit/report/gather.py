@@ -17,7 +17,19 @@ from toolkit.report.parity import board_parity, host_parity, parity
 from toolkit.report.verdict import verdict
 
 SCHEMA = 1
-MEMORY = ("weights", "code", "tables", "firmware", "vectors", "flash", "flash_image", "state", "scratch", "ram", "stack")
+MEMORY = (
+    "weights",
+    "code",
+    "tables",
+    "firmware",
+    "vectors",
+    "flash",
+    "flash_image",
+    "state",
+    "scratch",
+    "ram",
+    "stack",
+)
 
 
 def gather(run: Path) -> dict[str, Any]:
