@@ -111,13 +111,16 @@ def _flash(name: str, b: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ram(name: str, b: dict[str, Any]) -> dict[str, Any]:
-    """What lies in RAM: the stream's struct, other variables, and the stack that was measured, or else the reserve."""
+    """What lies in RAM: the stream's struct, other variables, and the stack as measured, or else its reserve."""
     m = b["memory"]
     own = (m["state"] or 0) + (m["scratch"] or 0)
     stack = b["stack_total"] if b["stack_total"] is not None else b["stack_limit"] or 0
-    words = "stack, measured" if b["stack_total"] is not None else "stack, reserved"
-    kinds = (("state", "one stream's state", m["state"] or 0), ("scratch", "scratch beside it", m["scratch"] or 0),
-             ("firmware", "test program's variables", max(m["ram"] - own, 0)), ("stack", words, stack))  # fmt: skip
+    kinds = (
+        ("state", "one stream's state", m["state"] or 0),
+        ("scratch", "scratch beside it", m["scratch"] or 0),
+        ("firmware", "test program's variables", max(m["ram"] - own, 0)),
+        ("stack", "stack: measured, before a run its reserve", stack),
+    )
     total = sum(v for *_, v in kinds) or 1
     parts = [{"kind": k, "words": w, "bytes": v, "share": v / total * 100} for k, w, v in kinds]
     return {"name": name, "title": b["title"], "parts": parts, "bytes": total, "limit": b["ram_limit"]}
