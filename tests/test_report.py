@@ -1,4 +1,4 @@
-"""report.json, report.html and the summary: documented keys, parity only of what was compared, everything escaped."""
+"""report.json: documented keys, parity only of what was compared, nothing of an earlier model."""
 
 from __future__ import annotations
 
@@ -7,134 +7,24 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from quantize.network import load_network, save_network
-from quantize.ptq import Options
-from quantize.qnetwork import QNetwork, load_qnetwork
-from toolkit.codegen.lower import Destination, facts
-from toolkit.config import load_config
-from toolkit.data.prepared import load_prepared
-from toolkit.errors import ToolkitError
-from toolkit.report import charts, summary, write_report
-from toolkit.report.gather import _model_memory
-from toolkit.report.svg import Frame, line, ticks
-from toolkit.report.verdict import verdict
-from toolkit.stages.quantize import quantize
-from toolkit.train import train
-
-HOSTILE = '</script><script>alert("1")</script>&amp;\''
-VOID = {"meta", "link", "br", "img", "hr", "input"}
-SIZES = {
-    "weights": 1884,
-    "tables": 1028,
-    "code": 1600,
-    "vectors": 3000,
-    "firmware": 2300,
-    "flash": 9812,
-    "data": 0,
-    "bss": 500,
-    "ram": 500,
-}
-
-
-def quiet(_: str) -> None:
-    """No progress lines."""
-
-
-def make_run(out: Path, *overrides: str) -> Path:
-    """A trained and quantized run, as small as can be."""
-    tiny = ["model.hidden=4", "train.epochs=3", *overrides]
-    train(load_config("docs/examples/room.toml", sets=tiny, env={}), out, say=quiet)
-    quantize(out, Options(refit=True, deep_wx_bits=8), say=quiet)
-    return out
+from tests.report_run import Page, change, fabricate, make_run, put, with_boards
+from toolkit.report import summary, write_report
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("window"))
+    return make_run(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture
 def run(made: Path, tmp_path: Path) -> Path:
-    """The tiny run with one board and the host, equal."""
-    out = tmp_path / "run"
-    shutil.copytree(made, out)
-    for board in ("mps2_an386", "host"):
-        fabricate(out, board)
-    return out
-
-
-def fabricate(run: Path, board: str) -> None:
-    """The files that build and run leave for a board."""
-    digest = load_qnetwork(run / "model.q.safetensors").digest
-    base = {"steps": 100, "hash": "0badcafe", "digest": digest}
-    put(run, board, "vectors", base)
-    put(run, board, "host", base | {"board": board, "equal": True, "divergence": "", "compiler": "cc 12"})
-    if board == "host":
-        return
-    limits = {"flash": 4194304, "ram": 4194304, "stack": 8192}
-    put(
-        run,
-        board,
-        "build",
-        {"board": board, "title": "A board", "compiler": "gcc 12", "sizes": SIZES, "limits": limits},
-    )
-    measured = {
-        "emulator": "qemu 7",
-        "stack": 148,
-        "stack_total": 228,
-        "steps_asked": 100,
-        "passed": True,
-        "problems": [],
-    }
-    per_step = {"mean": 81000.5, "min": 80000, "max": 82000, "calls": 100}
-    put(run, board, "run", base | measured | {"instructions_per_step": per_step})
-
-
-def put(run: Path, board: str, name: str, values: dict[str, Any]) -> None:
-    path = run / "build" / board / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values))
-
-
-def change(run: Path, board: str, name: str, **values: Any) -> None:
-    put(run, board, name, json.loads((run / "build" / board / f"{name}.json").read_text()) | values)
-
-
-class Page(HTMLParser):
-    """Refuses tags that do not match, and gathers what is there."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.values: list[str] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.values += [v or "" for k, v in attrs if k in ("src", "href", "data", "action")]
-        assert not any(k.startswith("on") for k, _ in attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
+    return with_boards(made, tmp_path / "run")
 
 
 def keys(value: Any, path: str = "") -> Iterator[str]:
@@ -300,103 +190,3 @@ def test_forecasts_that_are_not_those_of_quantize_json(run: Path) -> None:
     found["accuracy"]["quantized"] *= 1.001
     path.write_text(json.dumps(found))
     assert write_report(run)["stale"] == ["forecast.safetensors"]
-
-
-def test_page_is_whole_and_fetches_nothing(run: Path) -> None:
-    write_report(run)
-    text = (run / "report.html").read_text()
-    page = Page(text)
-    assert page.values == ["data:,"]
-    assert not re.search(r"https?://|url\(|@import|<iframe|<object|src=", text)
-    assert {"svg", "table", "title"} <= set(page.tags)
-    assert "Forecast of temperature" in page.words and "Memory" not in page.words
-
-
-def test_names_and_units_are_escaped(run: Path) -> None:
-    shutil.rmtree(run)
-    make_run(run)
-    network = load_network(run / "model.safetensors")
-    columns = {
-        s: tuple(replace(c, name=HOSTILE, unit=HOSTILE) for c in getattr(network, s)) for s in ("inputs", "outputs")
-    }
-    digest = save_network(replace(network, **columns), run / "model.safetensors")  # type: ignore[arg-type]
-    found = json.loads((run / "train.json").read_text())
-    found["model"]["sha256"] = digest
-    (run / "train.json").write_text(json.dumps(found))
-    quantize(run, Options(refit=True, deep_wx_bits=8), say=quiet)
-    fabricate(run, "mps2_an386")
-    change(run, "mps2_an386", "build", title=HOSTILE, compiler=HOSTILE)
-    change(run, "mps2_an386", "run", emulator=HOSTILE, problems=[HOSTILE], passed=False, hash=HOSTILE)
-    report = write_report(run)
-    text = (run / "report.html").read_text()
-    page = Page(text)
-    assert report["accuracy"]["unit"] == HOSTILE and HOSTILE in "".join(page.words)
-    assert page.tags.count("script") == 1 and "<script>alert" not in text
-    assert HOSTILE in summary(report).replace("\n", "")
-
-
-def test_same_files_same_bytes_and_no_path(run: Path, tmp_path: Path) -> None:
-    change(run, "mps2_an386", "run", problems=[f"{run.resolve()}/build/x: broken"])
-    other = tmp_path / "elsewhere"
-    shutil.copytree(run, other)
-    change(other, "mps2_an386", "run", problems=[f"{other.resolve()}/build/x: broken"])
-    for folder in (run, other):
-        write_report(folder)
-    for name in ("report.json", "report.html"):
-        assert (run / name).read_bytes() == (other / name).read_bytes()
-        assert str(tmp_path) not in (run / name).read_text()
-
-
-def test_a_loss_is_printed_as_a_loss(run: Path) -> None:
-    accuracy = {"persistence": 3.0, "linear_ar": 1.0, "float": 1.9, "quantized": 2.0, "unit": "K"}
-    found = verdict(accuracy)
-    assert found["loss"] is True and found["skill"] == pytest.approx(1 / 3) and found["skill_linear_ar"] == -1.0
-    assert found["verdict"][1] == "Loss: the network is worse than linear autoregression: test RMSE 2 K against 1 K."
-    report = write_report(run)
-    report["accuracy"] |= accuracy | found
-    assert found["verdict"][1] in " ".join(summary(report).split())
-    assert verdict(accuracy | {"quantized": 3.0})["verdict"][0].startswith("No skill: ")
-    assert verdict(dict.fromkeys(accuracy))["loss"] is None
-
-
-@pytest.mark.parametrize(
-    "name", ["train.json", "quantize.json", "metrics.jsonl", "build/host/host.json", "config.toml"]
-)
-def test_damaged_files_are_named(run: Path, name: str) -> None:
-    (run / name).write_text("{ not")
-    with pytest.raises(ToolkitError, match=re.escape(name)) as e:
-        write_report(run)
-    assert "\n" not in str(e.value)
-
-
-def test_no_run_here(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(ToolkitError, match="run `toolkit train` first"):
-            write_report(path)
-
-
-@pytest.mark.parametrize("mode", ["window", "stateful"])
-def test_state_bytes_are_those_of_the_header(made: Path, mode: str) -> None:
-    q: QNetwork = load_qnetwork(made / "model.q.safetensors")
-    layers = tuple(replace(x, name=f"layer{k}") for k, x in enumerate(q.layers))
-    q = replace(q, mode=mode, window=q.window if mode == "window" else 0, layers=layers)
-    header = {k: v for k, v, _ in facts(q, Destination("host", "ref", "", "", False))["constants"]}
-    memory = _model_memory(q)
-    assert memory["state"] == int(header["STATE_BYTES"]) and memory["scratch"] == int(header["SCRATCH_BYTES"])
-    assert memory["weights"] == int(header["WEIGHT_BYTES"]) and memory["tables"] == int(header["TABLE_BYTES"])
-
-
-def test_forecasts_stand_at_their_time_and_lines_break_at_gaps(made: Path) -> None:
-    prepared = load_prepared(made / "data.safetensors")
-    rows = np.array([10, 11, 12, 20, 21])
-    values = {k: np.arange(5.0)[:, None] for k in ("truth", "persistence", "linear_ar", "float", "quantized")}
-    shown = charts.stretch({"rows": rows, "times": prepared.times[rows], **values}, prepared, 0)
-    assert shown.times.tolist() == prepared.times[rows + prepared.horizon].tolist()
-    assert shown.breaks.tolist() == [3]
-    path = line(Frame(100, 100, (0.0, 4.0), (0.0, 4.0)), np.arange(5.0), np.arange(5.0), shown.breaks, "x")
-    assert path.count("M") == 2
-
-
-def test_ticks_are_round() -> None:
-    assert ticks(0.0, 10.0, 5) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
-    assert ticks(3.0, 3.0, 5) == [3.0]
