@@ -17,7 +17,19 @@ from toolkit.report.parity import board_parity, host_parity, parity
 from toolkit.report.verdict import verdict
 
 SCHEMA = 1
-MEMORY = ("weights", "code", "tables", "firmware", "vectors", "flash", "flash_image", "state", "scratch", "ram", "stack")
+MEMORY = (
+    "weights",
+    "code",
+    "tables",
+    "firmware",
+    "vectors",
+    "flash",
+    "flash_image",
+    "state",
+    "scratch",
+    "ram",
+    "stack",
+)
 
 
 def gather(run: Path) -> dict[str, Any]:
@@ -116,7 +128,7 @@ def _model_memory(q: QNetwork | None) -> dict[str, Any]:
     if q is None:
         return out
     out["weights"] = sum(v.nbytes for x in q.layers for v in x.arrays.values())
-    out["tables"] = SIGMOID_NODES.nbytes + TANH_NODES.nbytes
+    out["tables"] = 2 * (len(SIGMOID_NODES) + len(TANH_NODES))  # int16 in C
     out["scratch"] = 2 * max((OPS[x.op].output_size(x) for x in q.layers if OPS[x.op].STATE), default=0)
     counters = 10 if q.mode == "window" else 6
     cells = sum(len(OPS[x.op].STATE) * OPS[x.op].output_size(x) for x in q.layers)
