@@ -12,7 +12,7 @@ from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
 from quantize.ops import OPS
 from quantize.qnetwork import QNetwork
 from toolkit import __version__
-from toolkit.report.files import METHODS, BoardFiles, RunFiles, read_run, rmse
+from toolkit.report.files import METHODS, BoardFiles, RunFiles, rmse
 from toolkit.report.parity import board_parity, host_parity, parity
 from toolkit.report.verdict import verdict
 
@@ -32,9 +32,8 @@ MEMORY = (
 )
 
 
-def gather(run: Path) -> dict[str, Any]:
+def gather(run: Path, files: RunFiles) -> dict[str, Any]:
     """The report of a run. What no stage has given yet is None, and every `parity` and `equal` is then False."""
-    files = read_run(run)
     boards = {name: _board(name, b, files.q, run) for name, b in files.boards.items()}
     primary = next((n for n, b in boards.items() if b["memory"]["flash"] is not None), None)
     network = files.q or files.network
@@ -51,7 +50,7 @@ def gather(run: Path) -> dict[str, Any]:
         "memory": {"board": primary} | (boards[primary]["memory"] if primary else _model_memory(files.q)),
         "boards": boards,
         "parity": parity(files.boards, files.wanted),
-        "versions": _versions(boards),
+        "versions": _versions(files, boards),
         "stale": list(files.stale),
     }
 
@@ -171,15 +170,16 @@ def _board(name: str, b: BoardFiles, q: QNetwork | None, run: Path) -> dict[str,
     }
 
 
-def _versions(boards: dict[str, Any]) -> dict[str, Any]:
-    def seen(key: str) -> list[str]:
-        return sorted({b[key] for b in boards.values() if b[key]})
-
+def _versions(files: RunFiles, boards: dict[str, Any]) -> dict[str, Any]:
+    compilers = [
+        *(b["compiler"] for b in boards.values()),
+        *((b.host or {}).get("compiler") for b in files.boards.values()),
+    ]
     return {
         "tealight": __version__,
         "arithmetic": ARITHMETIC,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "compilers": seen("compiler"),
-        "emulators": seen("emulator"),
+        "compilers": sorted({c for c in compilers if c}),
+        "emulators": sorted({b["emulator"] for b in boards.values() if b["emulator"]}),
     }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from toolkit.report import charts
-from toolkit.report.files import METHODS, RunFiles, read_run
+from toolkit.report.files import METHODS, RunFiles
 from toolkit.report.svg import moment
 from toolkit.report.terminal import LABELS, by_folder, size
 
@@ -24,9 +23,8 @@ FLASH_KINDS = (
 )
 
 
-def page(run: Path, report: dict[str, Any]) -> str:
+def page(files: RunFiles, report: dict[str, Any]) -> str:
     """The page as text."""
-    files = read_run(run)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("toolkit.report"),
         undefined=jinja2.StrictUndefined,
