@@ -85,6 +85,17 @@ int tl_state_check(const uint8_t *in, uint32_t size, const uint8_t model[8])
     return crc32(in, size) == get32(in + size) ? TL_RESTORE_OK : TL_RESTORE_DAMAGED;
 }
 
+bool tl_activations_fit(const uint8_t *in, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        int16_t v = (int16_t)tl_get16(in + 2 * i);
+        if (v > 32640 || v < -32640) {
+            return false;
+        }
+    }
+    return true;
+}
+
 uint32_t tl_state_steps(const uint8_t *in)
 {
     return get32(in + 16);

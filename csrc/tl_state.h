@@ -6,6 +6,8 @@
 #ifndef TL_STATE_H
 #define TL_STATE_H
 
+#include <stdbool.h>
+
 #include "tl_kernels.h"
 
 #define TL_STATE_HEADER 24u
@@ -16,7 +18,7 @@ enum tl_restore {
     TL_RESTORE_FORMAT = 1,  /* not a saved state, or of another version */
     TL_RESTORE_MODEL = 2,   /* saved by another model */
     TL_RESTORE_DAMAGED = 3, /* CRC-32 does not match */
-    TL_RESTORE_COUNT = 4    /* counters that this model cannot have */
+    TL_RESTORE_VALUE = 4    /* counters or activations that this model cannot have */
 };
 
 #ifdef __cplusplus
@@ -34,6 +36,8 @@ TL_KERNEL uint8_t *tl_state_begin(uint8_t *out, const uint8_t model[8], uint32_t
 TL_KERNEL void tl_state_end(uint8_t *out, uint32_t size);
 /* Checks a saved state of `size` bytes without the CRC-32. */
 TL_KERNEL int tl_state_check(const uint8_t *in, uint32_t size, const uint8_t model[8]);
+/* Whether n activations are within +-32640: the kernels' proof against overflow rests on it. */
+TL_KERNEL bool tl_activations_fit(const uint8_t *in, uint32_t n);
 /* Steps since reset. */
 TL_KERNEL uint32_t tl_state_steps(const uint8_t *in);
 

@@ -116,6 +116,24 @@ class Stream:
         self._accept(x)
         return self._forecast()
 
+    def step(self, x: Sequence[int] | np.ndarray) -> np.ndarray:
+        """One step in integers: x_q [inputs] -> y [outputs] of the head. Window mode: the samples held are left alone."""
+        v = np.asarray(x, np.int64)
+        if self.q.mode == "window":
+            _, self.state = step(self.q, v[None], self.state, self.trace)
+        else:
+            self.lost = 0
+            self._accept(v)
+        return self._readout()
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """x_q [time, inputs] -> y [outputs] after the last step; window mode begins from a zero state."""
+        if self.q.mode == "window":
+            self.state = zero_state(self.q, 1)
+        for row in x:
+            self.step(row)
+        return self._readout()
+
     def predict_missing(self) -> np.ndarray:
         """A lost sample: `hold` repeats the last one, `interpolate` waits for the next, `reset` starts anew."""
         if self.steps:
@@ -140,10 +158,13 @@ class Stream:
             self.state = zero_state(self.q, 1)
             for x in self.last[len(self.last) - self.held :]:
                 _, self.state = step(self.q, x[None], self.state, self.trace)
+        return np.asarray(scale_outputs(self.q, self._readout()))
+
+    def _readout(self) -> np.ndarray:
         v = self.state[self.q.layers[-2].name]["h"]
         head = self.q.layers[-1]
         y, _ = OPS[head.op].int_step(head, v, {}, self.trace)
-        return np.asarray(scale_outputs(self.q, y)[0])
+        return np.asarray(y[0])
 
     def save(self) -> bytes:
         """The state as bytes, little-endian, in canonical order; the last four are the CRC-32 of all before."""
@@ -171,12 +192,16 @@ class Stream:
         if lost > self.q.max_gap or held > self.q.window:
             raise QuantizeError(f"saved state: {lost} lost or {held} held samples are more than the model can have")
         values = np.frombuffer(blob[struct.calcsize(HEADER) : -4], "<i2").astype(np.int64)
-        self.steps, self.lost, self.held, at = steps, lost, held, 0
+        state, at = zero_state(self.q, 1), 0
         for layer in self.q.layers:
-            for key, tensor in self.state[layer.name].items():
-                self.state[layer.name][key] = values[at : at + tensor.size].reshape(tensor.shape)
+            for key, tensor in state[layer.name].items():
+                state[layer.name][key] = values[at : at + tensor.size].reshape(tensor.shape)
                 at += tensor.size
-        self.last = values[at:].reshape(self.last.shape)
+        activations = [*(tensors["h"].ravel() for tensors in state.values() if tensors), values[at:]]
+        if np.abs(np.concatenate(activations)).max() > fp.AMPLITUDE:
+            raise QuantizeError(f"saved state: h or a sample is beyond +-{fp.AMPLITUDE}, which the model cannot have")
+        self.steps, self.lost, self.held = steps, lost, held
+        self.state, self.last = state, values[at:].reshape(self.last.shape)
 
 
 def save_bytes(q: QNetwork) -> int:

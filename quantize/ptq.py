@@ -12,10 +12,12 @@ from quantize import oracle
 from quantize.calibrate import Ranges, float_run, measure
 from quantize.errors import QuantizeError
 from quantize.network import Column, Layer, Network, layer
-from quantize.ops import OPS, dense, lstm
-from quantize.qnetwork import QLayer, QNetwork, input_scale, quantize_input
+from quantize.ops import dense, lstm
+from quantize.qnetwork import QLayer, QNetwork, input_scale, offset_remainder, quantize_input
+from quantize.verify import verify_network
 
 RIDGE = 1e-3  # times the mean diagonal of the Gram matrix
+TINY = 1e-12  # of that diagonal, so that a network whose h is always 0 still has a solution
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +26,6 @@ class Options:
 
     refit: bool = True
     deep_wx_bits: int = 8
-
-
-def check(network: Network) -> None:
-    """Raises QuantizeError when the network is not a stack of LSTM layers with a dense head that fits together."""
-    ops = [x.op for x in network.layers]
-    unknown = [x for x in network.layers if x.op not in OPS]
-    if unknown:
-        raise QuantizeError(f'{unknown[0].name}: op "{unknown[0].op}" has no integer form; there is: {", ".join(OPS)}')
-    if len(ops) < 2 or ops[-1] != "dense" or set(ops[:-1]) != {"lstm"}:
-        raise QuantizeError(f"layers {' -> '.join(ops) or '(none)'}: expected one or more lstm and then one dense")
-    width = len(network.inputs)
-    for x in network.layers:
-        if OPS[x.op].input_size(x) != width:
-            raise QuantizeError(f"{x.name}: takes {OPS[x.op].input_size(x)} values, but {width} come in")
-        width = OPS[x.op].output_size(x)
-    if width != len(network.outputs):
-        raise QuantizeError(f"{network.layers[-1].name}: gives {width} values for {len(network.outputs)} output columns")
-    if network.max_gap < 0 or network.max_gap > 255:
-        raise QuantizeError(f"max_gap = {network.max_gap}: expected 0 .. 255 lost samples")
 
 
 def normalised(columns: Sequence[Column], values: np.ndarray) -> np.ndarray:
@@ -54,8 +37,10 @@ def quantize(network: Network, sequences: Sequence[np.ndarray], options: Options
     """`sequences`: raw input values [batch, time, inputs] of the training rows, each run from a zero state.
 
     `source`: digest of the float model. Raises: QuantizeError, naming the layer or column that does not fit."""
-    check(network)
+    verify_network(network)
     scaled = [normalised(network.inputs, x) for x in sequences]
+    if not all(np.isfinite(x).all() for x in scaled):
+        raise QuantizeError("the calibration data hold NaN or infinity; fill or drop them")
     ranges = measure(network, scaled)
     q = _quantize(network, ranges, options, source)
     if options.refit:
@@ -70,17 +55,19 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
             raise QuantizeError(f'input "{column.name}": constant in the calibration data; drop it or give other data')
     inputs = tuple(quantize_input(c, float(a)) for c, a in zip(network.inputs, ranges.x, strict=True))
     scale = np.array([input_scale(c, q) for c, q in zip(network.inputs, inputs, strict=True)])
-    shift = np.array([(q.offset / 10.0**q.decimals - c.mean) / c.std for c, q in zip(network.inputs, inputs, strict=True)])
+    shift = np.array([offset_remainder(c) for c in network.inputs])
     layers: list[QLayer] = []
     for x in network.layers[:-1]:
         if not layers:
-            b = x.weights["b"] + x.weights["w_ih"].astype(np.float64) @ shift  # what rounding the offsets leaves behind
+            b = x.weights["b"] + x.weights["w_ih"].astype(np.float64) @ shift
             x = layer(x.name, x.op, {**x.weights, "b": b})
         bits = options.deep_wx_bits if layers else 16
         layers.append(lstm.quantize(x, scale, ranges.c[x.name], bits))
         scale = np.full(lstm.output_size(x), lstm.UNIT)
     head, outputs = dense.quantize(network.layers[-1], network.outputs)
-    fields = {f: getattr(network, f) for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")}
+    fields = {
+        f: getattr(network, f) for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")
+    }
     return QNetwork(layers=(*layers, head), inputs=inputs, outputs=outputs, source=source, digest="", **fields)
 
 
@@ -103,7 +90,11 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
         left = wanted.reshape(len(h), -1) - h[:, :-1] @ w.T - head.weights["b"]
         gram += h.T @ h
         cross += h.T @ left
-    ridge = RIDGE * np.trace(gram[:-1, :-1]) / size * np.eye(size + 1)
+    if not gram[-1, -1]:
+        raise QuantizeError(
+            f"no calibration sequence is longer than the warm-up of {network.warmup} steps; give longer ones"
+        )
+    ridge = RIDGE * max(np.trace(gram[:-1, :-1]) / size, TINY) * np.eye(size + 1)
     ridge[-1, -1] = 0.0
     delta = np.linalg.solve(gram + ridge, cross)
     return layer(head.name, head.op, {"w": w + delta[:-1].T, "b": head.weights["b"] + delta[-1]})
@@ -124,7 +115,9 @@ def overflow_report(q: QNetwork) -> list[dict[str, float | str]]:
     rows: list[dict[str, float | str]] = []
     for x in q.layers:
         bound = lstm.bounds(x)[0] if x.op == "lstm" else dense.bounds(x)
-        rows.append({"layer": x.name, "row": int(bound.argmax()), "rows": len(bound), "of_int32": float(bound.max() / 2**31)})
+        rows.append(
+            {"layer": x.name, "row": int(bound.argmax()), "rows": len(bound), "of_int32": float(bound.max() / 2**31)}
+        )
     return rows
 
 

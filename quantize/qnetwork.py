@@ -27,7 +27,7 @@ class QInput:
     low: int
     high: int
     offset: int
-    k: int  # left shift before the multiply, 0 .. 30
+    k: int  # left shift before the multiply, 0 .. 29
     m: int  # 1 .. 32767
     s: int  # right shift after it, 1 .. 30
 
@@ -87,9 +87,12 @@ def quantize_input(column: Column, absmax: float) -> QInput:
     """Input scale of ARITHMETIC v1: full scale = 4 * absmax (normalised units), nudged to an exact multiplier.
 
     Raises: QuantizeError when the column's range or decimals do not fit int32 fixed point."""
+    _check_column("input", column)
     unit = 10.0**column.decimals
     offset = math.floor(column.mean * unit + 0.5)
     ratio = 32767 / (4 * absmax * column.std * unit)  # x_q per raw fixed-point unit, at most
+    if ratio >= 2.0**16:
+        raise QuantizeError(f'input "{column.name}": {column.decimals} decimals cannot tell its values apart; use more')
     limit = math.ceil((AMPLITUDE + 1) / ratio)
     if limit >= 2**30 or not INT32_MIN <= offset <= INT32_MAX:
         raise QuantizeError(
@@ -99,8 +102,24 @@ def quantize_input(column: Column, absmax: float) -> QInput:
     k = 30 - limit.bit_length()
     s = 14 - math.floor(math.log2(ratio * 2.0 ** (16 - k)))
     m = math.floor(ratio * 2.0 ** (16 - k + s))
-    low, high = max(offset - limit - 1, INT32_MIN), min(offset + limit + 1, INT32_MAX)
+    limit = math.ceil((AMPLITUDE + 1) * 2.0 ** (16 + s - k) / m)  # where x_q saturates, of the multiplier as it is now
+    low, high = max(offset - limit, INT32_MIN), min(offset + limit, INT32_MAX)
     return QInput(column.name, column.unit, column.decimals, low, high, offset, k, m, s)
+
+
+def _check_column(side: str, column: Column) -> None:
+    if not 0 <= column.decimals <= 9:
+        raise QuantizeError(f'{side} "{column.name}": {column.decimals} decimals; expected 0 .. 9')
+    if not (math.isfinite(column.mean) and math.isfinite(column.std) and column.std > 0):
+        raise QuantizeError(
+            f'{side} "{column.name}": mean {column.mean}, std {column.std}: expected finite, std above 0'
+        )
+
+
+def offset_remainder(column: Column) -> float:
+    """What rounding the mean to the column's decimals leaves behind, normalised units: a bias makes up for it."""
+    unit = 10.0**column.decimals
+    return (math.floor(column.mean * unit + 0.5) / unit - column.mean) / column.std
 
 
 def input_scale(column: Column, q: QInput) -> float:
@@ -113,6 +132,7 @@ def quantize_output(column: Column, least_scale: float) -> tuple[QOutput, float]
 
     Returns the column and the step that its multiplier makes exact, normalised units.
     Raises: QuantizeError when the decimals do not suit the column's range."""
+    _check_column("output", column)
     unit = 10.0**column.decimals
     least = least_scale * column.std * unit  # raw fixed-point units of one step of y, at least
     s = 14 - 16 - math.floor(math.log2(least))
@@ -146,9 +166,13 @@ def load_qnetwork(path: str | Path) -> QNetwork:
     """Reads `model.q.safetensors`.
 
     Raises: QuantizeError when it is missing, damaged, of another kind or of another arithmetic."""
+    from quantize.verify import verify_qnetwork  # here, because it knows the ops and they know this file
+
     d, arrays, digest = read_file(path, KIND)
     if d["arithmetic"] != ARITHMETIC:
-        raise QuantizeError(f"{path}: arithmetic {d['arithmetic']}; this version computes {ARITHMETIC}; quantize it again")
+        raise QuantizeError(
+            f"{path}: arithmetic {d['arithmetic']}; this version computes {ARITHMETIC}; quantize it again"
+        )
     layers = tuple(
         QLayer(
             x["name"], x["op"], frozen_arrays({k: arrays[f"{x['name']}.{k}"] for k in x["arrays"]}), dict(x["params"])
@@ -157,4 +181,9 @@ def load_qnetwork(path: str | Path) -> QNetwork:
     )
     inputs = tuple(QInput(**c) for c in d["inputs"])
     outputs = tuple(QOutput(**c) for c in d["outputs"])
-    return QNetwork(layers=layers, inputs=inputs, outputs=outputs, digest=digest, **{f: d[f] for f in SCALARS})
+    q = QNetwork(layers=layers, inputs=inputs, outputs=outputs, digest=digest, **{f: d[f] for f in SCALARS})
+    try:
+        verify_qnetwork(q)
+    except QuantizeError as e:
+        raise QuantizeError(f"{path}: {e}; quantize it again") from None
+    return q

@@ -275,10 +275,13 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
     return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
 
 
-def build_kernels(out_dir: Path, sanitize: str | None = None) -> Path:
-    """Builds every kernel target and the shared files of csrc/ as one library for the tests. Raises: ToolkitError."""
+def build_kernels(out_dir: Path, *, extra: Sequence[Path] = (), sanitize: str | None = None) -> Path:
+    """Builds every kernel target, the shared files of csrc/ and `extra` sources as one library for the tests.
+
+    Raises: ToolkitError."""
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
     sources += [(CSRC / t.source, t.host_flags) for t in TARGETS.values()]
+    sources += [(path, ()) for path in extra]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 
 

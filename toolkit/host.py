@@ -23,7 +23,7 @@ void {n}_save(const void *s, uint8_t *out);
 int {n}_restore(void *s, const uint8_t *in);
 """
 API_F32 = "void {n}_predict_f32(void *s, const float *in, float *forecast);"
-REASONS = {1: "not a saved state", 2: "saved by another model", 3: "damaged: its CRC-32 does not match", 4: "impossible counters"}
+REASONS = {1: "not a saved state", 2: "saved by another model", 3: "damaged: its CRC-32 does not match", 4: "impossible values"}
 
 
 class HostModel:
@@ -51,7 +51,10 @@ class HostModel:
         array = np.ascontiguousarray(values)
         if array.shape != shape:
             raise ToolkitError(f"{self.q.name}: an array of shape {list(array.shape)}; expected {list(shape)}")
-        return self._ffi.from_buffer(f"{kind}[]", array.astype(dtype))
+        narrow: np.ndarray = array.astype(dtype)
+        if dtype is not np.float32 and not (narrow == array).all():
+            raise ToolkitError(f"{self.q.name}: {array.ravel().tolist()[:4]} do not fit {kind}")
+        return self._ffi.from_buffer(f"{kind}[]", narrow)
 
     def _out(self, kind: str, function: str, *arguments: object) -> np.ndarray:
         y = self._ffi.new(f"{kind}[]", len(self.q.outputs))

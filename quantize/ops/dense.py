@@ -9,9 +9,11 @@ import numpy as np
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
 from quantize.network import Column, Layer, frozen_arrays
-from quantize.qnetwork import QLayer, QOutput, quantize_output
+from quantize.qnetwork import QLayer, QOutput, offset_remainder, quantize_output
 
 STATE: tuple[str, ...] = ()
+DTYPES = {"w": ("int16",), "b": ("int32",)}
+PARAMS: dict[str, tuple[int, int]] = {}
 UNIT = 1 / fp.AMPLITUDE
 
 
@@ -23,6 +25,13 @@ def output_size(layer: Layer | QLayer) -> int:
 def input_size(layer: Layer | QLayer) -> int:
     """Width of the layer's input."""
     return int((layer.weights if isinstance(layer, Layer) else layer.arrays)["w"].shape[1])
+
+
+def shapes(layer: Layer | QLayer) -> dict[str, tuple[int, ...]]:
+    """The shape that each array must have."""
+    w = (layer.weights if isinstance(layer, Layer) else layer.arrays).get("w", np.empty((1, 1)))
+    rows, columns = w.shape if w.ndim == 2 else (1, 1)
+    return {"w": (rows, columns), "b": (rows,)}
 
 
 def macs(layer: Layer | QLayer) -> int:
@@ -46,14 +55,14 @@ def quantize(layer: Layer, outputs: Sequence[Column]) -> tuple[QLayer, tuple[QOu
         raise QuantizeError(f"{layer.name}: a weight is NaN or infinite; train or import it again")
     if w.shape[0] != len(outputs):
         raise QuantizeError(f"{layer.name}: {w.shape[0]} outputs for {len(outputs)} output columns")
+    b = b - np.array([offset_remainder(c) for c in outputs])
     least = np.maximum(np.abs(w).max(1) / 32767, (np.abs(w).sum(1) + np.abs(b)) / (65000 - w.shape[1]))
     columns, q_w, q_b = [], [], []
     for row, column in enumerate(outputs):
         q, step = quantize_output(column, max(float(least[row]), 2.0**-30) * UNIT)
-        offset = (q.offset / 10.0**q.decimals - column.mean) / column.std  # what rounding the offset leaves behind
         columns.append(q)
         q_w.append(np.rint(w[row] * UNIT / step))
-        q_b.append(np.rint((b[row] - offset) / step))
+        q_b.append(np.rint(b[row] / step))
     arrays = {"w": np.array(q_w).astype(np.int16), "b": np.array(q_b).astype(np.int32)}
     out = QLayer(layer.name, "dense", frozen_arrays(arrays), {})
     if not fits(out).all():

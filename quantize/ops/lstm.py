@@ -22,6 +22,8 @@ from quantize.qnetwork import QLayer
 
 GATES = "ifgo"
 STATE = ("h", "c")
+DTYPES = {"wh": ("int8",), "wx": ("int16", "int8"), "b": ("int32",), "m": ("int16",)}
+PARAMS = {"t": (0, 15), "f": (0, 15), "frac": (0, 12)}
 UNIT = 1 / fp.AMPLITUDE  # s_h: one step of h
 
 
@@ -40,6 +42,15 @@ def input_size(layer: Layer | QLayer) -> int:
     """Width of the layer's input."""
     weights = layer.weights if isinstance(layer, Layer) else layer.arrays
     return int(weights["w_ih" if isinstance(layer, Layer) else "wx"].shape[1])
+
+
+def shapes(layer: Layer | QLayer) -> dict[str, tuple[int, ...]]:
+    """The shape that each array must have."""
+    wx, wh = ("w_ih", "w_hh") if isinstance(layer, Layer) else ("wx", "wh")
+    sizes = {k: v.shape for k, v in (layer.weights if isinstance(layer, Layer) else layer.arrays).items()}
+    h, n = (sizes[k][-1] if len(sizes.get(k, ())) == 2 else 1 for k in (wh, wx))
+    out: dict[str, tuple[int, ...]] = {wx: (4 * h, n), wh: (4 * h, h), "b": (4 * h,)}
+    return out if isinstance(layer, Layer) else {**out, "m": (4 * h,)}
 
 
 def macs(layer: Layer | QLayer) -> int:
@@ -116,7 +127,9 @@ def _quantize_rows(
 ) -> QLayer:
     t = math.floor(math.log2(32767 / (65536 * float(np.max(least * UNIT * gain)))))
     if not 0 <= t <= 15:
-        raise QuantizeError(f"{name}: weights as large as {float(least.max()) * 127:g}: no requantization fits; retrain")
+        raise QuantizeError(
+            f"{name}: weights as large as {float(least.max()) * 127:g}: no requantization fits; retrain"
+        )
     m = np.clip(np.ceil(least * UNIT * gain * 2.0 ** (16 + t)), 1, 32767)
     s = m / (2.0 ** (16 + t) * UNIT * gain)
     f = _input_shift(w_x / s[:, None]) if wx_bits == 16 else 0

@@ -24,7 +24,10 @@ HEADERS = set(
     "assert complex ctype errno fenv hal inttypes iso646 limits locale main math model setjmp signal stdalign stdarg stdatomic "
     "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar vectors wchar wctype".split()
 )  # <name>.h must not hide a header
-LOCALS = {"inputs", "outputs", "model", "advance", "readout", "clear", "accept", "forecast_now", "rounded"}
+LOCALS = set(
+    "inputs outputs model advance readout clear accept forecast_now rounded "
+    "s x y n k j v at raw in out in_unit out_unit steps lost last between reciprocal reason oldest whole rest forecast".split()
+)
 MISSING_TEXT = {
     "hold": "The last sample is repeated.",
     "reset": "The state is reset.",
@@ -48,7 +51,7 @@ def check_name(name: str) -> str:
 
     Raises: ToolkitError when it is not one, or would collide."""
     taken = C_WORDS | HEADERS | LOCALS
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in taken or name.startswith("tl_"):
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in taken or name == "tl" or name.startswith("tl_"):
         raise ToolkitError(
             f'name "{name}": cannot be a C prefix; expected a lower-case letter, then letters, digits or _, at most 31, '
             f"no word that C or the generated code uses; set `name` in run.toml"
@@ -56,15 +59,35 @@ def check_name(name: str) -> str:
     return name
 
 
+def comment(text: str) -> str:
+    """A column's name or unit, which may be any text, so that it cannot end or disturb the comment that it stands in."""
+    one_line = "".join(v if v.isprintable() else " " for v in text)
+    return one_line.replace("*/", "* /").replace("/*", "/ *")
+
+
+def check_layer_names(q: QNetwork) -> None:
+    """Raises: ToolkitError when the C of two layers, or of a layer and the model, would share an identifier."""
+    seen: dict[str, str] = {}
+    for x in q.layers:
+        check_name(x.name)
+        if x.name in LOCALS or x.name.endswith("_t") or x.name.startswith(("mem", f"{q.name}_")):
+            raise ToolkitError(f'layer "{x.name}": the generated code or C itself uses that name; rename the layer')
+        for made in (x.name, *(f"{x.name}_{k}" for k in ("h", "c", *x.arrays))):
+            if made in seen:
+                raise ToolkitError(f'layers "{seen[made]}" and "{x.name}": both make {made} in C; rename one')
+            seen[made] = x.name
+
+
 def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
     """Everything that the templates of one model print.
 
     Raises: ToolkitError when a name cannot be used in C."""
     check_name(q.name)
+    check_layer_names(q)
     windowed = q.mode == "window"
     layers, source = [], "x"
     for x in q.layers:
-        layers.append(_layer(check_name(x.name), x, to.target, source))
+        layers.append(_layer(x.name, x, to.target, source))
         source = f"s->{x.name}_h"
     cells = [x for x in layers if x["op"] == "lstm"]
     scratch = max(x["size"] for x in cells)
@@ -78,7 +101,9 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "requires_text": to.requires_text,
         "float_api": to.float_api,
         "summary": " -> ".join([str(len(q.inputs)), *(f"{x['op']} {x['size']}" for x in layers)]),
-        "usage": "Give predict one sample per period." if not q.period else f"Give predict one sample every {q.period:g} s.",
+        "usage": "Give predict one sample per period."
+        if not q.period
+        else f"Give predict one sample every {q.period:g} s.",
         "column_lines": _column_lines(q),
         "constants": _constants(q, layers, scratch),
         "width": max(len(f"{q.name}_{row[0]}") for row in _constants(q, layers, scratch)),
@@ -129,8 +154,8 @@ def _column_lines(q: QNetwork) -> list[str]:
     lines = []
     for side, columns in (("raw", q.inputs), ("forecast", q.outputs)):
         for j, c in enumerate(columns):
-            unit = f" {c.unit}" if c.unit else ""
-            lines.append(f"{side}[{j}] = {c.name},{unit} * {10**c.decimals}")
+            unit = f" {comment(c.unit)}" if c.unit else ""
+            lines.append(f"{side}[{j}] = {comment(c.name)},{unit} * {10**c.decimals}")
     return lines
 
 
@@ -153,7 +178,7 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[
     if q.mode == "window":
         rows.insert(3, ("WINDOW", str(q.window), "samples that a forecast is made from"))
     for side, columns in (("INPUT", q.inputs), ("OUTPUT", q.outputs)):
-        rows += [(f"{side}{j}_DECIMALS", str(c.decimals), c.name) for j, c in enumerate(columns)]
+        rows += [(f"{side}{j}_DECIMALS", str(c.decimals), comment(c.name)) for j, c in enumerate(columns)]
     return rows
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
 from quantize.qnetwork import QNetwork
 from toolkit import __version__
-from toolkit.codegen.lower import Destination, facts
+from toolkit.codegen.lower import Destination, comment, facts
 from toolkit.errors import ToolkitError
 
 CSRC = Path(__file__).resolve().parent.parent.parent / "csrc"
@@ -36,13 +36,13 @@ def generate(q: QNetwork, to: Destination, sources: tuple[str, ...]) -> dict[str
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.globals.update(carray=carray, int32=int32, real=lambda v: f"{v:.7g}")
+    environment.globals.update(carray=carray, int32=int32, comment=comment, real=lambda v: f"{v:.7g}")
     files = {
         f"{q.name}{suffix}": environment.get_template(f"{template}.j2").render(context)
         for suffix, template in ((".h", "model.h"), (".c", "model.c"), ("_weights.h", "weights.h"))
     }
     for name in sorted({*sources, "tl_kernels.h", "tl_math.h", "tl_tables.h", "tl_state.c", "tl_state.h"}):
-        files[name] = (CSRC / name).read_text()
+        files[name] = (CSRC / name).read_text(encoding="utf-8")
     return files
 
 
@@ -118,7 +118,7 @@ def write_folder(files: dict[str, str], out: Path) -> None:
         raise ToolkitError(f"{out}: cannot write: {e.strerror}; choose a folder that is writable") from None
     try:
         for name, text in files.items():
-            (temporary / name).write_text(text, newline="\n")
+            (temporary / name).write_text(text, encoding="utf-8", newline="\n")
         os.chmod(temporary, 0o755)
         if out.exists():
             shutil.rmtree(out)
@@ -132,9 +132,9 @@ def write_folder(files: dict[str, str], out: Path) -> None:
 def _ours(path: Path) -> bool:
     if path.suffix not in (".c", ".h") or not path.is_file():
         return False
-    with path.open() as f:
-        return f.read(len(SPDX)) == SPDX
+    with path.open("rb") as f:
+        return f.read(len(SPDX)) == SPDX.encode()
 
 
 if __name__ == "__main__":
-    (CSRC / "tl_tables.h").write_text(tables_header())
+    (CSRC / "tl_tables.h").write_text(tables_header(), encoding="utf-8", newline="\n")

@@ -1,0 +1,113 @@
+"""Whether a network and a quantized network are what the arithmetic and the generated C take: the verifier of both forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from quantize import fixedpoint as fp
+from quantize.errors import QuantizeError
+from quantize.network import MISSING, MODES, Layer, Network
+from quantize.ops import OPS
+from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
+
+
+def verify_network(network: Network) -> None:
+    """Raises QuantizeError when it is not a stack of LSTM layers with a dense head that fits together."""
+    _stack(network.layers, len(network.inputs), len(network.outputs))
+    _scalars(network)
+
+
+def verify_qnetwork(q: QNetwork) -> None:
+    """Raises QuantizeError when a number is outside what the oracle and the C prove things for.
+
+    A file's digest tells accidents; this tells a file that somebody else's program wrote."""
+    _stack(q.layers, len(q.inputs), len(q.outputs))
+    _scalars(q)
+    for x in q.layers:
+        _layer_numbers(x)
+    for c in q.inputs:
+        _input_numbers(c)
+    for o in q.outputs:
+        _output_numbers(o)
+
+
+def _stack(layers: Sequence[Layer] | Sequence[QLayer], width: int, outputs: int) -> None:
+    ops = [x.op for x in layers]
+    unknown = [x for x in layers if x.op not in OPS]
+    if unknown:
+        raise QuantizeError(f'{unknown[0].name}: op "{unknown[0].op}" has no integer form; there is: {", ".join(OPS)}')
+    if len(ops) < 2 or ops[-1] != "dense" or set(ops[:-1]) != {"lstm"}:
+        raise QuantizeError(f"layers {' -> '.join(ops) or '(none)'}: expected one or more lstm and then one dense")
+    names = [x.name for x in layers]
+    if len(set(names)) < len(names):
+        raise QuantizeError(f"layers {', '.join(names)}: two have the same name; rename one")
+    for x in layers:
+        _shapes(x)
+        if OPS[x.op].input_size(x) != width:
+            raise QuantizeError(f"{x.name}: takes {OPS[x.op].input_size(x)} values, but {width} come in")
+        width = OPS[x.op].output_size(x)
+    if width != outputs:
+        raise QuantizeError(f"{layers[-1].name}: gives {width} values for {outputs} output columns")
+
+
+def _shapes(x: Layer | QLayer) -> None:
+    arrays = x.weights if isinstance(x, Layer) else x.arrays
+    found = {k: v.shape for k, v in arrays.items()}
+    expected = OPS[x.op].shapes(x)
+    if found != expected:
+        raise QuantizeError(f"{x.name}: arrays {_text(found)}; expected {_text(expected)}")
+
+
+def _text(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{k} {list(v)}" for k, v in sorted(shapes.items()))
+
+
+def _scalars(n: Network | QNetwork) -> None:
+    """What the C's counters can hold and its compilers accept."""
+    for key, known in (("mode", MODES), ("missing", MISSING)):
+        if getattr(n, key) not in known:
+            raise QuantizeError(f'{key} = "{getattr(n, key)}": expected {" or ".join(known)}')
+    shortest, longest = (1, 32767) if n.mode == "window" else (0, 0)
+    for key, low, high in (("max_gap", 0, 255), ("warmup", 1, 2**31 - 1), ("window", shortest, longest)):
+        _within(f"{key} ({n.mode} mode)", getattr(n, key), low, high)
+
+
+def _within(where: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise QuantizeError(f"{where} = {value}: expected {low} .. {high}")
+
+
+def _layer_numbers(x: QLayer) -> None:
+    kinds, ranges = OPS[x.op].DTYPES, OPS[x.op].PARAMS
+    for key, array in x.arrays.items():
+        if array.dtype.name not in kinds[key]:
+            raise QuantizeError(f"{x.name}.{key}: {array.dtype.name}; expected {' or '.join(kinds[key])}")
+    if set(x.params) != set(ranges):
+        raise QuantizeError(f"{x.name}: parameters {', '.join(sorted(x.params))}; expected {', '.join(sorted(ranges))}")
+    for key, (low, high) in ranges.items():
+        _within(f"{x.name}: {key}", x.params[key], low, high)
+    if x.op == "lstm":
+        _within(f"{x.name}: smallest multiplier", int(x.arrays["m"].min()), 1, 32767)
+        if x.arrays["wx"].dtype == np.int8:
+            _within(f"{x.name}: f, with int8 input weights,", x.params["f"], 0, 0)
+    fits = OPS[x.op].fits(x)
+    if not fits.all():
+        raise QuantizeError(f"{x.name}: row {int(np.flatnonzero(~fits)[0])} does not fit the int32 accumulator")
+
+
+def _input_numbers(c: QInput) -> None:
+    where = f'input "{c.name}": '
+    for key, low, high in (("decimals", 0, 9), ("k", 0, 30), ("m", 1, 32767), ("s", 1, 30)):
+        _within(where + key, getattr(c, key), low, high)
+    _within(where + "low", c.low, fp.INT32_MIN, c.offset)
+    _within(where + "high", c.high, c.offset, fp.INT32_MAX)
+    _within(where + "range", max(c.offset - c.low, c.high - c.offset) << c.k, 0, fp.INT32_MAX)
+
+
+def _output_numbers(c: QOutput) -> None:
+    where = f'output "{c.name}": '
+    for key, low, high in (("decimals", 0, 9), ("m", 1, 32767), ("s", 1, 30)):
+        _within(where + key, getattr(c, key), low, high)
+    _within(where + "offset", c.offset, fp.INT32_MIN, fp.INT32_MAX)

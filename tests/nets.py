@@ -1,0 +1,222 @@
+"""Random networks for the tests: float ones to quantize, and quantized ones whose every number lies at the edge of its range.
+
+A seed makes the same network everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from quantize import fixedpoint as fp
+from quantize.network import Column, Layer, Network, frozen_arrays, layer
+from quantize.ops import OPS
+from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
+from toolkit.codegen.lower import Destination
+from toolkit.codegen.render import generate
+from toolkit.targets import SHARED_SOURCES, TARGETS
+
+SOURCES = (*SHARED_SOURCES, TARGETS["ref"].source)
+HOST = Destination("host", "ref", "", "", True)
+ROOM = 2**31 - 1  # what |accumulator| may reach
+EXTREME = np.array([-(2**31), -(2**31) + 1, -1, 0, 1, 2**31 - 2, 2**31 - 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a random network looks like. `bits`: 8 or 16 per layer of w_ih (the first may be 8 here, too)."""
+
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int
+    bits: tuple[int, ...]
+    mode: str
+    window: int
+    missing: str
+    max_gap: int
+
+
+def random_shape(rng: np.random.Generator) -> Shape:
+    """1 to 3 layers, 1 to 20 inputs, 1 to 40 hidden units; small and edge sizes are likely."""
+    layers = int(rng.integers(1, 4))
+    windowed = bool(rng.integers(2))
+    return Shape(
+        inputs=int(rng.choice([1, 2, rng.integers(1, 21)])),
+        hidden=tuple(int(rng.choice([1, 4, rng.integers(1, 41)])) for _ in range(layers)),
+        outputs=int(rng.choice([1, 1, 2, 5])),
+        bits=(16, *(int(rng.choice([8, 16])) for _ in range(layers - 1))),
+        mode="window" if windowed else "stateful",
+        window=int(rng.choice([1, 2, 3, rng.integers(1, 13)])) if windowed else 0,
+        missing=str(rng.choice(["hold", "reset", "interpolate"])),
+        max_gap=int(rng.choice([0, 1, 3, 255])),
+    )
+
+
+# --- quantized networks, straight from integers ---
+
+
+def random_qnetwork(rng: np.random.Generator, shape: Shape, name: str) -> QNetwork:
+    """Integers drawn over their whole range, but such that every row is proven to fit int32."""
+    layers, width = [], shape.inputs
+    for k, (hidden, bits) in enumerate(zip(shape.hidden, shape.bits, strict=True)):
+        layers.append(random_lstm(rng, f"lstm{k}", width, hidden, bits))
+        width = hidden
+    layers.append(random_dense(rng, "dense0", width, shape.outputs))
+    q = QNetwork(
+        name=name,
+        layers=tuple(layers),
+        inputs=tuple(_random_input(rng, j) for j in range(shape.inputs)),
+        outputs=tuple(_random_output(rng, j) for j in range(shape.outputs)),
+        mode=shape.mode,
+        window=shape.window,
+        warmup=int(rng.choice([1, 2, 5])),
+        horizon=1,
+        period=0.0,
+        missing=shape.missing,
+        max_gap=shape.max_gap,
+        source="0" * 64,
+        digest="",
+    )
+    return replace(q, digest=hashlib.sha256(name.encode() + rng.bytes(16)).hexdigest())
+
+
+def random_lstm(rng: np.random.Generator, name: str, inputs: int, hidden: int, bits: int) -> QLayer:
+    """`wh`, `wx` dense, sparse, all at their limits or all zero; `b` anything that fits; m, t, f, frac over their range."""
+    rows = 4 * hidden
+    f = int(rng.choice([0, 1, 4, 15])) if bits == 16 else 0
+    wh = _weights(rng, (rows, hidden), 127)
+    wx = _weights(rng, (rows, inputs), 32767 if bits == 16 else 127)
+    sum_h = fp.AMPLITUDE * np.abs(wh).sum(1)
+    most = np.minimum(65500, ((ROOM - 1 - sum_h) // fp.AMPLITUDE) << f)  # what sum|wx| may be
+    total = np.maximum(np.abs(wx).sum(1), 1)
+    wx = np.trunc(wx * np.minimum(1.0, most / total)[:, None]).astype(np.int64)
+    room = ROOM - 1 - sum_h - (fp.AMPLITUDE * np.abs(wx).sum(1) >> f)
+    assert (room >= 0).all(), "the generator of test networks is wrong"
+    if rng.integers(2):  # a network that moves: z spans a few units
+        t = int(rng.integers(5, 12))
+        m, b = rng.integers(1, 32768, rows), rng.integers(-(2**22), 2**22, rows)
+    else:
+        t = int(rng.choice([0, 1, 7, 15, rng.integers(16)]))
+        m, b = rng.choice([1, 32767, 77], rows), (rng.choice([-1, 1, 0], rows) * room)
+    arrays = {
+        "wh": wh.astype(np.int8),
+        "wx": wx.astype(np.int16 if bits == 16 else np.int8),
+        "b": np.clip(b, -room, room).astype(np.int32),
+        "m": m.astype(np.int16),
+    }
+    out = QLayer(name, "lstm", frozen_arrays(arrays), {"t": t, "f": f, "frac": int(rng.choice([0, 1, 8, 11, 12]))})
+    assert OPS["lstm"].fits(out).all()
+    return out
+
+
+def random_dense(rng: np.random.Generator, name: str, inputs: int, outputs: int) -> QLayer:
+    """`w` over its range, scaled to fit; `b` what is left, often all of it."""
+    w = _weights(rng, (outputs, inputs), 32767)
+    total = np.maximum(np.abs(w).sum(1), 1)
+    w = np.trunc(w * np.minimum(1.0, 65700 / total)[:, None]).astype(np.int64)
+    room = ROOM - fp.AMPLITUDE * np.abs(w).sum(1)
+    b = np.where(rng.integers(0, 2, outputs), room * rng.choice([-1, 1], outputs), rng.integers(-1000, 1000, outputs))
+    arrays = {"w": w.astype(np.int16), "b": np.clip(b, -room, room).astype(np.int32)}
+    out = QLayer(name, "dense", frozen_arrays(arrays), {})
+    assert OPS["dense"].fits(out).all()
+    return out
+
+
+def _weights(rng: np.random.Generator, shape: tuple[int, int], top: int) -> np.ndarray:
+    kind = rng.integers(6)
+    w = rng.integers(-top, top, shape, endpoint=True)
+    if kind == 0:
+        w = top * rng.choice([-1, 1], shape)
+    elif kind == 1:
+        w = np.full(shape, top * rng.choice([-1, 1]))
+    elif kind == 2:
+        w = w * (rng.random(shape) < 0.2)
+    elif kind == 3:
+        w = rng.integers(-3, 3, shape, endpoint=True)
+    w[rng.random(shape[0]) < 0.1] = 0
+    return w
+
+
+def _random_input(rng: np.random.Generator, j: int) -> QInput:
+    k = int(rng.integers(0, 30))
+    limit = 2**30 >> k
+    offset = int(rng.choice([*EXTREME, rng.integers(-1000, 1000), rng.integers(-1000, 1000)]))
+    low, high = max(offset - limit, fp.INT32_MIN), min(offset + limit, fp.INT32_MAX)
+    return QInput(f"in{j}", "", j % 4, low, high, offset, k, int(rng.integers(1, 32768)), int(rng.integers(1, 15)))
+
+
+def _random_output(rng: np.random.Generator, j: int) -> QOutput:
+    offset = int(rng.choice([*EXTREME, rng.integers(-1000, 1000), rng.integers(-1000, 1000)]))
+    return QOutput(f"out{j}", "", j % 4, offset, int(rng.integers(1, 32768)), int(rng.integers(1, 31)))
+
+
+def random_raw(rng: np.random.Generator, q: QNetwork, steps: int) -> np.ndarray:
+    """Raw samples [steps, inputs]: within a column's range, at its edges, and at the ends of int32."""
+    raw = np.empty((steps, len(q.inputs)), np.int64)
+    for j, c in enumerate(q.inputs):
+        inside = rng.integers(c.low, c.high, steps, endpoint=True)
+        near = c.offset + rng.integers(-3, 4, steps)
+        edge = rng.choice([c.low, c.high, c.low - 1, c.high + 1, c.offset, *EXTREME], steps)
+        raw[:, j] = np.choose(rng.choice(4, steps), [inside, inside, near, edge])
+    return np.clip(raw, fp.INT32_MIN, fp.INT32_MAX)
+
+
+def random_x(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """x_q, or any activation: over the whole range, with many at +-32640."""
+    x = rng.integers(-fp.AMPLITUDE, fp.AMPLITUDE, shape, endpoint=True)
+    return np.where(rng.random(shape) < 0.3, rng.choice([-fp.AMPLITUDE, fp.AMPLITUDE], shape), x)
+
+
+# --- float networks ---
+
+
+def random_network(rng: np.random.Generator, shape: Shape, name: str) -> Network:
+    """Weights as a trained network has them: uniform in +-1/sqrt(H), the forget gate biased open."""
+    layers: list[Layer] = []
+    width = shape.inputs
+    for k, h in enumerate(shape.hidden):
+        top = 1.5 / np.sqrt(h)
+        b = rng.uniform(-top, top, 4 * h)
+        b[h : 2 * h] += 1
+        weights = {"w_ih": rng.uniform(-top, top, (4 * h, width)), "w_hh": rng.uniform(-top, top, (4 * h, h)), "b": b}
+        layers.append(layer(f"lstm{k}", "lstm", weights))
+        width = h
+    top = 1 / np.sqrt(width)
+    w, b = rng.uniform(-top, top, (shape.outputs, width)), rng.uniform(-0.2, 0.2, shape.outputs)
+    layers.append(layer("dense0", "dense", {"w": w, "b": b}))
+    inputs = tuple(
+        Column(f"in{j}", "", 2, float(rng.integers(-500, 500)) / 4, float(rng.uniform(1, 40)))
+        for j in range(shape.inputs)
+    )
+    outputs = tuple(
+        Column(f"out{j}", "", 2, float(rng.integers(-500, 500)) / 4, float(rng.uniform(1, 40)))
+        for j in range(shape.outputs)
+    )
+    return Network(
+        name=name,
+        layers=tuple(layers),
+        inputs=inputs,
+        outputs=outputs,
+        mode=shape.mode,
+        window=shape.window,
+        warmup=max(shape.window, 4),
+        horizon=1,
+        period=300.0,
+        missing=shape.missing,
+        max_gap=shape.max_gap,
+    )
+
+
+def series(rng: np.random.Generator, network: Network, batch: int, steps: int) -> np.ndarray:
+    """Raw input values [batch, steps, inputs]: a few sines and noise, mean and std as the columns say."""
+    phase = rng.uniform(0, 6.28, (batch, 1, len(network.inputs)))
+    speed = rng.uniform(0.05, 0.6, (batch, 1, len(network.inputs)))
+    wave = 1.3 * np.sin(phase + speed * np.arange(steps)[None, :, None])
+    wave = wave + 0.3 * rng.standard_normal((batch, steps, len(network.inputs)))
+    return np.asarray(wave * [c.std for c in network.inputs] + [c.mean for c in network.inputs])
+
+
+def generated(q: QNetwork, to: Destination = HOST) -> dict[str, str]:
+    """The folder of generated C."""
+    return generate(q, to, SOURCES)

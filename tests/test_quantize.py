@@ -1,0 +1,512 @@
+"""Quantization: every step of ARITHMETIC v1 recomputed naively, the overflow proof at its edge, errors, and the file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantize import oracle, ptq
+from quantize.calibrate import float_run, measure
+from quantize.errors import QuantizeError
+from quantize.network import Column, Network, layer, read_file, write_file
+from quantize.ops import dense, lstm
+from quantize.qnetwork import (
+    KIND,
+    QLayer,
+    QNetwork,
+    input_scale,
+    load_qnetwork,
+    quantize_input,
+    quantize_output,
+    save_qnetwork,
+)
+from quantize.verify import verify_network, verify_qnetwork
+from tests.nets import Shape, random_network, random_qnetwork, series
+
+SHAPE = Shape(3, (6, 5), 2, (16, 8), "stateful", 0, "hold", 3)
+SOURCE = "0" * 64
+
+
+def small(seed: int = 0, **changes: Any) -> Network:
+    return random_network(np.random.default_rng(seed), replace(SHAPE, **changes), "small")
+
+
+def quantized(network: Network, refit: bool = True, deep: int = 8) -> QNetwork:
+    data = series(np.random.default_rng(1), network, 6, max(network.window, 30))
+    return ptq.quantize(network, [data], ptq.Options(refit, deep), SOURCE)
+
+
+def half_up(v: float) -> int:
+    return math.floor(v + 0.5)
+
+
+# --- the steps of ARITHMETIC v1 ---
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("deep", [8, 16])
+def test_steps_1_to_8_of_a_layer(seed: int, deep: int) -> None:
+    """In plain Python numbers, from the float weights and the calibrated ranges."""
+    network = small(seed)
+    q = quantized(network, refit=False, deep=deep)
+    ranges = measure(network, [ptq.normalised(network.inputs, series(np.random.default_rng(1), network, 6, 30))])
+    s_h = 1 / 32640
+    for depth, (x, got) in enumerate(zip(network.layers[:-1], q.layers[:-1], strict=True)):
+        w_hh, w_ih, bias = (x.weights[k].astype(float).tolist() for k in ("w_hh", "w_ih", "b"))
+        rows, size = len(bias), len(bias) // 4
+        if depth == 0:
+            s_x = [input_scale(c, i) for c, i in zip(network.inputs, q.inputs, strict=True)]  # step 1
+            for scale, top in zip(s_x, ranges.x, strict=True):
+                assert 4 * top / 32767 <= scale <= 4 * top / 32767 * (1 + 2**-13)
+            bits = 16
+        else:
+            s_x, bits = [s_h] * len(w_ih[0]), deep
+        gain = [4096 * 32640 / 32768 if row // size == 2 else 4096 for row in range(rows)]  # step 2
+        tilde = [[w * s / s_h for w, s in zip(row, s_x, strict=True)] for row in w_ih]
+        scale = []
+        for row in range(rows):  # step 3
+            top_h, top_x = max(map(abs, w_hh[row])), max(map(abs, tilde[row]))
+            if bits == 16:
+                scale.append(max(top_h / 127, top_x / 32767, sum(map(abs, tilde[row])) / 48000))
+            else:
+                scale.append(max(top_h, top_x) / 127)
+        t = math.floor(
+            math.log2(32767 / (65536 * max(s * s_h * g for s, g in zip(scale, gain, strict=True))))
+        )  # step 4
+        m = [min(max(math.ceil(s * s_h * g * 2 ** (16 + t)), 1), 32767) for s, g in zip(scale, gain, strict=True)]
+        exact = [a / (2 ** (16 + t) * s_h * g) for a, g in zip(m, gain, strict=True)]
+        ratio = [[w / s for w in row] for row, s in zip(tilde, exact, strict=True)]
+        f = 0
+        if bits == 16:  # step 5
+            f = max(
+                k
+                for k in range(16)
+                if max(abs(round(v * 2**k)) for row in ratio for v in row) <= 32767
+                and max(sum(abs(round(v * 2**k)) for v in row) for row in ratio) <= 65500
+            )
+        assert (got.params["t"], got.params["f"]) == (t, f)
+        assert got.arrays["m"].tolist() == m
+        assert got.arrays["wh"].tolist() == [[round(w / s) for w in row] for row, s in zip(w_hh, exact, strict=True)]
+        assert got.arrays["wx"].tolist() == [[round(v * 2**f) for v in row] for row in ratio]
+        assert got.arrays["wx"].dtype == (np.int16 if bits == 16 else np.int8)
+        if depth:  # step 6; the first layer's bias also takes what rounding the means leaves
+            want = [
+                round(b / (s * s_h) + 2 ** (15 + t) / a + (0.5 if f else 0))
+                for b, s, a in zip(bias, exact, m, strict=True)
+            ]
+            assert got.arrays["b"].tolist() == want
+        top_c = ranges.c[x.name]
+        assert got.params["frac"] == min(12, 15 - math.ceil(math.log2(2 * top_c)))  # step 7
+        assert 2 * top_c * 2 ** got.params["frac"] <= 32768
+        for row in range(rows):  # step 8, as ARITHMETIC writes it
+            sum_h, sum_x = (sum(abs(v) for v in got.arrays[k][row].tolist()) for k in ("wh", "wx"))
+            assert 32640 * sum_h + (32640 * sum_x >> f) + abs(int(got.arrays["b"][row])) < 2**31
+            assert 32640 * sum_x < 2**31
+
+
+@pytest.mark.parametrize("frac", range(13))
+def test_cell_bits_leave_room_for_twice_the_range(frac: int) -> None:
+    top = 2.0 ** (14 - frac)
+    if frac < 12:
+        assert lstm.cell_bits("l", top) == frac and lstm.cell_bits("l", top * 1.001) == frac - 1 if frac else True
+    assert lstm.cell_bits("l", top * 0.51) == min(12, frac)
+    assert lstm.cell_bits("l", 0.0) == 12
+
+
+def test_a_cell_beyond_int16_is_refused() -> None:
+    with pytest.raises(QuantizeError, match=r"lstm0: the cell reached 20000; .*retrain"):
+        lstm.cell_bits("lstm0", 20000.0)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_input_column_is_the_definition_for_every_int32(seed: int) -> None:
+    """x_q = floor(x / s_x + 1/2) saturated to +-32640, whatever the column's mean, std and decimals."""
+    rng = np.random.default_rng(seed)
+    decimals = int(rng.integers(0, 5))
+    std = float(10.0 ** rng.uniform(-decimals, 5 - decimals / 2))
+    mean = float(rng.choice([0.0, rng.uniform(-1, 1) * 1000, rng.uniform(-1, 1) * 2**31 / 10**decimals * 0.99]))
+    column = Column("x", "", decimals, mean, std)
+    q = quantize_input(column, float(rng.uniform(0.6, 9)))
+    assert 0 <= q.k <= 29 and 1 <= q.s <= 30 and 16384 <= q.m <= 32767
+    assert max(q.high - q.offset, q.offset - q.low) << q.k < 2**31
+    edges = [q.low - 1, q.low, q.low + 1, q.high - 1, q.high, q.high + 1, q.offset, -(2**31), 2**31 - 1]
+    raws = np.clip(
+        [*edges, *rng.integers(q.low, q.high, 200), *rng.integers(-(2**31), 2**31, 100)], -(2**31), 2**31 - 1
+    )
+    want = []
+    for raw in raws.tolist():
+        v = ((raw - q.offset) * q.m * 2**q.k + 2 ** (15 + q.s)) // 2 ** (16 + q.s)
+        want.append(max(-32640, min(32640, v)))
+    got = oracle.fp.scale_in(raws, q.low, q.high, q.offset, q.k, q.m, q.s)
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_output_column_keeps_its_step(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    column = Column("y", "", int(rng.integers(0, 4)), float(rng.uniform(-500, 500)), float(rng.uniform(1, 50)))
+    least = float(2.0 ** rng.uniform(-28, -18))
+    q, step = quantize_output(column, least)
+    assert least <= step <= least * (1 + 2**-13) and 1 <= q.s <= 30 and 1 <= q.m <= 32767
+    for y in (0, 1, -1, 10**6, -(10**6), 2**31 - 1, -(2**31)):
+        got = int(oracle.fp.scale_out(np.array([y]), q.offset, q.m, q.s)[0])
+        ideal = half_up(y * step * column.std * 10**column.decimals)
+        assert abs(got - q.offset - ideal) <= 1 + abs(ideal) * 1e-9
+
+
+# --- the overflow proof ---
+
+
+def lstm_of(wh: list[int], wx: list[int], b: int, f: int) -> QLayer:
+    """One hidden unit; its first row has these weights."""
+    rows = [(wh, wx, b)] + [([0], [0] * len(wx), 0)] * 3
+    arrays = {
+        "wh": np.array([r[0] for r in rows], np.int8),
+        "wx": np.array([r[1] for r in rows], np.int16),
+        "b": np.array([r[2] for r in rows], np.int32),
+        "m": np.full(4, 1000, np.int16),
+    }
+    return QLayer("lstm0", "lstm", arrays, {"t": 8, "f": f, "frac": 12})
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("f", [0, 3])
+def test_accumulator_bound_is_exact(sign: int, f: int) -> None:
+    """The bound accepts its last value and refuses the next; and the last value really does not overflow."""
+    wx = [32767, 20000]
+    room = 2**31 - 2 - 32640 * 127 - ((32640 * sum(wx)) >> f)
+    accepted, refused = lstm_of([127], wx, sign * room, f), lstm_of([127], wx, sign * (room + 1), f)
+    assert lstm.fits(accepted).tolist() == [True] * 4
+    assert lstm.fits(refused).tolist() == [False, True, True, True]
+    trace: dict[str, np.ndarray] = {}
+    state = {"h": np.array([[sign * 32640]]), "c": np.array([[0]])}
+    lstm.int_step(accepted, np.array([[sign * 32640] * 2]), state, trace)
+    assert 2**31 - 4 <= abs(int(trace["lstm0.acc"][0, 0])) < 2**31
+
+
+def test_input_sum_has_a_bound_of_its_own() -> None:
+    """sum|wx| beyond 65 791 overflows before it is shifted, however large f is."""
+    assert lstm.fits(lstm_of([0], [32767, 32767, 257], 0, 15)).all()
+    assert not lstm.fits(lstm_of([0], [32767, 32767, 259], 0, 15)).all()
+
+
+def test_dense_bound_is_exact() -> None:
+    for sign in (1, -1):
+        room = 2**31 - 1 - 32640 * 40000
+        for more, fits in ((0, True), (1, False)):
+            arrays = {
+                "w": np.array([[sign * 30000, sign * 10000]], np.int16),
+                "b": np.array([sign * (room + more)], np.int32),
+            }
+            assert dense.fits(QLayer("d", "dense", arrays, {})).tolist() == [fits]
+
+
+def test_a_huge_bias_enlarges_its_row_only() -> None:
+    network = small()
+    x = network.layers[0]
+    b = x.weights["b"].copy()
+    b[4] = 900.0
+    plain = lstm.quantize(x, np.full(3, 1e-4), 1.0, 16)
+    big = lstm.quantize(layer("lstm0", "lstm", {**x.weights, "b": b}), np.full(3, 1e-4), 1.0, 16)
+    assert lstm.fits(big).all()
+    scale = [q.arrays["m"] / 2.0 ** q.params["t"] for q in (plain, big)]
+    grown = np.flatnonzero(scale[1] > 1.02 * scale[0])
+    assert grown.tolist() == [4]
+
+
+def test_a_bias_that_never_fits_is_refused() -> None:
+    x = small().layers[0]
+    b = x.weights["b"].copy()
+    b[7] = 1e9
+    with pytest.raises(QuantizeError, match="^lstm0: "):
+        lstm.quantize(layer("lstm0", "lstm", {**x.weights, "b": b}), np.full(3, 1e-4), 1.0, 16)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_row_fits_for_any_weights(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    h, n = int(rng.integers(1, 41)), int(rng.integers(1, 21))
+    size = 10.0 ** rng.uniform(-3, 0.5)
+    w = {
+        "w_ih": rng.standard_t(2, (4 * h, n)) * size,
+        "w_hh": rng.standard_t(2, (4 * h, h)) * size,
+        "b": rng.normal(0, 3, 4 * h),
+    }
+    w["w_ih"][rng.random(4 * h) < 0.1] = 0
+    w["w_hh"][rng.random(4 * h) < 0.1] = 0
+    q = lstm.quantize(layer("lstm0", "lstm", w), 10.0 ** rng.uniform(-5, -3, n), 1.0, int(rng.choice([8, 16])))
+    assert lstm.fits(q).all() and q.arrays["m"].min() >= 1
+
+
+@pytest.mark.parametrize("b", [0.0, 40.0, -3000.0])
+def test_head_fits_whatever_its_bias(b: float) -> None:
+    columns = [Column("y", "", 0, 0.49, 0.01)]  # rounding the mean leaves 49 standard deviations
+    q, _ = dense.quantize(layer("d", "dense", {"w": np.ones((1, 4)), "b": [b]}), columns)
+    assert dense.fits(q).all()
+
+
+# --- accuracy ---
+
+
+@pytest.mark.parametrize("mode", ["stateful", "window"])
+@pytest.mark.parametrize("hidden", [(8,), (6, 5), (4, 4, 4)])
+def test_ner_and_refit(mode: str, hidden: tuple[int, ...]) -> None:
+    """Close to float, refitted not worse than before on the calibration set."""
+    network = small(5, hidden=hidden, bits=(16,) * len(hidden), mode=mode, window=20 if mode == "window" else 0)
+    data = series(np.random.default_rng(2), network, 200, 20 if mode == "window" else 60)
+    wanted = float_run(network, ptq.normalised(network.inputs, data))[:, -1]
+    std, mean = ([getattr(c, k) for c in network.outputs] for k in ("std", "mean"))
+    ner = []
+    for refit in (False, True):
+        q = ptq.quantize(network, [data], ptq.Options(refit), SOURCE)
+        y, _, _ = oracle.run(q, oracle.quantize_inputs(q, oracle.to_raw(q.inputs, data)))
+        got = (oracle.from_raw(q.outputs, oracle.scale_outputs(q, y))[:, -1] - mean) / std
+        ner.append(float(np.sqrt(((got - wanted) ** 2).mean()) / wanted.std()))
+    assert ner[0] < 0.06
+    assert ner[1] <= ner[0] * 1.03
+
+
+def test_refit_minimises_what_it_says() -> None:
+    """The refitted float head has no larger squared error on the quantized hidden states than the head it began with."""
+    network = small(3)
+    data = series(np.random.default_rng(2), network, 50, 40)
+    q = ptq.quantize(network, [data], ptq.Options(False), SOURCE)
+    scaled = ptq.normalised(network.inputs, data)
+    head = ptq._refit(network, q, [data], [scaled])
+    h = ptq.hidden_states(q, data)[:, network.warmup - 1 :] / 32640
+    want = float_run(network, scaled)[:, network.warmup - 1 :]
+    errors = [((h @ w["w"].T + w["b"] - want) ** 2).sum() for w in (network.layers[-1].weights, head.weights)]
+    assert errors[1] <= errors[0]
+
+
+def test_reports() -> None:
+    network = small()
+    q = quantized(network)
+    report = ptq.overflow_report(q)
+    assert [r["layer"] for r in report] == ["lstm0", "lstm1", "dense0"]
+    assert all(0 < float(r["of_int32"]) < 1 for r in report)
+    far = np.full((1, 4, 3), 1e6)
+    counts = ptq.saturation(q, far)
+    assert counts["x"] == 12 and set(counts) == {"x", *(f"lstm{k}.{v}" for k in (0, 1) for v in "zc")}
+
+
+def test_a_network_that_is_all_zero() -> None:
+    network = small()
+    zero = tuple(layer(x.name, x.op, {k: np.zeros_like(v) for k, v in x.weights.items()}) for x in network.layers)
+    q = quantized(replace(network, layers=zero))
+    verify_qnetwork(q)
+
+
+# --- errors: one line each ---
+
+
+def with_weight(name: str, key: str, value: float) -> Callable[[Network], Network]:
+    def change(network: Network) -> Network:
+        layers = []
+        for x in network.layers:
+            if x.name == name:
+                w = {k: v.copy() for k, v in x.weights.items()}
+                w[key].flat[0] = value
+                x = layer(x.name, x.op, w)
+            layers.append(x)
+        return replace(network, layers=tuple(layers))
+
+    return change
+
+
+def first_column(**changes: Any) -> Callable[[Network], Network]:
+    return lambda n: replace(n, inputs=(replace(n.inputs[0], **changes), *n.inputs[1:]))
+
+
+def output_column(**changes: Any) -> Callable[[Network], Network]:
+    return lambda n: replace(n, outputs=(replace(n.outputs[0], **changes), *n.outputs[1:]))
+
+
+def layers(*names: int) -> Callable[[Network], Network]:
+    return lambda n: replace(n, layers=tuple(n.layers[k] for k in names))
+
+
+def renamed(n: Network) -> Network:
+    return replace(n, layers=tuple(replace(x, name="same") for x in n.layers))
+
+
+def other_op(n: Network) -> Network:
+    return replace(n, layers=(replace(n.layers[0], op="gru"), *n.layers[1:]))
+
+
+def cut_bias(n: Network) -> Network:
+    x = n.layers[0]
+    return replace(n, layers=(layer(x.name, x.op, {**x.weights, "b": x.weights["b"][:-1]}), *n.layers[1:]))
+
+
+ERRORS: list[tuple[Callable[[Network], Network], str]] = [
+    (with_weight("lstm0", "w_hh", math.nan), "lstm0: a weight is NaN or infinite"),
+    (with_weight("lstm1", "b", math.inf), "lstm1: a weight is NaN or infinite"),
+    (with_weight("dense0", "w", math.nan), "dense0: a weight is NaN or infinite"),
+    (first_column(decimals=9, std=1e6), 'input "in0": 9 decimals do not fit'),
+    (first_column(decimals=0, std=1e-9, mean=0.0), 'input "in0": 0 decimals cannot tell its values apart; use more'),
+    (first_column(decimals=-1), 'input "in0": -1 decimals; expected 0 .. 9'),
+    (first_column(std=math.nan), 'input "in0": mean .* std nan: expected finite'),
+    (output_column(std=0.0), 'output "out0": mean .* std 0.0: expected finite'),
+    (output_column(decimals=9, std=1e6), 'output "out0": 9 decimals do not suit its range; use fewer'),
+    (output_column(decimals=0, std=1e-8, mean=0.0), 'output "out0": 0 decimals do not suit its range; use more'),
+    (output_column(mean=1e9), 'output "out0": mean 1000000000.0 does not fit int32'),
+    (layers(0, 1), "layers lstm -> lstm: expected one or more lstm and then one dense"),
+    (layers(2), "layers dense: expected one or more lstm"),
+    (layers(), r"layers \(none\): expected"),
+    (layers(0, 2), "dense0: takes 5 values, but 6 come in"),
+    (renamed, "two have the same name"),
+    (other_op, 'lstm0: op "gru" has no integer form; there is: lstm, dense'),
+    (cut_bias, r"lstm0: arrays b \[23\], .*expected b \[24\]"),
+    (lambda n: replace(n, outputs=n.outputs[:1]), "dense0: gives 2 values for 1 output columns"),
+    (lambda n: replace(n, max_gap=256), "max_gap .* = 256: expected 0 .. 255"),
+    (lambda n: replace(n, warmup=0), "warmup .* = 0: expected 1 .. "),
+    (lambda n: replace(n, window=3), r"window \(stateful mode\) = 3: expected 0 .. 0"),
+    (lambda n: replace(n, mode="window"), r"window \(window mode\) = 0: expected 1 .. 32767"),
+    (lambda n: replace(n, mode="weird"), 'mode = "weird": expected window or stateful'),
+    (lambda n: replace(n, missing="zero"), 'missing = "zero": expected hold or reset or interpolate'),
+    (lambda n: replace(n, warmup=31), "no calibration sequence is longer than the warm-up of 31"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), ERRORS, ids=[m for _, m in ERRORS])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_errors_are_one_line(change: Callable[[Network], Network], message: str) -> None:
+    with pytest.raises(QuantizeError, match=message) as e:
+        data = series(np.random.default_rng(1), small(), 6, 30)
+        ptq.quantize(change(small()), [data], ptq.Options(), SOURCE)
+    assert "\n" not in str(e.value)
+
+
+def test_bad_calibration_data() -> None:
+    network = small()
+    data = series(np.random.default_rng(1), network, 6, 30)
+    data[0, 0, 0] = math.nan
+    with pytest.raises(QuantizeError, match="calibration data hold NaN"):
+        ptq.quantize(network, [data], ptq.Options(), SOURCE)
+    data[:, :, 0] = network.inputs[0].mean
+    with pytest.raises(QuantizeError, match='input "in0": constant in the calibration data'):
+        ptq.quantize(network, [data], ptq.Options(), SOURCE)
+
+
+def test_weights_too_large_for_any_requantization() -> None:
+    with pytest.raises(QuantizeError, match="lstm0: weights as large as"):
+        quantized(with_weight("lstm0", "w_hh", 1e5)(small()))
+
+
+# --- the file ---
+
+
+def equal(a: QNetwork, b: QNetwork) -> bool:
+    for field in ("name", "inputs", "outputs", "mode", "window", "warmup", "missing", "max_gap", "digest", "source"):
+        x, y = getattr(a, field), getattr(b, field)
+        if repr(x) != repr(y):
+            return False
+    for p, q in zip(a.layers, b.layers, strict=True):
+        if dict(p.params) != dict(q.params) or sorted(p.arrays) != sorted(q.arrays):
+            return False
+        if any((p.arrays[k] != q.arrays[k]).any() or p.arrays[k].dtype != q.arrays[k].dtype for k in p.arrays):
+            return False
+    return True
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    saved = save_qnetwork(quantized(small()), tmp_path / "q")
+    assert equal(saved, load_qnetwork(tmp_path / "q")) and len(saved.digest) == 64
+    again = save_qnetwork(quantized(small()), tmp_path / "r")
+    assert again.digest == saved.digest and (tmp_path / "q").read_bytes() == (tmp_path / "r").read_bytes()
+    assert not load_qnetwork(tmp_path / "q").layers[0].arrays["wh"].flags.writeable
+
+
+def test_truncated_files_are_refused(tmp_path: Path) -> None:
+    save_qnetwork(quantized(small()), tmp_path / "q")
+    whole = (tmp_path / "q").read_bytes()
+    for size in (*range(0, len(whole), 97), len(whole) - 1):
+        (tmp_path / "cut").write_bytes(whole[:size])
+        with pytest.raises(QuantizeError) as e:
+            load_qnetwork(tmp_path / "cut")
+        assert "\n" not in str(e.value) and "cut" in str(e.value)
+
+
+def test_an_edited_byte_is_refused_or_means_nothing(tmp_path: Path) -> None:
+    saved = save_qnetwork(quantized(small()), tmp_path / "q")
+    whole = bytearray((tmp_path / "q").read_bytes())
+    rng, accepted = np.random.default_rng(0), 0
+    for at in rng.choice(len(whole), 300, replace=False):
+        edited = whole.copy()
+        edited[at] ^= 1 << int(rng.integers(8))
+        (tmp_path / "edited").write_bytes(edited)
+        try:
+            loaded = load_qnetwork(tmp_path / "edited")
+        except QuantizeError as e:
+            assert "\n" not in str(e)
+        else:
+            accepted += 1
+            assert equal(saved, loaded), f"byte {at}"
+    assert accepted < 10
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    q = quantized(small())
+    save_qnetwork(q, tmp_path / "q")
+    d, arrays, _ = read_file(tmp_path / "q", KIND)
+    write_file(tmp_path / "two", KIND, {**d, "arithmetic": 2}, arrays)
+    with pytest.raises(QuantizeError, match="arithmetic 2; this version computes 1; quantize it again"):
+        load_qnetwork(tmp_path / "two")
+    write_file(tmp_path / "kind", "tealight-network", d, arrays)
+    with pytest.raises(QuantizeError, match="holds a tealight-network; expected a tealight-qnetwork"):
+        load_qnetwork(tmp_path / "kind")
+    with pytest.raises(QuantizeError, match="no such file"):
+        load_qnetwork(tmp_path / "none")
+    with pytest.raises(QuantizeError):
+        load_qnetwork(tmp_path)
+    with pytest.raises(QuantizeError, match="cannot write"):
+        save_qnetwork(q, tmp_path / "no" / "q")
+
+
+LIES: list[tuple[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Any]]] = [
+    ("t = 16", lambda d, a: d["layers"][0]["params"].update(t=16)),
+    ("frac = 13", lambda d, a: d["layers"][1]["params"].update(frac=13)),
+    ("f, with int8", lambda d, a: d["layers"][1]["params"].update(f=1)),
+    ("parameters frac, t", lambda d, a: d["layers"][0]["params"].pop("f")),
+    ("smallest multiplier = 0", lambda d, a: a.update({"lstm0.m": a["lstm0.m"] * 0})),
+    ("lstm0.b: int64", lambda d, a: a.update({"lstm0.b": a["lstm0.b"].astype(np.int64)})),
+    ("arrays b", lambda d, a: a.update({"lstm0.b": a["lstm0.b"][1:]})),
+    ("row 0 does not fit", lambda d, a: a.update({"lstm1.b": np.full_like(a["lstm1.b"], 2**31 - 1)})),
+    ("row 0 does not fit", lambda d, a: a.update({"dense0.b": np.full_like(a["dense0.b"], -(2**31))})),
+    ("k = 31", lambda d, a: d["inputs"][0].update(k=31)),
+    ("s = 0", lambda d, a: d["inputs"][0].update(s=0)),
+    ("range = ", lambda d, a: d["inputs"][0].update(high=2**31 - 1)),
+    ("m = 40000", lambda d, a: d["outputs"][0].update(m=40000)),
+    ("max_gap", lambda d, a: d.update(max_gap=1000)),
+    ("window", lambda d, a: d.update(mode="window")),
+    ("expected one or more lstm", lambda d, a: d["layers"].pop()),
+]
+
+
+@pytest.mark.parametrize(("message", "lie"), LIES, ids=[f"{k} {m}" for k, (m, _) in enumerate(LIES)])
+def test_files_that_lie_are_refused(tmp_path: Path, message: str, lie: Callable[..., Any]) -> None:
+    """Well-formed, with a digest that matches, but with a number that the C is not proven for."""
+    save_qnetwork(quantized(small()), tmp_path / "q")
+    d, arrays, _ = read_file(tmp_path / "q", KIND)
+    d = json.loads(json.dumps(d))
+    lie(d, arrays)
+    write_file(tmp_path / "lie", KIND, d, arrays)
+    with pytest.raises(QuantizeError, match=message) as e:
+        load_qnetwork(tmp_path / "lie")
+    assert "\n" not in str(e.value)
+
+
+def test_the_verifier_accepts_every_test_network() -> None:
+    """What tests/nets.py draws is inside what the verifier allows: the parity tests test nothing impossible."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        verify_qnetwork(random_qnetwork(rng, SHAPE, "net"))
+        verify_network(small(seed))
