@@ -33,7 +33,8 @@ def replaced(text: str, mark: str, content: str) -> str:
 
 def main() -> None:
     demo = subprocess.run([sys.executable, "-m", "toolkit", "demo"], stdout=subprocess.PIPE, text=True, check=True)
-    text = replaced(PAGE.read_text("utf-8"), "demo", f"```text\n{demo.stdout.strip()}\n```")
+    shown = "\n".join(line.rstrip() for line in demo.stdout.strip().splitlines())
+    text = replaced(PAGE.read_text("utf-8"), "demo", f"```text\n{shown}\n```")
     PAGE.write_text(replaced(text, "boards", boards_table()), "utf-8")
 
 

@@ -101,7 +101,9 @@ def load_network(path: str | Path) -> Network:
 
     Raises: QuantizeError when the file is missing, truncated, edited or of another kind."""
     d, arrays, _ = read_file(path, "tealight-network")
-    layers = tuple(layer(x["name"], x["op"], {k: arrays[f"{x['name']}.{k}"] for k in x["weights"]}) for x in d["layers"])
+    layers = tuple(
+        layer(x["name"], x["op"], {k: arrays[f"{x['name']}.{k}"] for k in x["weights"]}) for x in d["layers"]
+    )
     columns = {side: tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs")}
     return Network(layers=layers, **columns, **{f: d[f] for f in SCALARS})
 
@@ -121,7 +123,9 @@ def write_file(path: str | Path, kind: str, description: dict[str, Any], arrays:
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as e:
-        raise QuantizeError(f"{path}: cannot write: {e.strerror}; choose a folder that exists and is writable") from None
+        raise QuantizeError(
+            f"{path}: cannot write: {e.strerror}; choose a folder that exists and is writable"
+        ) from None
     try:
         with os.fdopen(handle, "wb") as f:
             f.write(blob)
@@ -161,7 +165,9 @@ def read_file(path: str | Path, kind: str | None) -> tuple[dict[str, Any], dict[
     if kind is not None and found != kind:
         raise QuantizeError(f"{path}: holds a {found}; expected a {kind}")
     if _digest(found, metadata["description"], arrays) != metadata.get("digest"):
-        raise QuantizeError(f"{path}: contents do not match their digest: the file was edited or damaged; make it again")
+        raise QuantizeError(
+            f"{path}: contents do not match their digest: the file was edited or damaged; make it again"
+        )
     return json.loads(metadata["description"]), arrays, metadata["digest"]
 
 

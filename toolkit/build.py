@@ -250,6 +250,8 @@ def _library(
     compiler = host_toolchain("auto")
     folder = _make_folder(output.parent)
     link = ["-shared"] + ([f"-fsanitize={sanitize}"] if sanitize else [])
+    if compiler.kind == "zig" and sys.platform == "linux":
+        link += ["-nostdlib"]  # mem* comes from the process; zig would first build a C library, up to 20 s
     plan = Plan(
         toolchain=compiler,
         flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", EXPORT, *flags],

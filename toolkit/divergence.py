@@ -13,11 +13,12 @@ from quantize.errors import QuantizeError
 from quantize.ops import lstm
 from quantize.qnetwork import QLayer, QNetwork
 from toolkit import elf
+from toolkit.codegen.pack import PackedArray, pack
 from toolkit.errors import ToolkitError
 from toolkit.vectors import MISSING, RESET
 
 
-def name_divergence(q: QNetwork, mismatch: Mapping[str, Any], image: Path) -> str:
+def name_divergence(q: QNetwork, mismatch: Mapping[str, Any], image: Path, target: str) -> str:
     """One line. `mismatch`: the image's dump of the step that differed; the oracle runs it again."""
     step = mismatch["step"]
     stream = oracle.Stream(q)
@@ -35,12 +36,12 @@ def name_divergence(q: QNetwork, mismatch: Mapping[str, Any], image: Path) -> st
     if where is not None:
         layer, unit = where
         found = _state_text(stream, got, layer, unit)
-        return f"step {step}: layer {layer.name}, unit {unit}: {found}; {_cause(layer, image)}"
+        return f"step {step}: layer {layer.name}, unit {unit}: {found}; {_cause(layer, target, image)}"
     if list(forecast) != list(mismatch["output"]):
         row = int(np.flatnonzero(forecast != np.array(mismatch["output"]))[0])
         head = q.layers[-1]
         found = f"{mismatch['output'][row]}, expected {forecast[row]}"
-        return f"step {step}: layer {head.name}, output {row}: {found}; {_cause(head, image)}"
+        return f"step {step}: layer {head.name}, output {row}: {found}; {_cause(head, target, image)}"
     if stream.save() != bytes.fromhex(mismatch["got"]):
         return f"step {step}: the layers agree, but the counters or the remembered samples do not"
     return f"step {step}: the image agrees with the oracle: its test vector is wrong (build it again)"
@@ -61,23 +62,31 @@ def _state_text(want: oracle.Stream, got: oracle.Stream, layer: QLayer, unit: in
     return ", ".join(f"{k} = {a}, expected {b}" for k, a, b in both if a != b)
 
 
-def _cause(layer: QLayer, image: Path) -> str:
-    """Where the image's copy of the layer differs from the model, or that it does not."""
-    for name, array in layer.arrays.items():
+def _cause(layer: QLayer, target: str, image: Path) -> str:
+    """Where the image's copy of the layer, in the target's layout, differs from the model; or that it does not."""
+    packed = pack(layer, target)
+    for part in packed.arrays:
+        symbol, array = f"{layer.name}_{part.suffix}", part.array
         try:
-            held = np.frombuffer(elf.read_symbol(image, f"{layer.name}_{name}"), array.dtype)
+            held = np.frombuffer(elf.read_symbol(image, symbol), array.dtype)
         except ToolkitError:
-            return f"the image has no symbol {layer.name}_{name} to compare"
+            return f"the image has no symbol {symbol} to compare"
         if held.size != array.size:
-            return f"{layer.name}_{name} has {held.size} values in the image, {array.size} in the model"
+            return f"{symbol} has {held.size} values in the image, {array.size} in the model"
         wrong = np.argwhere(held.reshape(array.shape) != array)
         if len(wrong):
             at = tuple(int(i) for i in wrong[0])
-            size = lstm.hidden_size(layer) if layer.op == "lstm" else 0
-            gate = f" (gate {lstm.GATES[at[0] // size]}, unit {at[0] % size})" if size else f" (output {at[0]})"
             index = "".join(f"[{i}]" for i in at)
+            found, wanted = held.reshape(array.shape)[at], array[at]
             return (
-                f"weight {layer.name}_{name}{index}{gate} is {held.reshape(array.shape)[at]} in the image, "
-                f"{array[at]} in the model, {len(wrong)} such"
+                f"weight {symbol}{index} ({_row(layer, part, at[0])}) is {found} in the image, {wanted} in the model, "
+                f"{len(wrong)} such"
             )
     return "the image's weights are the model's: the arithmetic differs (compiler or kernel)"
+
+
+def _row(layer: QLayer, part: PackedArray, row: int) -> str:
+    """What a row of an array belongs to: a gate and a unit, an output, or what the layout calls it."""
+    if layer.op == "lstm" and len(part.array) == 4 * lstm.hidden_size(layer):
+        return f"gate {lstm.GATES[row // lstm.hidden_size(layer)]}, unit {row % lstm.hidden_size(layer)}"
+    return part.rows[row] if part.rows else f"row {row}"

@@ -99,20 +99,25 @@ def write_images(elf: Path, binary: Path, hexadecimal: Path) -> None:
     write_whole(hexadecimal, text.getvalue())
 
 
+def _model_kind(symbol: Symbol) -> str:
+    """A name with a dot is the compiler's own: a string, a switch table, a constant inside a function."""
+    if symbol.kind == "code" or "." in symbol.name:
+        return "code"
+    return "tables" if symbol.name.startswith("tl_") else "weights"
+
+
 def measure(elf: Path, model_objects: Iterable[Path]) -> dict[str, int]:
     """Bytes by kind. weights, tables, code: the model's own; vectors: the test data; firmware: the rest of the flash.
 
-    Tables are the model's constants called `tl_*`; its other constants are weights. flash is all that is flashed,
+    Tables are the model's constants called `tl_*`; its other named constants are weights. flash is all that is flashed,
     ram = data + bss, without the stack."""
     model = {s.name for path in model_objects for s in symbols(path) if s.kind != "undefined"}
     sizes = dict.fromkeys(("weights", "tables", "code", "vectors"), 0)
     for symbol in symbols(elf):
         if symbol.kind == "const" and symbol.name.startswith("tl_vector_"):
             sizes["vectors"] += symbol.size
-        elif symbol.name in model and symbol.kind == "const":
-            sizes["tables" if symbol.name.startswith("tl_") else "weights"] += symbol.size
-        elif symbol.name in model and symbol.kind == "code":
-            sizes["code"] += symbol.size
+        elif symbol.name in model and symbol.kind in ("const", "code"):
+            sizes[_model_kind(symbol)] += symbol.size
     flash = sum(len(s.data) for s in segments(elf))
     data, bss = section_bytes(elf, ".data"), section_bytes(elf, ".bss")
     firmware = flash - sum(sizes.values())

@@ -23,7 +23,12 @@ void {n}_save(const void *s, uint8_t *out);
 int {n}_restore(void *s, const uint8_t *in);
 """
 API_F32 = "void {n}_predict_f32(void *s, const float *in, float *forecast);"
-REASONS = {1: "not a saved state", 2: "saved by another model", 3: "damaged: its CRC-32 does not match", 4: "impossible values"}
+REASONS = {
+    1: "not a saved state",
+    2: "saved by another model",
+    3: "damaged: its CRC-32 does not match",
+    4: "impossible values",
+}
 
 
 class HostModel:
@@ -38,7 +43,9 @@ class HostModel:
         try:
             self._library = self._ffi.dlopen(str(library))
         except OSError as e:
-            raise ToolkitError(f"{library}: cannot load: {e}; build it again with `toolkit build --board host`") from None
+            raise ToolkitError(
+                f"{library}: cannot load: {e}; build it again with `toolkit build --board host`"
+            ) from None
         scratch = max(x.arrays["wh"].shape[1] for x in q.layers if x.op == "lstm")
         self._state = self._ffi.new("uint32_t[]", state_bytes(q, scratch) // 4)
         self.reset()

@@ -12,6 +12,7 @@ from quantize import oracle
 from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES
 from quantize.ops import OPS, lstm
 from quantize.qnetwork import QLayer, QNetwork
+from toolkit.codegen.pack import Packed, owner, pack
 from toolkit.errors import ToolkitError
 
 C_WORDS = set(
@@ -65,14 +66,14 @@ def comment(text: str) -> str:
     return one_line.replace("*/", "* /").replace("/*", "/ *")
 
 
-def check_layer_names(q: QNetwork) -> None:
+def check_layer_names(q: QNetwork, target: str) -> None:
     """Raises: ToolkitError when the C of two layers, or of a layer and the model, would share an identifier."""
     seen: dict[str, str] = {}
     for x in q.layers:
         check_name(x.name)
         if x.name in LOCALS or x.name.endswith("_t") or x.name.startswith(("mem", f"{q.name}_")):
             raise ToolkitError(f'layer "{x.name}": the generated code or C itself uses that name; rename the layer')
-        for made in (x.name, *(f"{x.name}_{k}" for k in ("h", "c", *x.arrays))):
+        for made in (x.name, *(f"{x.name}_{k}" for k in ("h", "c", *(a.suffix for a in pack(x, target).arrays)))):
             if made in seen:
                 raise ToolkitError(f'layers "{seen[made]}" and "{x.name}": both make {made} in C; rename one')
             seen[made] = x.name
@@ -83,11 +84,11 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
 
     Raises: ToolkitError when a name cannot be used in C."""
     check_name(q.name)
-    check_layer_names(q)
+    check_layer_names(q, to.target)
     windowed = q.mode == "window"
     layers, source = [], "x"
     for x in q.layers:
-        layers.append(_layer(x.name, x, to.target, source))
+        layers.append(_layer(x, to.target, source))
         source = f"s->{x.name}_h"
     cells = [x for x in layers if x["op"] == "lstm"]
     scratch = max(x["size"] for x in cells)
@@ -126,28 +127,28 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
     }
 
 
-def _layer(name: str, x: QLayer, target: str, source: str) -> dict[str, Any]:
+def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
+    """A layer in the layout of the board's target, or of `ref` where the target has no kernel for the op."""
     op = OPS[x.op]
-    out: dict[str, Any] = {
-        "name": name,
+    packed = pack(x, target)
+    return {
+        "name": x.name,
         "op": x.op,
         "inputs": op.input_size(x),
         "size": op.output_size(x),
-        "arrays": x.arrays,
-        "params": x.params,
         "source": source,
-        "target": target,
+        "target": owner(x, target),
+        "packed": packed,
+        "fields": [(field, _value(x.name, value, packed)) for field, value in packed.fields],
     }
-    if x.op == "lstm":
-        gain = np.repeat([4096.0, 4096.0, 4096.0 * 32640 / 32768, 4096.0], out["size"])
-        row_scale = x.arrays["m"] / (2.0 ** (16 + x.params["t"]) * lstm.UNIT * gain)
-        labels = [f"{gate}{unit}" for gate in lstm.GATES for unit in range(out["size"])]
-        out["wx_type"] = f"{x.arrays['wx'].dtype}_t"
-        out["rows_h"] = [f"{label} {s:.7g}" for label, s in zip(labels, row_scale, strict=True)]
-        out["rows_x"] = [f"{label} {s * 2.0 ** -x.params['f']:.7g}" for label, s in zip(labels, row_scale, strict=True)]
-    else:
-        out["rows_h"] = [f"y{row}" for row in range(out["size"])]
-    return out
+
+
+def _value(layer: str, value: str, packed: Packed) -> str:
+    """A field's C expression: "@w" is the address of the first element of the layer's array w."""
+    if not value.startswith("@"):
+        return value
+    array = next(a.array for a in packed.arrays if a.suffix == value[1:])
+    return f"{layer}_{value[1:]}" + "[0]" * (array.ndim - 1)
 
 
 def _column_lines(q: QNetwork) -> list[str]:
@@ -160,7 +161,7 @@ def _column_lines(q: QNetwork) -> list[str]:
 
 
 def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[tuple[str, str, str]]:
-    weights = sum(v.nbytes for x in q.layers for v in x.arrays.values())
+    weights = sum(a.array.nbytes for x in layers for a in x["packed"].arrays)
     tables = (len(SIGMOID_NODES) + len(TANH_NODES)) * 2
     state = state_bytes(q, scratch) - 2 * scratch
     rows = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ SERIES = {  # key: (label, css), in drawing order
     "quantized": ("Network, quantized", "s-quantized"),
 }
 BINS = 41
+QUARTERS = ("1st", "2nd", "3rd", "4th")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,7 @@ class Stretch:
 
 
 def stretch(forecast: Mapping[str, np.ndarray], prepared: Prepared, j: int) -> Stretch:
-    """The liveliest STRETCH forecasts of target j: largest standard deviation of the truth, and nothing else, decides."""
+    """The liveliest STRETCH forecasts of target j: the largest standard deviation of the truth decides, alone."""
     truth, rows = forecast["truth"][:, j], forecast["rows"]
     count = min(STRETCH, len(truth))
     starts = np.arange(0, len(truth) - count + 1, max(1, count // 8))
@@ -80,7 +82,7 @@ def forecast_chart(s: Stretch, name: str, unit: str, width: int) -> Markup:
 def _lone_points(f: Frame, s: Stretch) -> str:
     """A forecast alone between two gaps is no line; it is drawn as a dot."""
     edges = [0, *s.breaks.tolist(), len(s.times)]
-    alone = [a for a, b in zip(edges, edges[1:], strict=False) if b - a == 1]
+    alone = [a for a, b in pairwise(edges) if b - a == 1]
     y = s.values["quantized"]
     return "".join(
         f'<circle cx="{num(f.px(float(s.times[k])))}" cy="{num(f.py(float(y[k])))}" r="2" class="dot"/>' for k in alone
@@ -105,28 +107,37 @@ def _hits(f: Frame, s: Stretch, unit: str, every: int) -> list[Markup]:
             Markup(
                 '<g class="hit"><rect x="{}" y="{}" width="{}" height="{}"/><line x1="{}" x2="{}" y1="{}" y2="{}"/>'
                 '<circle cx="{}" cy="{}" r="3.5"/><title>{}</title></g>'
-            ).format(
-                num(px - strip / 2), f.top, num(strip), high, num(px), num(px), f.top, base, num(px), cy, title
-            )  # fmt: skip
+            ).format(num(px - strip / 2), f.top, num(strip), high, num(px), num(px), f.top, base, num(px), cy, title)
         )
     return out
 
 
 def histogram(forecast: Mapping[str, np.ndarray], name: str, unit: str, j: int, width: int) -> Markup:
-    """How often each method errs by how much. Errors beyond the 99.5th percentile of |last value| count in the outer bins."""
+    """How often each method errs by how much. The outer bins also hold what is beyond the last value's 99.5 %."""
     errors = {k: forecast[k][:, j] - forecast["truth"][:, j] for k in ("persistence", "float", "quantized")}
     reach = float(np.quantile(np.abs(errors["persistence"]), 0.995)) or float(np.abs(errors["quantized"]).max()) or 1.0
     edges = np.linspace(-reach, reach, BINS + 1)
     counts = {k: np.histogram(np.clip(e, -reach, reach), edges)[0] / len(e) * 100 for k, e in errors.items()}
     top = max(float(c.max()) for c in counts.values()) * 1.08
     f = Frame(width, 250, (-reach, reach), (0.0, top), top=24)
-    parts = [grid_y(f, ticks(0, top, 4), "% of forecasts"), _steps(f, edges, counts["quantized"], "h-quantized", fill=True)]
-    parts += [_steps(f, edges, counts[k], css, fill=False) for k, css in (("persistence", "s-persistence"), ("float", "s-float"))]
+    parts = [
+        grid_y(f, ticks(0, top, 4), "% of forecasts"),
+        _steps(f, edges, counts["quantized"], "h-quantized", fill=True),
+    ]
+    parts += [
+        _steps(f, edges, counts[k], css, fill=False)
+        for k, css in (("persistence", "s-persistence"), ("float", "s-float"))
+    ]
     parts.append(_steps(f, edges, counts["quantized"], "s-quantized", fill=False))
-    parts.append(labels_x(f, [(v, f"{v:+.4g}" if v else "0") for v in ticks(-reach, reach, 6 if width > 420 else 4)]))
+    parts.append(
+        labels_x(
+            f, [(v, f"{v:+.4g}".replace("-", "−") if v else "0") for v in ticks(-reach, reach, 6 if width > 420 else 4)]
+        )
+    )
+    names = {"quantized": "quantized", "float": "float", "persistence": "last value"}
     for k in range(BINS):
         left, right = f.px(edges[k]), f.px(edges[k + 1])
-        shown = ", ".join(f"{label} {counts[key][k]:.2g} %" for key, label in (("quantized", "quantized"), ("float", "float"), ("persistence", "last value")))
+        shown = ", ".join(f"{label} {counts[key][k]:.2g} %" for key, label in names.items())
         title = f"error {edges[k]:+.3g} to {edges[k + 1]:+.3g} {unit}: {shown}"
         parts.append(
             Markup('<g class="hit"><rect x="{}" y="{}" width="{}" height="{}"/><title>{}</title></g>').format(
@@ -180,5 +191,7 @@ def drift_chart(drift: Mapping[str, Any], width: int) -> Markup:
         bar = '<rect x="{}" y="{}" width="{}" height="{}" rx="3" class="bar"><title>{}</title></rect>'
         parts.append(Markup(bar).format(num(left), num(y), num(right - left), num(f.py(0) - y), title))
         parts.append(text((left + right) / 2, y - 6, f"{v:.4f}", "tick mid strong"))
-        parts.append(text((left + right) / 2, f.height - 11, f"{'1st 2nd 3rd 4th'.split()[k]} quarter"[: None if width > 420 else 3], "tick mid"))
+        parts.append(
+            text((left + right) / 2, f.height - 11, f"{QUARTERS[k]}{' quarter' if width > 420 else ''}", "tick mid")
+        )
     return svg(f, "Difference between quantized and float network by quarter of the stream", parts)

@@ -153,7 +153,7 @@ def _boards(build: Path, wanted: tuple[str, ...], digest: str | None) -> dict[st
 def _board(folder: Path, digest: str | None) -> BoardFiles:
     """A file counts only when it names the digest of the current model; an image has that of its vectors."""
     raw = {name: read_json(folder / f"{name}.json") for name in ("vectors", "build", "run", "host")}
-    ours = {k: v if v is not None and digest is not None and v.get("digest") == digest else None for k, v in raw.items()}
+    ours = {k: v if v is not None and digest and v.get("digest") == digest else None for k, v in raw.items()}
     if raw["build"] is not None and "digest" not in raw["build"] and ours["vectors"] is not None:
         ours["build"] = raw["build"]
     stale = tuple(f"{k}.json" for k in raw if raw[k] is not None and ours[k] is None)

@@ -12,17 +12,28 @@ from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
 from quantize.ops import OPS
 from quantize.qnetwork import QNetwork
 from toolkit import __version__
-from toolkit.report.files import METHODS, BoardFiles, RunFiles, read_run, rmse
+from toolkit.report.files import METHODS, BoardFiles, RunFiles, rmse
 from toolkit.report.parity import board_parity, host_parity, parity
 from toolkit.report.verdict import verdict
 
 SCHEMA = 1
-MEMORY = ("weights", "code", "tables", "firmware", "vectors", "flash", "flash_image", "state", "scratch", "ram", "stack")
+MEMORY = (
+    "weights",
+    "code",
+    "tables",
+    "firmware",
+    "vectors",
+    "flash",
+    "flash_image",
+    "state",
+    "scratch",
+    "ram",
+    "stack",
+)
 
 
-def gather(run: Path) -> dict[str, Any]:
+def gather(run: Path, files: RunFiles) -> dict[str, Any]:
     """The report of a run. What no stage has given yet is None, and every `parity` and `equal` is then False."""
-    files = read_run(run)
     boards = {name: _board(name, b, files.q, run) for name, b in files.boards.items()}
     primary = next((n for n, b in boards.items() if b["memory"]["flash"] is not None), None)
     network = files.q or files.network
@@ -39,7 +50,7 @@ def gather(run: Path) -> dict[str, Any]:
         "memory": {"board": primary} | (boards[primary]["memory"] if primary else _model_memory(files.q)),
         "boards": boards,
         "parity": parity(files.boards, files.wanted),
-        "versions": _versions(boards),
+        "versions": _versions(files, boards),
         "stale": list(files.stale),
     }
 
@@ -116,7 +127,7 @@ def _model_memory(q: QNetwork | None) -> dict[str, Any]:
     if q is None:
         return out
     out["weights"] = sum(v.nbytes for x in q.layers for v in x.arrays.values())
-    out["tables"] = SIGMOID_NODES.nbytes + TANH_NODES.nbytes
+    out["tables"] = 2 * (len(SIGMOID_NODES) + len(TANH_NODES))  # int16 in C
     out["scratch"] = 2 * max((OPS[x.op].output_size(x) for x in q.layers if OPS[x.op].STATE), default=0)
     counters = 10 if q.mode == "window" else 6
     cells = sum(len(OPS[x.op].STATE) * OPS[x.op].output_size(x) for x in q.layers)
@@ -159,15 +170,16 @@ def _board(name: str, b: BoardFiles, q: QNetwork | None, run: Path) -> dict[str,
     }
 
 
-def _versions(boards: dict[str, Any]) -> dict[str, Any]:
-    def seen(key: str) -> list[str]:
-        return sorted({b[key] for b in boards.values() if b[key]})
-
+def _versions(files: RunFiles, boards: dict[str, Any]) -> dict[str, Any]:
+    compilers = [
+        *(b["compiler"] for b in boards.values()),
+        *((b.host or {}).get("compiler") for b in files.boards.values()),
+    ]
     return {
         "tealight": __version__,
         "arithmetic": ARITHMETIC,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "compilers": seen("compiler"),
-        "emulators": seen("emulator"),
+        "compilers": sorted({c for c in compilers if c}),
+        "emulators": sorted({b["emulator"] for b in boards.values() if b["emulator"]}),
     }

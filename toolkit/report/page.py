@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from toolkit.report import charts
-from toolkit.report.files import METHODS, RunFiles, read_run
-from toolkit.report.terminal import LABELS, size
+from toolkit.report.files import METHODS, RunFiles
+from toolkit.report.svg import moment
+from toolkit.report.terminal import LABELS, by_folder, size
 
 TARGETS = 4  # drawn at most
 FLASH_KINDS = (
@@ -23,9 +23,8 @@ FLASH_KINDS = (
 )
 
 
-def page(run: Path, report: dict[str, Any]) -> str:
+def page(files: RunFiles, report: dict[str, Any]) -> str:
     """The page as text."""
-    files = read_run(run)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("toolkit.report"),
         undefined=jinja2.StrictUndefined,
@@ -44,6 +43,7 @@ def page(run: Path, report: dict[str, Any]) -> str:
         flash=[_flash(n, b) for n, b in report["boards"].items() if b["memory"]["flash"] is not None],
         ram=[_ram(n, b) for n, b in report["boards"].items() if b["memory"]["ram"] is not None],
         summary=_summary(report),
+        stale=by_folder(report["stale"]),
     )
 
 
@@ -70,6 +70,7 @@ def _targets(files: RunFiles, report: dict[str, Any]) -> list[dict[str, Any]]:
                 "forecast": both(*(charts.forecast_chart(shown, name, unit, w) for w in (960, 380))),
                 "histogram": both(*(charts.histogram(forecast, name, unit, j, w) for w in (460, 360))),
                 "gaps": len(shown.breaks),
+                "span": " to ".join(moment(float(t), shown.period) for t in shown.times[[0, -1]]),
                 "shown": len(shown.times),
             }
         )
@@ -100,19 +101,24 @@ def _drift(report: dict[str, Any]) -> Markup | None:
 
 def _flash(name: str, b: dict[str, Any]) -> dict[str, Any]:
     m = b["memory"]
-    parts = [{"kind": k, "words": words, "bytes": m[k], "share": m[k] / m["flash_image"] * 100} for k, words in FLASH_KINDS]
+    parts = [
+        {"kind": k, "words": words, "bytes": m[k], "share": m[k] / m["flash_image"] * 100} for k, words in FLASH_KINDS
+    ]
     used = {"bytes": m["flash"], "limit": b["flash_limit"], "image": m["flash_image"]}
     return {"name": name, "title": b["title"], "parts": parts, **used}
 
 
 def _ram(name: str, b: dict[str, Any]) -> dict[str, Any]:
-    """What lies in RAM: the stream's struct, other variables, and the stack that was measured, or else the reserve."""
+    """What lies in RAM: the stream's struct, other variables, and the stack as measured, or else its reserve."""
     m = b["memory"]
     own = (m["state"] or 0) + (m["scratch"] or 0)
     stack = b["stack_total"] if b["stack_total"] is not None else b["stack_limit"] or 0
-    words = "stack, measured" if b["stack_total"] is not None else "stack, reserved"
-    kinds = (("state", "one stream's state", m["state"] or 0), ("scratch", "scratch beside it", m["scratch"] or 0),
-             ("firmware", "test program's variables", max(m["ram"] - own, 0)), ("stack", words, stack))  # fmt: skip
+    kinds = (
+        ("state", "one stream's state", m["state"] or 0),
+        ("scratch", "scratch beside it", m["scratch"] or 0),
+        ("firmware", "test program's variables", max(m["ram"] - own, 0)),
+        ("stack", "stack: measured, before a run its reserve", stack),
+    )
     total = sum(v for *_, v in kinds) or 1
     parts = [{"kind": k, "words": w, "bytes": v, "share": v / total * 100} for k, w, v in kinds]
     return {"name": name, "title": b["title"], "parts": parts, "bytes": total, "limit": b["ram_limit"]}
@@ -121,7 +127,8 @@ def _ram(name: str, b: dict[str, Any]) -> dict[str, Any]:
 def _summary(report: dict[str, Any]) -> str:
     """What the network is, in one line: `LSTM 1 → 32 → dense 1`."""
     m = report["model"]
-    shape = " → ".join([str(len(m["inputs"])), *(f"{x['op'].upper() if x['op'] == 'lstm' else x['op']} {x['outputs']}" for x in m["layers"])])
+    ops = {"lstm": "LSTM"}
+    shape = " → ".join([str(len(m["inputs"])), *(f"{ops.get(x['op'], x['op'])} {x['outputs']}" for x in m["layers"])])
     ahead = f"{m['horizon']} step{'s' if m['horizon'] != 1 else ''} ahead"
     if m["period"]:
         ahead += f" ({duration(m['horizon'] * m['period'])})"

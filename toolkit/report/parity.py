@@ -33,14 +33,15 @@ def parity(boards: dict[str, BoardFiles], wanted: tuple[str, ...]) -> dict[str, 
     hosts = [m for name in sorted(boards, key=lambda n: n != "host") if (m := mark(boards[name].host))]
     ran = [n for n, b in boards.items() if b.ran is not None or "run.json" in b.stale]
     hosted = [n for n, b in boards.items() if b.host is not None or "host.json" in b.stale]
-    fine = all(board_parity(boards[n]) for n in ran) and all(host_parity(boards[n]) for n in hosted)
+    host_fine = bool(hosted) and all(host_parity(boards[n]) for n in hosted)
+    fine = host_fine and all(board_parity(boards[n]) for n in ran)
     marks = {m for b in boards.values() for m in (mark(b.vectors), mark(b.host), mark(b.ran)) if m}
     return {
         "oracle": oracles[0][1] if oracles else None,
         "host": hosts[0][1] if hosts else None,
         "steps": oracles[0][0] if oracles else None,
-        "equal": bool(fine and hosted and oracles and len(marks) == 1),
-        "compared": [*(["host"] if hosted else []), *(n for n in ran if n != "host" and board_parity(boards[n]))],
+        "equal": bool(fine and oracles and len(marks) == 1),
+        "compared": [*(["host"] if host_fine else []), *(n for n in ran if n != "host" and board_parity(boards[n]))],
         "not_run": [n for n in dict.fromkeys((*wanted, *boards)) if n not in ran and n not in hosted],
     }
 

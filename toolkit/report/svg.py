@@ -1,4 +1,4 @@
-"""A little SVG: an axis frame with nice ticks, lines that break, escaped text. Colours come from the page's CSS classes."""
+"""A little SVG: a frame with round ticks, lines that break, escaped text. Colours come from the page's CSS classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 STEPS_S = (60, 300, 600, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 2 * 86400, 7 * 86400, 30 * 86400, 365 * 86400)
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,10 @@ def grid_y(frame: Frame, values: Sequence[float], unit: str) -> str:
     parts = []
     for v in values:
         y = num(frame.py(v))
-        parts.append(Markup(f'<line x1="{frame.left}" x2="{frame.width - frame.right}" y1="{y}" y2="{y}" class="grid"/>'))
-        parts.append(text(frame.left - 8, frame.py(v) + 4, f"{v:.6g}", "tick end"))
+        parts.append(
+            Markup(f'<line x1="{frame.left}" x2="{frame.width - frame.right}" y1="{y}" y2="{y}" class="grid"/>')
+        )
+        parts.append(text(frame.left - 8, frame.py(v) + 4, f"{v:.6g}".replace("-", "−"), "tick end"))
     if unit:
         parts.append(text(2, frame.top - 4, unit, "tick"))
     return "".join(parts)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from rich import box
@@ -29,6 +32,12 @@ def size(v: float | None) -> str:
     return f"{scaled:.1f}".removesuffix(".0") + f" {unit}"
 
 
+def by_folder(paths: Sequence[str]) -> list[str]:
+    """`quantize.json`, `build/microbit (3 files)`: the files of one folder together."""
+    folders = Counter(str(PurePosixPath(p).parent) if "/" in p else p for p in paths)
+    return [f"{name} ({n} file{'s' if n > 1 else ''})" if "/" in name else name for name, n in folders.items()]
+
+
 def summary(report: dict[str, Any]) -> str:
     """Accuracy, parity and memory as text, with colours where standard output is a terminal."""
     console = Console(highlight=False)
@@ -36,7 +45,12 @@ def summary(report: dict[str, Any]) -> str:
     parts: list[RenderableType] = [Text()]
     parts += [*_accuracy(report["accuracy"]), *_parity(report), *_memory(report)]
     if report["stale"]:
-        parts.append(Text(f"Left out, made for an earlier model: {', '.join(report['stale'])}.", style="yellow"))
+        parts.append(
+            Text(
+                f"Left out, not made for the model that is here now: {', '.join(by_folder(report['stale']))}.",
+                style="yellow",
+            )
+        )
     with console.capture() as capture:
         console.print(Group(*parts))
     return capture.get().rstrip("\n")
@@ -76,7 +90,7 @@ def _parity(report: dict[str, Any]) -> list[RenderableType]:
     table = _table("Parity", "Emulator", "Steps", "Run hash", "Equal", "Instructions/step")
     table.add_row(Text("oracle (NumPy)"), "", str(p["steps"]), p["oracle"], "", "")
     for name, b in report["boards"].items():
-        equal = Text("yes", "green") if b["parity"] else Text("NO" if b["hash"] else "not compared", "bold red" if b["hash"] else "")
+        equal = Text("yes", "green") if b["parity"] else Text("NO", "bold red") if b["hash"] else Text("not compared")
         steps = "" if b["steps"] is None else str(b["steps"])
         per = "" if b["instructions_per_step"] is None else f"{b['instructions_per_step']:,.0f}"
         table.add_row(Text(name), Text(b["emulator"] or ""), steps, Text(b["hash"] or ""), equal, per)
@@ -95,7 +109,10 @@ def _memory(report: dict[str, Any]) -> list[RenderableType]:
     for name, b in built.items():
         own = b["memory"]
         stack = b["stack_total"] if b["stack_total"] is not None else b["stack_limit"] or 0
-        for what, used, limit in (("flash", own["flash"], b["flash_limit"]), ("RAM", own["ram"] + stack, b["ram_limit"])):
+        for what, used, limit in (
+            ("flash", own["flash"], b["flash_limit"]),
+            ("RAM", own["ram"] + stack, b["ram_limit"]),
+        ):
             share = used / limit if limit else 0.0
             table.add_row(Text(f"{name} {what}"), size(used), size(limit), f"{share * 100:.2g} %", _bar(share))
     model = f"weights {size(m['weights'])}, tables {size(m['tables'])}, code {size(m['code'])}"

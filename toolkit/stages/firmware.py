@@ -84,7 +84,7 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     result = emulate.replay(job.folder, job.board, emulator=job.emulator, say=say)
     result["digest"] = q.digest
     if result["mismatch"]:
-        result["divergence"] = name_divergence(q, result["mismatch"], job.folder / "firmware.elf")
+        result["divergence"] = name_divergence(q, result["mismatch"], job.folder / "firmware.elf", job.board.target)
         result["problems"].append(result["divergence"])
     elif result["passed"] and result["hash"] != host["hash"]:
         result["problems"].append(f"run hash {result['hash']}; the oracle has {host['hash']}")

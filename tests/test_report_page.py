@@ -1,0 +1,144 @@
+"""report.html and the summary: escaped, self-contained, the same bytes; what the charts and sentences say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantize.network import load_network, save_network
+from quantize.ptq import Options
+from quantize.qnetwork import QNetwork, load_qnetwork
+from tests.report_run import HOSTILE, Page, change, fabricate, make_run, quiet, with_boards
+from toolkit.codegen.lower import Destination, facts
+from toolkit.data.prepared import load_prepared
+from toolkit.errors import ToolkitError
+from toolkit.report import charts, summary, write_report
+from toolkit.report.gather import _model_memory
+from toolkit.report.svg import Frame, line, ticks
+from toolkit.report.verdict import verdict
+from toolkit.stages.quantize import quantize
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return with_boards(made, tmp_path / "run")
+
+
+def test_page_is_whole_and_fetches_nothing(run: Path) -> None:
+    write_report(run)
+    text = (run / "report.html").read_text()
+    page = Page(text)
+    assert page.values == ["data:,"]
+    assert not re.search(r"https?://|url\(|@import|<iframe|<object|src=", text)
+    assert {"svg", "table", "title"} <= set(page.tags)
+    assert "Forecast of temperature" in page.words and "Memory" not in page.words
+
+
+def test_names_and_units_are_escaped(run: Path) -> None:
+    shutil.rmtree(run)
+    make_run(run)
+    network = load_network(run / "model.safetensors")
+    columns = {
+        s: tuple(replace(c, name=HOSTILE, unit=HOSTILE) for c in getattr(network, s)) for s in ("inputs", "outputs")
+    }
+    digest = save_network(replace(network, **columns), run / "model.safetensors")  # type: ignore[arg-type]
+    found = json.loads((run / "train.json").read_text())
+    found["model"]["sha256"] = digest
+    (run / "train.json").write_text(json.dumps(found))
+    quantize(run, Options(refit=True, deep_wx_bits=8), say=quiet)
+    fabricate(run, "mps2_an386")
+    change(run, "mps2_an386", "build", title=HOSTILE, compiler=HOSTILE)
+    change(run, "mps2_an386", "run", emulator=HOSTILE, problems=[HOSTILE], passed=False, hash=HOSTILE)
+    report = write_report(run)
+    text = (run / "report.html").read_text()
+    page = Page(text)
+    assert report["accuracy"]["unit"] == HOSTILE and HOSTILE in "".join(page.words)
+    assert page.tags.count("script") == 1 and "<script>alert" not in text
+    assert HOSTILE in summary(report).replace("\n", "")
+
+
+def test_same_files_same_bytes_and_no_path(run: Path, tmp_path: Path) -> None:
+    change(run, "mps2_an386", "run", problems=[f"{run.resolve()}/build/x: broken"])
+    other = tmp_path / "elsewhere"
+    shutil.copytree(run, other)
+    change(other, "mps2_an386", "run", problems=[f"{other.resolve()}/build/x: broken"])
+    for folder in (run, other):
+        write_report(folder)
+    for name in ("report.json", "report.html"):
+        assert (run / name).read_bytes() == (other / name).read_bytes()
+        assert str(tmp_path) not in (run / name).read_text()
+
+
+def test_a_loss_is_printed_as_a_loss(run: Path) -> None:
+    accuracy = {"persistence": 3.0, "linear_ar": 1.0, "float": 1.9, "quantized": 2.0, "unit": "K"}
+    found = verdict(accuracy)
+    assert found["loss"] is True and found["skill"] == pytest.approx(1 / 3) and found["skill_linear_ar"] == -1.0
+    assert found["verdict"][1] == "Loss: the network is worse than linear autoregression: test RMSE 2 K against 1 K."
+    report = write_report(run)
+    report["accuracy"] |= accuracy | found
+    assert found["verdict"][1] in " ".join(summary(report).split())
+    assert verdict(accuracy | {"quantized": 3.0})["verdict"][0].startswith("No skill: ")
+    assert verdict(dict.fromkeys(accuracy))["loss"] is None
+
+
+@pytest.mark.parametrize(
+    "name", ["train.json", "quantize.json", "metrics.jsonl", "build/host/host.json", "config.toml"]
+)
+def test_damaged_files_are_named(run: Path, name: str) -> None:
+    (run / name).write_text("{ not")
+    with pytest.raises(ToolkitError, match=re.escape(name)) as e:
+        write_report(run)
+    assert "\n" not in str(e.value)
+
+
+def test_no_run_here(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(ToolkitError, match="run `toolkit train` first"):
+            write_report(path)
+
+
+@pytest.mark.parametrize("mode", ["window", "stateful"])
+def test_state_bytes_are_those_of_the_header(made: Path, mode: str) -> None:
+    q: QNetwork = load_qnetwork(made / "model.q.safetensors")
+    layers = tuple(replace(x, name=f"layer{k}") for k, x in enumerate(q.layers))
+    q = replace(q, mode=mode, window=q.window if mode == "window" else 0, layers=layers)
+    header = {k: v for k, v, _ in facts(q, Destination("host", "ref", "", "", False))["constants"]}
+    memory = _model_memory(q)
+    assert memory["state"] == int(header["STATE_BYTES"]) and memory["scratch"] == int(header["SCRATCH_BYTES"])
+    assert memory["weights"] == int(header["WEIGHT_BYTES"]) and memory["tables"] == int(header["TABLE_BYTES"])
+
+
+def test_forecasts_stand_at_their_time_and_lines_break_at_gaps(made: Path) -> None:
+    prepared = load_prepared(made / "data.safetensors")
+    rows = np.array([10, 11, 12, 20, 21])
+    values = {k: np.arange(5.0)[:, None] for k in ("truth", "persistence", "linear_ar", "float", "quantized")}
+    shown = charts.stretch({"rows": rows, "times": prepared.times[rows], **values}, prepared, 0)
+    assert shown.times.tolist() == prepared.times[rows + prepared.horizon].tolist()
+    assert shown.breaks.tolist() == [3]
+    path = line(Frame(100, 100, (0.0, 4.0), (0.0, 4.0)), np.arange(5.0), np.arange(5.0), shown.breaks, "x")
+    assert path.count("M") == 2
+
+
+def test_ticks_are_round() -> None:
+    assert ticks(0.0, 10.0, 5) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    assert ticks(3.0, 3.0, 5) == [3.0]
+
+
+def test_two_targets_without_times(tmp_path: Path) -> None:
+    run = make_run(tmp_path, 'data.targets=["temperature","heater"]', "data.date=")
+    report = write_report(run)
+    assert [t["name"] for t in report["accuracy"]["targets"]] == ["temperature", "heater"]
+    assert report["accuracy"]["unit"] == "" and report["model"]["period"] == 0
+    words = Page((run / "report.html").read_text()).words
+    assert "Forecast of heater" in words and any(w.startswith("row ") for w in words)

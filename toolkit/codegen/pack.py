@@ -1,0 +1,92 @@
+"""How a target lays out a layer's weights: the arrays and the fields of its parameter struct. The oracle never knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantize.ops import lstm
+from quantize.qnetwork import QLayer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedArray:
+    """`static const <ctype> <layer>_<suffix>[...]`. `rows`: a label per row of a matrix, or None for a vector."""
+
+    suffix: str
+    ctype: str
+    array: np.ndarray
+    meaning: str
+    rows: list[str] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """`static const <struct> <layer> = { .<field> = <value>, ... }`; a value of "@w" points to the array with suffix w."""
+
+    struct: str
+    arrays: tuple[PackedArray, ...]
+    fields: tuple[tuple[str, str], ...]
+
+
+def lstm_ref(q: QLayer) -> Packed:
+    """The reference layout: rows i0 .. o[H-1], unpacked."""
+    a, p, size = q.arrays, q.params, lstm.hidden_size(q)
+    gain = np.repeat([4096.0, 4096.0, 4096.0 * 32640 / 32768, 4096.0], size)
+    scale = a["m"] / (2.0 ** (16 + p["t"]) * lstm.UNIT * gain)
+    labels = [f"{gate}{unit}" for gate in lstm.GATES for unit in range(size)]
+    rows_h = [f"{label} {s:.7g}" for label, s in zip(labels, scale, strict=True)]
+    rows_x = [f"{label} {s * 2.0 ** -p['f']:.7g}" for label, s in zip(labels, scale, strict=True)]
+    wide = a["wx"].dtype == np.int16
+    return Packed(
+        "tl_lstm_w8a16",
+        (
+            PackedArray("wh", "int8_t", a["wh"], "recurrent weights [row][unit]; real = w * the row's number", rows_h),
+            PackedArray(
+                "wx",
+                f"{a['wx'].dtype}_t",
+                a["wx"],
+                "input weights [row][input]; in normalised units, real = w * the row's number",
+                rows_x,
+            ),
+            PackedArray("b", "int32_t", a["b"], "biases [row], with the rounding of the requantization", None),
+            PackedArray("m", "int16_t", a["m"], "multipliers of the requantization [row]", None),
+        ),
+        (
+            ("wh", "@wh"),
+            ("wx16" if wide else "wx8", "@wx"),
+            ("b", "@b"),
+            ("m", "@m"),
+            ("inputs", str(lstm.input_size(q))),
+            ("hidden", str(size)),
+            *((k, str(p[k])) for k in ("t", "f", "frac")),
+        ),
+    )
+
+
+def dense_ref(q: QLayer) -> Packed:
+    """The reference layout."""
+    rows = [f"y{row}" for row in range(len(q.arrays["w"]))]
+    return Packed(
+        "tl_dense_w16a16",
+        (
+            PackedArray("w", "int16_t", q.arrays["w"], "weights [output][unit]", rows),
+            PackedArray("b", "int32_t", q.arrays["b"], "biases [output]", None),
+        ),
+        (("w", "@w"), ("b", "@b"), ("inputs", str(q.arrays["w"].shape[1])), ("outputs", str(len(rows)))),
+    )
+
+
+PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed]] = {("lstm", "ref"): lstm_ref, ("dense", "ref"): dense_ref}
+
+
+def pack(q: QLayer, target: str) -> Packed:
+    """A layer in the target's layout, or in `ref`'s where the target has no kernel for the op."""
+    return PACKERS[q.op, owner(q, target)](q)
+
+
+def owner(q: QLayer, target: str) -> str:
+    """The target whose kernel runs this layer: `target`, or `ref` where it has none."""
+    return target if (q.op, target) in PACKERS else "ref"
