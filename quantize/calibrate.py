@@ -1,4 +1,4 @@
-"""Runs the float network over calibration sequences: the ranges that quantization needs, and the outputs to refit to."""
+"""Runs the float network over calibration sequences: the ranges that quantization needs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The scalar steps of the integer arithmetic, on int64 arrays that hold int32 values. Twin of csrc/tl_math.h, bit for bit.
+"""The scalar steps of the integer arithmetic, on int64 arrays that hold int32 values: the twin of csrc/tl_math.h.
 
-`>>` is an arithmetic shift (rounds towards minus infinity) here and there. The definition, with its evidence: docs/arithmetic.md.
+`>>` is an arithmetic shift (rounds towards minus infinity) here and there. The definition: docs/arithmetic.md.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def hidden(o: np.ndarray, c: np.ndarray, frac: int) -> np.ndarray:
 
 
 def scale_in(raw: np.ndarray, low: int, high: int, offset: int, k: int, m: int, s: int) -> np.ndarray:
-    """Raw fixed point (int32) -> x_q: clamp to [low, high], subtract, scale by m * 2**(k-16-s), round half up, saturate."""
+    """Raw fixed point (int32) -> x_q: clamp to low .. high, less offset, times m * 2**(k-16-s), half up."""
     d = (np.clip(raw, low, high) - offset) << k
     return np.clip((mulw(d, m) + (1 << (s - 1))) >> s, -AMPLITUDE, AMPLITUDE)
 
@@ -87,9 +87,9 @@ def interpolate(last: np.ndarray, new: np.ndarray, k: int, reciprocal: int) -> n
 
 
 def fit_nodes() -> dict[str, list[int]]:
-    """How nodes.json was made: for each function the integers that make the sum of (error ** 4) over all 65 536 inputs least.
+    """How nodes.json was made: for each function the integers with the least sum of (error ** 4) over all 65 536 inputs.
 
-    A chord errs to one side of its curve by up to h^2/8 f''; the start moves each node by half of that, and a descent by
+    A chord errs to one side of its curve by up to h^2/8 f''; the start moves a node by half of that, and a descent by
     single nodes then also takes out the half step that the truncating shift of `lookup` loses."""
     z = np.arange(-32768, 32768) / 4096
     sigmoid = _descend(32768 / (1 + np.exp(-z)), 32767)

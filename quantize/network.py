@@ -1,7 +1,7 @@
 """The float network: plain data, and its file.
 
-A file is a safetensors file: float32 arrays named `<layer>.<parameter>`, and the description as JSON in the metadata with
-a SHA-256 digest of both, so that a truncated or edited file is told apart from a good one.
+A safetensors file: float32 arrays named `<layer>.<parameter>`, and the description as JSON in the metadata with a
+SHA-256 digest of both, so that a truncated or edited file is told apart from a good one.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def load_network(path: str | Path) -> Network:
     layers = tuple(
         layer(x["name"], x["op"], {k: arrays[f"{x['name']}.{k}"] for k in x["weights"]}) for x in d["layers"]
     )
-    columns = {side: tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs")}
-    return Network(layers=layers, **columns, **{f: d[f] for f in SCALARS})
+    inputs, outputs = (tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs"))
+    return Network(layers=layers, inputs=inputs, outputs=outputs, **{f: d[f] for f in SCALARS})
 
 
 def network_digest(network_file: str | Path) -> str:

@@ -1,7 +1,7 @@
 """The NumPy integer oracle: what every C target must compute, bit for bit.
 
-`run` computes sequences in batches. `Stream` is one stream with the whole API of the generated C: raw fixed point in and out,
-lost samples, warm-up, and the state as bytes.
+`run` computes sequences in batches. `Stream` is one stream with the whole API of the generated C: raw fixed point in
+and out, lost samples, warm-up, and the state as bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
 from quantize.ops import OPS
-from quantize.qnetwork import QNetwork
+from quantize.qnetwork import QInput, QNetwork, QOutput
 
 MAGIC = b"TLST"
 STATE_VERSION = 1
@@ -40,8 +40,10 @@ def step(
     return v, new
 
 
-def run(q: QNetwork, x: np.ndarray, state: State | None = None, trace: bool = False) -> tuple[np.ndarray, State, list]:
-    """x_q [batch, time, inputs] -> y [batch, time, outputs], the last state, and with `trace` every named tensor per step."""
+def run(
+    q: QNetwork, x: np.ndarray, state: State | None = None, trace: bool = False
+) -> tuple[np.ndarray, State, list[dict[str, np.ndarray]]]:
+    """x_q [batch, time, inputs] -> y [batch, time, outputs], the last state, and every step's tensors with `trace`."""
     batch, steps, _ = x.shape
     now = zero_state(q, batch) if state is None else state
     y = np.empty((batch, steps, len(q.outputs)), np.int64)
@@ -54,13 +56,13 @@ def run(q: QNetwork, x: np.ndarray, state: State | None = None, trace: bool = Fa
     return y, now, traces
 
 
-def to_raw(columns: Sequence, values: np.ndarray) -> np.ndarray:
+def to_raw(columns: Sequence[QInput | QOutput], values: np.ndarray) -> np.ndarray:
     """Real values [..., columns] -> int64 fixed point of the columns, rounded half up and saturated to int32."""
     unit = 10.0 ** np.array([c.decimals for c in columns])
     return np.clip(np.floor(values * unit + 0.5), fp.INT32_MIN, fp.INT32_MAX).astype(np.int64)
 
 
-def from_raw(columns: Sequence, raw: np.ndarray) -> np.ndarray:
+def from_raw(columns: Sequence[QInput | QOutput], raw: np.ndarray) -> np.ndarray:
     """int fixed point [..., columns] -> real values."""
     return np.asarray(raw / 10.0 ** np.array([c.decimals for c in columns]))
 
@@ -117,7 +119,7 @@ class Stream:
         return self._forecast()
 
     def step(self, x: Sequence[int] | np.ndarray) -> np.ndarray:
-        """One step in integers: x_q [inputs] -> y [outputs] of the head. Window mode: the samples held are left alone."""
+        """One step in integers: x_q [inputs] -> y [outputs] of the head. Window mode: the ring is left alone."""
         v = np.asarray(x, np.int64)
         if self.q.mode == "window":
             _, self.state = step(self.q, v[None], self.state, self.trace)

@@ -66,7 +66,7 @@ class QLayer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QNetwork:
-    """What the oracle and the C compute. Fields as in `quantize.network.Network`; `source` = digest of the float model."""
+    """What oracle and C compute. Fields as in `quantize.network.Network`; `source`: the float file's digest."""
 
     name: str
     layers: tuple[QLayer, ...]

@@ -1,4 +1,4 @@
-"""Whether a network and a quantized network are what the arithmetic and the generated C take: the verifier of both forms."""
+"""The verifier: whether a network, float or quantized, is what the arithmetic and the generated C take."""
 
 from __future__ import annotations
 

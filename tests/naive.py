@@ -1,4 +1,4 @@
-"""ARITHMETIC v1 a second time, one number after the other in Python's own integers: slow, plain, and shared with nobody."""
+"""ARITHMETIC v1 a second time, one number after the other in Python's own integers: slow and plain."""
 
 from __future__ import annotations
 

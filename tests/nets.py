@@ -1,4 +1,4 @@
-"""Random networks for the tests: float ones to quantize, and quantized ones whose every number lies at the edge of its range.
+"""Random networks for the tests: float ones, and quantized ones whose every number lies at an edge.
 
 A seed makes the same network everywhere."""
 
@@ -82,7 +82,7 @@ def random_qnetwork(rng: np.random.Generator, shape: Shape, name: str) -> QNetwo
 
 
 def random_lstm(rng: np.random.Generator, name: str, inputs: int, hidden: int, bits: int) -> QLayer:
-    """`wh`, `wx` dense, sparse, all at their limits or all zero; `b` anything that fits; m, t, f, frac over their range."""
+    """`wh`, `wx` dense, sparse, at their limits or zero; `b` anything that fits; m, t, f, frac over their range."""
     rows = 4 * hidden
     f = int(rng.choice([0, 1, 4, 15])) if bits == 16 else 0
     wh = _weights(rng, (rows, hidden), 127)

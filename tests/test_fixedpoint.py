@@ -37,7 +37,7 @@ class Int32(np.ndarray):
         result = np.asarray(getattr(ufunc, method)(*plain, **kwargs))
         if result.dtype != bool:
             low, high = int(result.min()), int(result.max())
-            assert fp.INT32_MIN <= low and high <= fp.INT32_MAX, f"{ufunc.__name__}: {low} .. {high} is beyond int32"
+            assert low >= fp.INT32_MIN and high <= fp.INT32_MAX, f"{ufunc.__name__}: {low} .. {high} is beyond int32"
         return result.view(Int32)
 
 

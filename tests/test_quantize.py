@@ -1,4 +1,4 @@
-"""Quantization: every step of ARITHMETIC v1 recomputed naively, the overflow proof at its edge, errors, and the file."""
+"""Quantization: every step of ARITHMETIC v1 recomputed naively, the overflow proof at its edge, errors, files."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_a_bias_that_never_fits_is_refused() -> None:
     x = small().layers[0]
     b = x.weights["b"].copy()
     b[7] = 1e9
-    with pytest.raises(QuantizeError, match="^lstm0: "):
+    with pytest.raises(QuantizeError, match=r"^lstm0: "):
         lstm.quantize(layer("lstm0", "lstm", {**x.weights, "b": b}), np.full(3, 1e-4), 1.0, 16)
 
 
@@ -280,7 +280,7 @@ def test_ner_and_refit(mode: str, hidden: tuple[int, ...]) -> None:
 
 
 def test_refit_minimises_what_it_says() -> None:
-    """The refitted float head has no larger squared error on the quantized hidden states than the head it began with."""
+    """The refitted head has no larger squared error on the quantized hidden states than the head it began with."""
     network = small(3)
     data = series(np.random.default_rng(2), network, 50, 40)
     q = ptq.quantize(network, [data], ptq.Options(False), SOURCE)

@@ -1,4 +1,4 @@
-"""The stream replay and the kernels under UBSan and ASan, each in a process of its own; and both do stop what is wrong."""
+"""The stream replay and the kernels under UBSan and ASan, each in its own process; and both stop what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test vectors: a replay of raw samples with what the NumPy oracle expects of every step, as a C header for the firmware."""
+"""Test vectors: a replay of raw samples with what the NumPy oracle expects of every step, as a C header."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREDICT, MISSING, RESET = 0, 1, 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
-    """`ops [steps]`, `raw [steps, inputs]`, `forecast [steps, outputs]`, `hashes [steps]`; `start`: a saved state or b""."""
+    """ops [steps], raw [steps, inputs], forecast [steps, outputs], hashes [steps]; start: a saved state, or empty."""
 
     ops: np.ndarray
     raw: np.ndarray

@@ -1,4 +1,4 @@
-"""Dense head: y = W h + b. Quantized arrays: `w` int16 [out, in], `b` int32 [out]; the output is the int32 accumulator."""
+"""Dense head: y = W h + b. Quantized arrays: `w` int16 [out, in], `b` int32 [out]; y is the int32 accumulator."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def quantize(layer: Layer, outputs: Sequence[Column]) -> tuple[QLayer, tuple[QOu
         raise QuantizeError(f"{layer.name}: {w.shape[0]} outputs for {len(outputs)} output columns")
     b = b - np.array([offset_remainder(c) for c in outputs])
     least = np.maximum(np.abs(w).max(1) / 32767, (np.abs(w).sum(1) + np.abs(b)) / (65000 - w.shape[1]))
-    columns, q_w, q_b = [], [], []
+    columns: list[QOutput] = []
+    q_w: list[np.ndarray] = []
+    q_b: list[np.ndarray] = []
     for row, column in enumerate(outputs):
         q, step = quantize_output(column, max(float(least[row]), 2.0**-30) * UNIT)
         columns.append(q)
@@ -77,7 +79,7 @@ def bounds(q: QLayer) -> np.ndarray:
 
 def fits(q: QLayer) -> np.ndarray:
     """Rows whose accumulator provably fits int32."""
-    return bounds(q) < 2**31
+    return np.asarray(bounds(q) < 2**31)
 
 
 def int_step(

@@ -12,7 +12,7 @@ PROGRESS = ROOT / "build" / "long"
 
 
 def campaign(name: str, check: Callable[[int], None]) -> int:
-    """Runs check(seed) for TEALIGHT_LONG_SECONDS (600); build/long/<name>.txt holds the next seed. Prints and returns the count.
+    """Runs check(seed) for TEALIGHT_LONG_SECONDS (600); build/long/<name>.txt holds the next seed. Prints the count.
 
     A seed that fails stays the next one: the same command meets it again. To begin anew, delete the file."""
     seconds = float(os.environ.get("TEALIGHT_LONG_SECONDS", "600"))

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from quantize import oracle
 from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES
 from quantize.ops import OPS, lstm
-from quantize.qnetwork import QLayer, QNetwork
+from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 from toolkit.codegen.pack import Packed, owner, pack
 from toolkit.errors import ToolkitError
 
 C_WORDS = set(
-    "alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double else "
-    "enum explicit export extern false float for friend goto if inline int long mutable namespace new not operator or "
-    "private protected public register restrict return short signed sizeof static struct switch template this throw true "
-    "try typedef typename union unsigned using virtual void volatile while xor".split()
+    """alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double
+    else enum explicit export extern false float for friend goto if inline int long mutable namespace new not operator or
+    private protected public register restrict return short signed sizeof static struct switch template this throw
+    true try typedef typename union unsigned using virtual void volatile while xor""".split()
 )
 HEADERS = set(
-    "assert complex ctype errno fenv hal inttypes iso646 limits locale main math model setjmp signal stdalign stdarg stdatomic "
-    "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar vectors wchar wctype".split()
+    """assert complex ctype errno fenv hal inttypes iso646 limits locale main math model setjmp signal stdalign
+    stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar vectors wchar
+    wctype""".split()
 )  # <name>.h must not hide a header
 LOCALS = set(
-    "inputs outputs model advance readout clear accept forecast_now rounded "
-    "s x y n k j v at raw in out in_unit out_unit steps lost last between reciprocal reason oldest whole rest forecast".split()
+    """inputs outputs model advance readout clear accept forecast_now rounded s x y n k j v at raw in out in_unit
+    out_unit steps lost last between reciprocal reason oldest whole rest forecast""".split()
 )
 MISSING_TEXT = {
     "hold": "The last sample is repeated.",
@@ -38,7 +38,7 @@ MISSING_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What the generator needs to know of a board. `requires`: preprocessor condition on the compiler's flags, or ""."""
+    """What the generator must know of a board. `requires`: preprocessor condition on the compiler's flags, or ""."""
 
     board: str
     target: str
@@ -54,14 +54,14 @@ def check_name(name: str) -> str:
     taken = C_WORDS | HEADERS | LOCALS
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in taken or name == "tl" or name.startswith("tl_"):
         raise ToolkitError(
-            f'name "{name}": cannot be a C prefix; expected a lower-case letter, then letters, digits or _, at most 31, '
+            f'name "{name}": cannot be a C prefix; expected a lower-case letter, then a-z, 0-9 or _, at most 31, '
             f"no word that C or the generated code uses; set `name` in run.toml"
         )
     return name
 
 
 def comment(text: str) -> str:
-    """A column's name or unit, which may be any text, so that it cannot end or disturb the comment that it stands in."""
+    """A column's name or unit, which may be any text, made unable to end the comment that it stands in."""
     one_line = "".join(v if v.isprintable() else " " for v in text)
     return one_line.replace("*/", "* /").replace("/*", "/ *")
 
@@ -151,9 +151,13 @@ def _value(layer: str, value: str, packed: Packed) -> str:
     return f"{layer}_{value[1:]}" + "[0]" * (array.ndim - 1)
 
 
+def _sides(q: QNetwork, names: tuple[str, str]) -> list[tuple[str, Sequence[QInput | QOutput]]]:
+    return [(names[0], q.inputs), (names[1], q.outputs)]
+
+
 def _column_lines(q: QNetwork) -> list[str]:
     lines = []
-    for side, columns in (("raw", q.inputs), ("forecast", q.outputs)):
+    for side, columns in _sides(q, ("raw", "forecast")):
         for j, c in enumerate(columns):
             unit = f" {comment(c.unit)}" if c.unit else ""
             lines.append(f"{side}[{j}] = {comment(c.name)},{unit} * {10**c.decimals}")
@@ -178,8 +182,11 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[
     ]
     if q.mode == "window":
         rows.insert(3, ("WINDOW", str(q.window), "samples that a forecast is made from"))
-    for side, columns in (("INPUT", q.inputs), ("OUTPUT", q.outputs)):
-        rows += [(f"{side}{j}_DECIMALS", str(c.decimals), comment(c.name)) for j, c in enumerate(columns)]
+    for side, columns in _sides(q, ("INPUT", "OUTPUT")):
+        for j, c in enumerate(columns):
+            rows.append((f"{side}{j}_DECIMALS", str(c.decimals), comment(c.name)))
+            step = f"{comment(c.unit)} in a step of {'x' if side == 'INPUT' else 'y'}".strip()
+            rows.append((f"{side}{j}_STEP", repr(c.step), step))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""How a target lays out a layer's weights: the arrays and the fields of its parameter struct. The oracle never knows."""
+"""How a target lays out a layer's weights: arrays, and the fields of its parameter struct. The oracle never knows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PackedArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """`static const <struct> <layer> = { .<field> = <value>, ... }`; a value of "@w" points to the array with suffix w."""
+    """`static const <struct> <layer> = { .<field> = <value>, ... }`; a value "@w" points to the array with suffix w."""
 
     struct: str
     arrays: tuple[PackedArray, ...]

@@ -47,7 +47,7 @@ def generate(q: QNetwork, to: Destination, sources: tuple[str, ...]) -> dict[str
 
 
 def carray(kind: str, name: str, array: np.ndarray, meaning: str, rows: list[str] | None) -> str:
-    """`static const` array with its shape and meaning; a matrix has one labelled row a line, wrapped when it is long."""
+    """`static const` array with its shape and meaning; a matrix has one labelled row a line, wrapped."""
     shape = "".join(f"[{n}]" for n in array.shape)
     head = f"/* {name} {shape}: {meaning}. */\nstatic const {kind} {name}{shape} = {{\n"
     if array.ndim == 1:
