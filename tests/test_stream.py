@@ -26,7 +26,7 @@ from toolkit.host import HostModel
 SMALL = Shape(2, (5,), 1, (16,), "stateful", 0, "hold", 3)
 MODES = [("stateful", 0), ("window", 1), ("window", 4)]
 MISSING_POLICIES = ["hold", "reset", "interpolate"]
-GAPS = [0, 1, 3, 255]
+GAPS = [0, 3, 255]
 
 
 def grid_networks() -> list[QNetwork]:
@@ -83,7 +83,7 @@ def test_networks_of_any_shape(any_: Compiled) -> None:
         assert_same(q, any_.host(q), random_calls(np.random.default_rng(i), q, 25))
 
 
-@settings(max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32 - 1),
     inputs=st.integers(1, 20),
@@ -218,7 +218,7 @@ def refused(q: QNetwork, host: HostModel, blob: bytes, c_says: str, oracle_says:
     assert host.state() == before and stream.save() == before
 
 
-@pytest.mark.parametrize("which", [0, 14, 35])
+@pytest.mark.parametrize("which", [0, 13, 26])
 def test_damaged_and_foreign_states_are_refused(grid: Compiled, which: int) -> None:
     q = grid.networks[which]
     host = used(grid, q)
@@ -233,7 +233,7 @@ def test_damaged_and_foreign_states_are_refused(grid: Compiled, which: int) -> N
         refused(q, host, good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :], "damaged", "CRC-32")
 
 
-@pytest.mark.parametrize("which", [0, 3, 14, 35])
+@pytest.mark.parametrize("which", [0, 3, 13, 26])
 def test_impossible_values_are_refused(grid: Compiled, which: int) -> None:
     """A CRC-32 that fits does not make a state that the model cannot have."""
     q = grid.networks[which]
