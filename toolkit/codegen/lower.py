@@ -16,8 +16,8 @@ from toolkit.errors import ToolkitError
 
 C_WORDS = set(
     """alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double
-    else enum explicit export extern false float for friend goto if inline int long mutable namespace new not operator or
-    private protected public register restrict return short signed sizeof static struct switch template this throw
+    else enum explicit export extern false float for friend goto if inline int long mutable namespace new not operator
+    or private protected public register restrict return short signed sizeof static struct switch template this throw
     true try typedef typename union unsigned using virtual void volatile while xor""".split()
 )
 HEADERS = set(
@@ -185,7 +185,7 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[
     for side, columns in _sides(q, ("INPUT", "OUTPUT")):
         for j, c in enumerate(columns):
             rows.append((f"{side}{j}_DECIMALS", str(c.decimals), comment(c.name)))
-            step = f"{comment(c.unit)} in a step of {'x' if side == 'INPUT' else 'y'}".strip()
+            step = f"{comment(c.unit) or comment(c.name)} in a step of {'x' if side == 'INPUT' else 'y'}"
             rows.append((f"{side}{j}_STEP", repr(c.step), step))
     return rows
 
