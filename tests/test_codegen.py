@@ -81,7 +81,8 @@ def test_golden(name: str) -> None:
 
 def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from tests.golden import make; from toolkit.codegen.render import write_folder\n"
+        "import sys; from pathlib import Path\n"
+        "from tests.golden import make; from toolkit.codegen.render import write_folder\n"
         "write_folder(make.folder('demo'), Path(sys.argv[1]))"
     )
     for out, seed in (("a", "1"), ("b", "2")):

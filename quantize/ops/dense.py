@@ -65,7 +65,7 @@ def quantize(layer: Layer, outputs: Sequence[Column]) -> tuple[QLayer, tuple[QOu
         columns.append(q)
         q_w.append(np.rint(w[row] * UNIT / step))
         q_b.append(np.rint(b[row] / step))
-    arrays = {"w": np.array(q_w).astype(np.int16), "b": np.array(q_b).astype(np.int32)}
+    arrays: dict[str, np.ndarray] = {"w": np.array(q_w).astype(np.int16), "b": np.array(q_b).astype(np.int32)}
     out = QLayer(layer.name, "dense", frozen_arrays(arrays), {})
     if not fits(out).all():
         raise QuantizeError(f"{layer.name}: row {int(np.flatnonzero(~fits(out))[0])} does not fit int32")

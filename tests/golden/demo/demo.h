@@ -38,8 +38,11 @@
 #define DEMO_SCRATCH_BYTES    8 /* RAM, per stream, beside the state in the same struct */
 #define DEMO_SAVE_BYTES       60 /* a saved state */
 #define DEMO_INPUT0_DECIMALS  2 /* in0 */
+#define DEMO_INPUT0_STEP      0.007526644615950019 /* in a step of x */
 #define DEMO_INPUT1_DECIMALS  2 /* in1 */
+#define DEMO_INPUT1_STEP      0.0012762112478579219 /* in a step of x */
 #define DEMO_OUTPUT0_DECIMALS 2 /* out0 */
+#define DEMO_OUTPUT0_STEP     1.2238742783665657e-08 /* in a step of y */
 
 /* The code was generated for mps2_an386 (ref kernels); TL_HOST=1 says that this is its test on another machine. */
 #if defined(TL_HOST) || (defined(__ARM_ARCH_7EM__) && defined(__ARM_FP))

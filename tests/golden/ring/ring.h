@@ -39,8 +39,11 @@
 #define RING_SCRATCH_BYTES    6 /* RAM, per stream, beside the state in the same struct */
 #define RING_SAVE_BYTES       50 /* a saved state */
 #define RING_INPUT0_DECIMALS  2 /* in0 */
+#define RING_INPUT0_STEP      0.00956562354040168 /* in a step of x */
 #define RING_OUTPUT0_DECIMALS 2 /* out0 */
+#define RING_OUTPUT0_STEP     3.6586425267159937e-09 /* in a step of y */
 #define RING_OUTPUT1_DECIMALS 2 /* out1 */
+#define RING_OUTPUT1_STEP     1.605716533958912e-08 /* in a step of y */
 
 /* The code was generated for mps2_an386 (ref kernels); TL_HOST=1 says that this is its test on another machine. */
 #if defined(TL_HOST) || (defined(__ARM_ARCH_7EM__) && defined(__ARM_FP))
