@@ -87,7 +87,7 @@ def interpolate(last: np.ndarray, new: np.ndarray, k: int, reciprocal: int) -> n
 
 
 def fit_nodes() -> dict[str, list[int]]:
-    """How nodes.json was made: for each function the integers with the least sum of (error ** 4) over all 65 536 inputs.
+    """How nodes.json was made: for each function the integers with the least sum of error ** 4 over all 65 536 inputs.
 
     A chord errs to one side of its curve by up to h^2/8 f''; the start moves a node by half of that, and a descent by
     single nodes then also takes out the half step that the truncating shift of `lookup` loses."""

@@ -176,7 +176,7 @@ def test_no_float_and_no_heap_in_the_integer_code() -> None:
     for q in variants():
         for name, text in generated(q, BARE).items():
             code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-            code = re.sub(r"#define \w+_STEP .*", "", code)  # the scales, for whoever wants them: nothing here uses them
+            code = re.sub(r"#define \w+_STEP .*", "", code)  # the scales: nothing here uses them
             assert "_STEP" not in code, name
             assert not re.search(r"\b(float|double|malloc|calloc|realloc|free|int64_t|uint64_t|long)\b", code), name
             assert not re.search(r"\d\.\d|\d[eE][+-]?\d+f", code.replace("0x", "")), name
