@@ -17,8 +17,8 @@ from toolkit.errors import ToolkitError
 C_WORDS = set(
     """alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do
     double else enum explicit export extern false float for friend goto if inline int long mutable namespace new not
-    operator or private protected public register restrict return short signed sizeof static struct switch template this throw
-    true try typedef typename union unsigned using virtual void volatile while xor""".split()
+    operator or private protected public register restrict return short signed sizeof static struct switch
+    template this throw true try typedef typename union unsigned using virtual void volatile while xor""".split()
 )
 HEADERS = set(
     """assert complex ctype errno fenv hal inttypes iso646 limits locale main math model setjmp signal stdalign
