@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from toolkit import elf
+from toolkit import cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.targets import CSRC, ROOT, SHARED_SOURCES, TARGETS
@@ -276,9 +276,11 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
 
 
 def build_kernels(out_dir: Path, sanitize: str | None = None) -> Path:
-    """Builds every kernel target and the shared files of csrc/ as one library for the tests. Raises: ToolkitError."""
+    """Builds every kernel target that the host can be built for and the shared files as one library for the tests.
+
+    Raises: ToolkitError."""
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
-    sources += [(CSRC / t.source, t.host_flags) for t in TARGETS.values()]
+    sources += [(CSRC / t.source, t.host_flags) for t in TARGETS.values() if t.name not in cpu.FEATURES or cpu.is_x86()]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 
 

@@ -12,6 +12,9 @@ SHARED_SOURCES = ("tl_state.c",)
 """Files of csrc/ that every target uses."""
 
 
+_VNNI = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One set of kernels.
@@ -30,4 +33,8 @@ class Target:
 
 TARGETS: dict[str, Target] = {
     "ref": Target("ref", "tl_ref.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), (), ()),
+    "avx2": Target("avx2", "tl_avx2.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), ("-mavx2",), ("-mavx2",)),
+    "avx512vnni": Target(
+        "avx512vnni", "tl_avx512vnni.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), _VNNI, _VNNI
+    ),
 }

@@ -1,0 +1,96 @@
+"""Weights for csrc/tl_avx2.c and csrc/tl_avx512vnni.c: blocks of hidden units in one forward stream.
+
+`python -m toolkit.codegen.pack_x86` writes csrc/tl_tables_planes.h."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES
+from quantize.ops import lstm
+from quantize.qnetwork import QLayer
+from toolkit.codegen.pack import Packed, PackedArray, dense_ref
+from toolkit.codegen.render import CSRC, SPDX, carray
+
+
+def lstm_avx2(q: QLayer) -> Packed:
+    """Blocks of 16 units, pairs of columns."""
+    return _lstm(q, "avx2", lanes=8, group=2, unsigned=False)
+
+
+def lstm_avx512vnni(q: QLayer) -> Packed:
+    """Blocks of 32 units, quads of columns. The kernel adds 32768 to each activation: `b` takes that off again."""
+    return _lstm(q, "avx512vnni", lanes=16, group=4, unsigned=True)
+
+
+dense_avx2 = dense_avx512vnni = dense_ref
+
+
+def _lstm(q: QLayer, target: str, *, lanes: int, group: int, unsigned: bool) -> Packed:
+    a, p, size, inputs = q.arrays, q.params, lstm.hidden_size(q), lstm.input_size(q)
+    wide = a["wx"].dtype == np.int16
+    narrow = [a["wh"]] if wide else [a["wx"], a["wh"]]
+    b = a["b"].astype(np.int64)
+    if unsigned:
+        b = b - 32768 * sum(w.sum(1, dtype=np.int64) for w in narrow)
+    blocks = f"{2 * lanes} units a block, padded with zeros"
+    w8 = [_tiles(w, lanes, group) for w in narrow]
+    arrays = [
+        PackedArray(
+            "w8",
+            "_Alignas(64) int8_t",
+            np.concatenate(w8, axis=1).reshape(-1),
+            f"int8 weights [block][{group} columns][gate][half][lane][column]; {blocks}",
+            None,
+        ),
+        PackedArray("b", "int32_t", _rows(b, lanes).astype(np.int32), f"biases [block][gate][half][lane]; {blocks}", None),
+        PackedArray("m", "int32_t", _rows(a["m"], lanes).astype(np.int32), "multipliers of the requantization, like b", None),
+    ]
+    if wide:
+        meaning = f"input weights [block][2 columns][gate][half][lane][column]; {blocks}"
+        arrays.insert(1, PackedArray("wx", "_Alignas(64) int16_t", _tiles(a["wx"], lanes, 2).reshape(-1), meaning, None))
+    fields = [("w8", "@w8"), *([("wx16", "@wx")] if wide else []), ("b", "@b"), ("m", "@m")]
+    fields += [("inputs", str(inputs)), ("hidden", str(size)), *((k, str(p[k])) for k in ("t", "f", "frac"))]
+    return Packed(f"tl_lstm_w8a16_{target}", tuple(arrays), tuple(fields))
+
+
+def _tiles(w: np.ndarray, lanes: int, group: int) -> np.ndarray:
+    """[4 * units, columns] -> [block, columns / group, 4 * 2 * lanes * group], padded with zeros.
+
+    PACKSSDW joins two vectors in pieces of 4 lanes: half s holds the units 8 j + 4 s .. 8 j + 4 s + 3 of a block."""
+    units, columns = w.shape[0] // 4, w.shape[1]
+    blocks, groups = -(-units // (2 * lanes)), -(-columns // group)
+    padded = np.zeros((4, blocks * 2 * lanes, groups * group), w.dtype)
+    padded[:, :units, :columns] = w.reshape(4, units, columns)
+    split = padded.reshape(4, blocks, lanes // 4, 2, 4, groups, group)  # gate, block, j, half, lane of 4, group, column
+    return np.ascontiguousarray(split.transpose(1, 5, 0, 3, 2, 4, 6)).reshape(blocks, groups, -1)
+
+
+def _rows(v: np.ndarray, lanes: int) -> np.ndarray:
+    """A number per row, in the order of `_tiles`."""
+    return _tiles(v[:, None], lanes, 1).reshape(-1)
+
+
+def planes_header() -> str:
+    """Text of csrc/tl_tables_planes.h: tables for permutations of 16-bit lanes, indexed by z >> 8 modulo 256."""
+    text = [
+        SPDX,
+        "/* The tables of tl_tables.h for permutations of 16-bit lanes: interval (z >> 8) modulo 256, z from 0 up. Made from",
+        " * quantize/nodes.json by `python -m toolkit.codegen.pack_x86`. */",
+        "#ifndef TL_TABLES_PLANES_H",
+        "#define TL_TABLES_PLANES_H",
+        "",
+        "#include <stdint.h>",
+        "",
+    ]
+    for name, nodes in (("sigmoid", SIGMOID_NODES), ("tanh", TANH_NODES)):
+        for plane, values, meaning in (
+            ("base", nodes[:256], "the lower node of each interval"),
+            ("slope", 2 * np.diff(nodes), "2 * (upper node - lower node)"),
+        ):
+            text += [carray("_Alignas(64) int16_t", f"tl_{name}_{plane}", np.roll(values, 128), meaning, None), ""]
+    return "\n".join([*text, "#endif"]) + "\n"
+
+
+if __name__ == "__main__":
+    (CSRC / "tl_tables_planes.h").write_text(planes_header())
