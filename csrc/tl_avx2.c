@@ -11,6 +11,12 @@
 #error "build this file with -mavx2"
 #endif
 
+#ifdef __clang__ /* which unrolls by itself */
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8") /* the accumulators must stay in registers */
+#endif
+
 #define V __m256i
 #define MM(op) _mm256_##op
 #define ZERO _mm256_setzero_si256()
@@ -56,7 +62,7 @@ static inline const int8_t *dot8(V acc[8], const int8_t *w, const int16_t *v, ui
 {
     for (uint32_t k = 0; k < n; k += 2) {
         const V pair = load_pair(v + k, n - k);
-        for (uint32_t i = 0; i < 8; i++, w += 16) {
+        UNROLL for (uint32_t i = 0; i < 8; i++, w += 16) {
             const V wide = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)w));
             acc[i] = dot_pair(acc[i], wide, pair);
         }

@@ -10,6 +10,12 @@
 #error "build this file with -mavx512f -mavx512bw -mavx512vl -mavx512vnni"
 #endif
 
+#ifdef __clang__ /* which unrolls by itself */
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8") /* the accumulators must stay in registers */
+#endif
+
 #define V __m512i
 #define MM(op) _mm512_##op
 #define ZERO _mm512_setzero_si512()
@@ -42,36 +48,25 @@ static inline V dot_pair(V acc, V w, V pair)
     return _mm512_dpwssd_epi32(acc, w, pair);
 }
 
-/* v + 32768 = 256 upper + lower, both unsigned bytes; the 32768 sum w that this adds is taken off in b.
- * quad: four of v in each 8 bytes. */
-static inline const int8_t *dot8_quad(V lower[8], V upper[8], const int8_t *w, V quad)
-{
-    const V even = _mm512_set1_epi32(0x06040200), odd = _mm512_set1_epi32(0x07050301);
-    const V shifted = _mm512_xor_si512(quad, _mm512_set1_epi16(-32768));
-    const V low = _mm512_shuffle_epi8(shifted, even), high = _mm512_shuffle_epi8(shifted, odd);
-    for (uint32_t i = 0; i < 8; i++, w += 64) {
-        const V weights = LOAD(w);
-        lower[i] = _mm512_dpbusd_epi32(lower[i], low, weights);
-        upper[i] = _mm512_dpbusd_epi32(upper[i], high, weights);
-    }
-    return w;
-}
-
+/* v + 32768 = 256 upper + lower, both unsigned bytes; the 32768 sum w that this adds is taken off in b. */
 static inline const int8_t *dot8(V acc[8], const int8_t *w, const int16_t *v, uint32_t n)
 {
+    const V even = _mm512_set1_epi32(0x06040200), odd = _mm512_set1_epi32(0x07050301);
     V upper[8];
-    uint32_t k = 0;
-    for (uint32_t i = 0; i < 8; i++) {
+    UNROLL for (uint32_t i = 0; i < 8; i++) {
         upper[i] = ZERO;
     }
-    for (; k + 4 <= n; k += 4) {
-        w = dot8_quad(acc, upper, w, _mm512_broadcastq_epi64(_mm_loadl_epi64((const __m128i *)(const void *)(v + k))));
+    for (uint32_t k = 0; k < n; k += 4, w += 8 * 64) {
+        const V quad = _mm512_broadcastq_epi64(_mm_maskz_loadu_epi16((__mmask8)(n - k < 4 ? 15 >> (4 - (n - k)) : 15), v + k));
+        const V shifted = _mm512_xor_si512(quad, _mm512_set1_epi16(-32768));
+        const V low = _mm512_shuffle_epi8(shifted, even), high = _mm512_shuffle_epi8(shifted, odd);
+        UNROLL for (uint32_t i = 0; i < 8; i++) {
+            const V weights = LOAD(w + 64 * i);
+            acc[i] = _mm512_dpbusd_epi32(acc[i], low, weights);
+            upper[i] = _mm512_dpbusd_epi32(upper[i], high, weights);
+        }
     }
-    if (k < n) {
-        const __m128i rest = _mm_maskz_loadu_epi16((__mmask8)first(n - k), v + k);
-        w = dot8_quad(acc, upper, w, _mm512_broadcastq_epi64(rest));
-    }
-    for (uint32_t i = 0; i < 8; i++) {
+    UNROLL for (uint32_t i = 0; i < 8; i++) {
         acc[i] = _mm512_add_epi32(acc[i], _mm512_slli_epi32(upper[i], 8));
     }
     return w;

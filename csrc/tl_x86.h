@@ -22,23 +22,23 @@ static inline V mulw(V a, V m)
 static inline void start16(V acc[8], const int32_t *b, const int16_t *w, const int16_t *x, uint32_t n, uint8_t f)
 {
     const __m128i shift = _mm_cvtsi32_si128(f);
-    for (uint32_t v = 0; v < 8; v++) {
+    UNROLL for (uint32_t v = 0; v < 8; v++) {
         acc[v] = ZERO;
     }
     for (uint32_t k = 0; k < n; k += 2, w += 16 * LANES) {
         const V pair = load_pair(x + k, n - k);
-        for (uint32_t v = 0; v < 8; v++) {
+        UNROLL for (uint32_t v = 0; v < 8; v++) {
             acc[v] = dot_pair(acc[v], LOAD(w + v * 2 * LANES), pair);
         }
     }
-    for (uint32_t v = 0; v < 8; v++) {
+    UNROLL for (uint32_t v = 0; v < 8; v++) {
         acc[v] = MM(add_epi32)(LOAD(b + v * LANES), MM(sra_epi32)(acc[v], shift));
     }
 }
 
 static inline void start8(V acc[8], const int32_t *b)
 {
-    for (uint32_t v = 0; v < 8; v++) {
+    UNROLL for (uint32_t v = 0; v < 8; v++) {
         acc[v] = LOAD(b + v * LANES);
     }
 }
@@ -91,7 +91,7 @@ static inline void step(int16_t *h_new, int16_t *c, const int16_t *h, const int1
             w = dot8(acc, w, x, p->inputs);
         }
         w = dot8(acc, w, h, hidden);
-        for (uint32_t gate = 0; gate < 4; gate++) {
+        UNROLL for (uint32_t gate = 0; gate < 4; gate++) {
             z[gate] = requantize(acc[2 * gate], acc[2 * gate + 1], m + 2 * gate * LANES, t);
         }
         update(h_new + u, c + u, z, n, p->frac);
