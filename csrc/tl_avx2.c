@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* AVX2: int8 weights are widened as they are loaded and meet pairs of activations in VPMADDWD. */
+/* AVX2: two rows of int8 weights share a 16-bit word and meet pairs of activations in VPMADDWD. */
 #include <immintrin.h>
 #include <stddef.h>
 #include <string.h>
@@ -11,18 +11,18 @@
 #error "build this file with -mavx2"
 #endif
 
-#ifdef __clang__ /* which unrolls by itself */
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 8") /* the accumulators must stay in registers */
-#endif
-
 #define V __m256i
 #define MM(op) _mm256_##op
 #define ZERO _mm256_setzero_si256()
 #define LANES 8u
 #define LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define PARAMETERS tl_lstm_w8a16_avx2
+#ifdef __clang__ /* unrolls by itself */
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+#define KEEP(v) __asm__("" : "+v"(v)) /* in a register: gcc would load weights twice and copy the accumulators */
 
 static inline V load_units(const int16_t *p, uint32_t n)
 {
@@ -58,14 +58,30 @@ static inline V dot_pair(V acc, V w, V pair)
     return _mm256_add_epi32(acc, _mm256_madd_epi16(w, pair));
 }
 
+/* A word holds the weights of a row in each half, 256 first + (second + 128), |first|, |second| <= 127. With A, B the
+ * sums of the two rows: T = sum word v = 256 A + B + 128 sum v, and the upper byte gives A. All modulo 2^32. */
 static inline const int8_t *dot8(V acc[8], const int8_t *w, const int16_t *v, uint32_t n)
 {
-    for (uint32_t k = 0; k < n; k += 2) {
+    V a[4], t[4], bias = ZERO;
+    UNROLL for (uint32_t i = 0; i < 4; i++) {
+        a[i] = t[i] = ZERO;
+    }
+    for (uint32_t k = 0; k < n; k += 2, w += 4 * 32) {
         const V pair = load_pair(v + k, n - k);
-        UNROLL for (uint32_t i = 0; i < 8; i++, w += 16) {
-            const V wide = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)w));
-            acc[i] = dot_pair(acc[i], wide, pair);
+        UNROLL for (uint32_t i = 0; i < 4; i++) {
+            V words = LOAD(w + 32 * i);
+            KEEP(words);
+            t[i] = dot_pair(t[i], words, pair);
+            a[i] = dot_pair(a[i], _mm256_srai_epi16(words, 8), pair);
+            KEEP(t[i]);
+            KEEP(a[i]);
         }
+        bias = dot_pair(bias, _mm256_set1_epi16(128), pair);
+    }
+    UNROLL for (uint32_t i = 0; i < 4; i++) {
+        acc[2 * i] = _mm256_add_epi32(acc[2 * i], a[i]);
+        t[i] = _mm256_sub_epi32(_mm256_sub_epi32(t[i], bias), _mm256_slli_epi32(a[i], 8));
+        acc[2 * i + 1] = _mm256_add_epi32(acc[2 * i + 1], t[i]);
     }
     return w;
 }

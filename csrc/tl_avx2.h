@@ -12,7 +12,8 @@ extern "C" {
 /* An LSTM layer in blocks of 16 units; B = blocks, Q = pairs of columns, each rounded up and padded with zeros.
  * Lane j of half s of a block: its unit 8 * (j / 4) + 4 * s + j % 4. Arrays are best aligned to 32 bytes. */
 typedef struct tl_lstm_w8a16_avx2 {
-    const int8_t *w8;    /* [B][Q of the inputs, with int8 input weights only, then Q of h][gate][half][8][2] */
+    const int8_t *w8;    /* [B][Q of the inputs, with int8 input weights only, then Q of h][gate][8][2]: words of
+                          * 256 * (weight of half 0) + (weight of half 1) + 128, the lower byte first */
     const int16_t *wx16; /* [B][pairs of inputs][gate][half][8][2], or NULL: int8 input weights */
     const int32_t *b;    /* [B][gate][half][8] */
     const int32_t *m;    /* [B][gate][half][8], 1 .. 32767 */

@@ -10,18 +10,18 @@
 #error "build this file with -mavx512f -mavx512bw -mavx512vl -mavx512vnni"
 #endif
 
-#ifdef __clang__ /* which unrolls by itself */
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 8") /* the accumulators must stay in registers */
-#endif
-
 #define V __m512i
 #define MM(op) _mm512_##op
 #define ZERO _mm512_setzero_si512()
 #define LANES 16u
 #define LOAD(p) _mm512_loadu_si512(p)
 #define PARAMETERS tl_lstm_w8a16_avx512vnni
+#ifdef __clang__ /* unrolls by itself */
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+#define KEEP(v) __asm__("" : "+v"(v)) /* in a register: gcc would load weights twice and copy the accumulators */
 
 static inline __mmask32 first(uint32_t n)
 {
@@ -30,12 +30,16 @@ static inline __mmask32 first(uint32_t n)
 
 static inline V load_units(const int16_t *p, uint32_t n)
 {
-    return _mm512_maskz_loadu_epi16(first(n), p);
+    return n >= 32 ? LOAD(p) : _mm512_maskz_loadu_epi16(first(n), p);
 }
 
 static inline void store_units(int16_t *p, V v, uint32_t n)
 {
-    _mm512_mask_storeu_epi16(p, first(n), v);
+    if (n >= 32) {
+        _mm512_storeu_si512(p, v);
+    } else {
+        _mm512_mask_storeu_epi16(p, first(n), v);
+    }
 }
 
 static inline V load_pair(const int16_t *p, uint32_t n)
@@ -57,13 +61,17 @@ static inline const int8_t *dot8(V acc[8], const int8_t *w, const int16_t *v, ui
         upper[i] = ZERO;
     }
     for (uint32_t k = 0; k < n; k += 4, w += 8 * 64) {
-        const V quad = _mm512_broadcastq_epi64(_mm_maskz_loadu_epi16((__mmask8)(n - k < 4 ? 15 >> (4 - (n - k)) : 15), v + k));
-        const V shifted = _mm512_xor_si512(quad, _mm512_set1_epi16(-32768));
-        const V low = _mm512_shuffle_epi8(shifted, even), high = _mm512_shuffle_epi8(shifted, odd);
+        const __m128i four = n - k >= 4 ? _mm_loadl_epi64((const __m128i *)(const void *)(v + k))
+                                        : _mm_maskz_loadu_epi16((__mmask8)first(n - k), v + k);
+        const V quad = _mm512_xor_si512(_mm512_broadcastq_epi64(four), _mm512_set1_epi16(-32768));
+        const V low = _mm512_shuffle_epi8(quad, even), high = _mm512_shuffle_epi8(quad, odd);
         UNROLL for (uint32_t i = 0; i < 8; i++) {
-            const V weights = LOAD(w + 64 * i);
+            V weights = LOAD(w + 64 * i);
+            KEEP(weights);
             acc[i] = _mm512_dpbusd_epi32(acc[i], low, weights);
             upper[i] = _mm512_dpbusd_epi32(upper[i], high, weights);
+            KEEP(acc[i]);
+            KEEP(upper[i]);
         }
     }
     UNROLL for (uint32_t i = 0; i < 8; i++) {

@@ -14,33 +14,35 @@ from toolkit.codegen.render import CSRC, SPDX, carray
 
 
 def lstm_avx2(q: QLayer) -> Packed:
-    """Blocks of 16 units, pairs of columns."""
-    return _lstm(q, "avx2", lanes=8, group=2, unsigned=False)
+    """Blocks of 16 units, pairs of columns; a word holds a weight of either half of the block."""
+    return _lstm(q, "avx2", lanes=8, group=2)
 
 
 def lstm_avx512vnni(q: QLayer) -> Packed:
     """Blocks of 32 units, quads of columns. The kernel adds 32768 to each activation: `b` takes that off again."""
-    return _lstm(q, "avx512vnni", lanes=16, group=4, unsigned=True)
+    return _lstm(q, "avx512vnni", lanes=16, group=4)
 
 
 dense_avx2 = dense_avx512vnni = dense_ref
 
 
-def _lstm(q: QLayer, target: str, *, lanes: int, group: int, unsigned: bool) -> Packed:
+def _lstm(q: QLayer, target: str, *, lanes: int, group: int) -> Packed:
     a, p, size, inputs = q.arrays, q.params, lstm.hidden_size(q), lstm.input_size(q)
     wide = a["wx"].dtype == np.int16
     narrow = [a["wh"]] if wide else [a["wx"], a["wh"]]
     b = a["b"].astype(np.int64)
-    if unsigned:
+    if group == 4:
         b = b - 32768 * sum(w.sum(1, dtype=np.int64) for w in narrow)
     blocks = f"{2 * lanes} units a block, padded with zeros"
-    w8 = [_tiles(w, lanes, group) for w in narrow]
+    w8, order = np.concatenate([_tiles(w, lanes, group) for w in narrow], axis=1), "[half][lane][column]"
+    if group == 2:
+        w8, order = _words(w8), "[lane][column][half 1 + 128, half 0]"
     arrays = [
         PackedArray(
             "w8",
             "_Alignas(64) int8_t",
-            np.concatenate(w8, axis=1).reshape(-1),
-            f"int8 weights [block][{group} columns][gate][half][lane][column]; {blocks}",
+            w8.reshape(-1),
+            f"int8 weights [block][{group} columns][gate]{order}; {blocks}",
             None,
         ),
         PackedArray("b", "int32_t", _rows(b, lanes).astype(np.int32), f"biases [block][gate][half][lane]; {blocks}", None),
@@ -64,6 +66,13 @@ def _tiles(w: np.ndarray, lanes: int, group: int) -> np.ndarray:
     padded[:, :units, :columns] = w.reshape(4, units, columns)
     split = padded.reshape(4, blocks, lanes // 4, 2, 4, groups, group)  # gate, block, j, half, lane of 4, group, column
     return np.ascontiguousarray(split.transpose(1, 5, 0, 3, 2, 4, 6)).reshape(blocks, groups, -1)
+
+
+def _words(tiles: np.ndarray) -> np.ndarray:
+    """The weights of both halves as bytes of words 256 * half 0 + (half 1 + 128); a pad of half 1 is 128 likewise."""
+    halves = tiles.reshape(*tiles.shape[:2], 4, 2, -1)
+    lower = (halves[:, :, :, 1].astype(np.int16) + 128).astype(np.uint8).view(np.int8)
+    return np.stack([lower, halves[:, :, :, 0]], axis=-1)
 
 
 def _rows(v: np.ndarray, lanes: int) -> np.ndarray:
