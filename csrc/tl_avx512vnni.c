@@ -80,7 +80,7 @@ static inline const int8_t *dot8(V acc[8], const int8_t *w, const int16_t *v, ui
     return w;
 }
 
-/* 32 words out of 256. A permutation takes the lower 6 bits of an index; `bit6`, `bit7` say where the others are set. */
+/* 32 words out of 256. A permutation takes the lower 6 bits of an index; bit6, bit7 say where the others are set. */
 static inline V pick(const int16_t table[256], V index, __mmask32 bit6, __mmask32 bit7)
 {
     const V a = _mm512_permutex2var_epi16(LOAD(table), index, LOAD(table + 32));

@@ -49,11 +49,11 @@ static inline V requantize(V first, V second, const int32_t *m, __m128i t)
     return MM(packs_epi32)(MM(sra_epi32)(mulw(first, LOAD(m)), t), MM(sra_epi32)(mulw(second, LOAD(m + LANES)), t));
 }
 
-/* f c + (i g >> (15 - frac)) + 2^14 >> 15 in int32, for the lower or the upper words of each 128 bits. |result| <= 2^16.
- * 128 * 128 = 2^14: the rounding rides in the second product of each pair. */
-static inline V cell_sum(V fr, V cr, V ig, __m128i shift)
+/* f c + (i g >> (15 - frac)) + 2^14 >> 15 in int32, |result| <= 2^16, for one half of the words of each 128 bits.
+ * The words are f, 128 and c, 128: the rounding, 2^14 = 128 * 128, is the second product of each pair. */
+static inline V cell_sum(V f, V c, V ig, __m128i shift)
 {
-    return MM(srai_epi32)(MM(add_epi32)(MM(madd_epi16)(fr, cr), MM(sra_epi32)(ig, shift)), 15);
+    return MM(srai_epi32)(MM(add_epi32)(MM(madd_epi16)(f, c), MM(sra_epi32)(ig, shift)), 15);
 }
 
 /* c (updated) and h_new of one block of which n units exist; z: the four gate inputs, Q3.12. */

@@ -1,7 +1,6 @@
 """Times one streaming LSTM step (w8a16) of every kernel that this computer runs: `python docs/host_kernels.py`.
 
-Prints microseconds, the best of many short runs, one line per shape. Compare columns of one run, not runs.
-With `ai-edge-litert` and `tensorflow` installed nothing changes: peers are measured by their own programs."""
+Prints microseconds, the best of many short runs, one line per shape. Compare columns of one run, not runs."""
 
 from __future__ import annotations
 
@@ -86,7 +85,8 @@ def main() -> None:
         for (inputs, hidden), bar in zip(SHAPES, BARS, strict=True):
             keep: list[np.ndarray] = []
             q = random_layer(inputs, hidden)
-            cases = [(ffi.addressof(kernels, f"tl_lstm_step_w8a16_{t}"), make(ffi, PACKERS[t](q), keep)) for t in targets]
+            steps = [ffi.addressof(kernels, f"tl_lstm_step_w8a16_{t}") for t in targets]
+            cases = [(step, make(ffi, PACKERS[t](q), keep)) for t, step in zip(targets, steps, strict=True)]
             h_a, h_b, c = (ffi.new("int16_t[]", hidden) for _ in range(3))
             x = ffi.new("int16_t[]", [1000 * (-1) ** i for i in range(inputs)])
             best = [float("inf")] * len(targets)

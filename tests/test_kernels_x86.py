@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,26 @@ def layer(rng: np.random.Generator, inputs: int, hidden: int, *, wide: bool, ext
     return QLayer("lstm0", "lstm", arrays, {"t": int(rng.integers(0, 16)), "f": f, "frac": int(rng.integers(0, 13))})
 
 
+class Guarded:
+    """Buffers that end where a page without access begins: reading or writing past one ends the process."""
+
+    def __init__(self, ffi: cffi.FFI) -> None:
+        self._ffi = ffi
+        self._maps: list[mmap.mmap] = []
+
+    def new(self, kind: str, values: np.ndarray) -> Any:
+        """A copy of the values as `kind *`."""
+        data = np.ascontiguousarray(values).tobytes()
+        room = -(-len(data) // mmap.PAGESIZE) * mmap.PAGESIZE
+        pages = mmap.mmap(-1, room + mmap.PAGESIZE)
+        self._maps.append(pages)
+        pages[room - len(data) : room] = data
+        base = self._ffi.cast("char *", self._ffi.from_buffer(pages))
+        address = int(self._ffi.cast("uintptr_t", base))
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(address + room), mmap.PAGESIZE, 0) == 0
+        return self._ffi.cast(f"{kind} *", base + room - len(data))
+
+
 def make(ffi: cffi.FFI, packed: Packed, keep: list[Any]) -> Any:
     """The parameter struct, over copies of exactly the arrays' sizes."""
     p = ffi.new(f"{packed.struct} *")
@@ -122,7 +145,8 @@ def check(kernels: tuple[cffi.FFI, Any], target: str, q: QLayer, rng: np.random.
         h, c = seen[0][0], seen[0][1]
 
 
-SHAPES = [(i, h) for i in (1, 2, 3, 4, 5, 8, 13, 20) for h in (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 97, 140)]
+HIDDEN = (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 97, 140)
+SHAPES = [(inputs, hidden) for inputs in (1, 2, 3, 4, 5, 8, 13, 20) for hidden in HIDDEN]
 
 
 @pytest.mark.parametrize("wide", [True, False], ids=["wx16", "wx8"])
@@ -165,7 +189,8 @@ def test_dense_is_ref(kernels: tuple[cffi.FFI, Any], target: str, extreme: bool)
     for outputs in (1, 2, 3, 5):
         for inputs in range(1, 141):
             top = min(32767, 65000 // inputs)
-            w = rng.choice([-top, top], (outputs, inputs)) if extreme else rng.integers(-top, top + 1, (outputs, inputs))
+            shape = (outputs, inputs)
+            w = rng.choice([-top, top], shape) if extreme else rng.integers(-top, top + 1, shape)
             room = 2**31 - 1 - 32640 * np.abs(w).sum(1)
             b = rng.choice([-1, 1], outputs) * room
             h = ffi.new("int16_t[]", activations(rng, inputs, extreme=extreme).tolist())
@@ -175,6 +200,26 @@ def test_dense_is_ref(kernels: tuple[cffi.FFI, Any], target: str, extreme: bool)
             library.tl_dense_w16a16_ref(wanted, h, p)
             getattr(library, f"tl_dense_w16a16_{target}")(got, h, p)
             assert list(wanted) == list(got), (outputs, inputs)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SKIPPED: pages are guarded with mprotect")
+@pytest.mark.parametrize("wide", [True, False], ids=["wx16", "wx8"])
+def test_nothing_behind_an_array_is_touched(kernels: tuple[cffi.FFI, Any], target: str, wide: bool) -> None:
+    ffi, library = kernels
+    rng = np.random.default_rng(wide)
+    for inputs, hidden in [(i, h) for i in range(1, 9) for h in (1, 2, 3, 4, 5, 16, 17, 31, 32, 33)]:
+        room = Guarded(ffi)
+        packed = PACKERS[target](layer(rng, inputs, hidden, wide=wide, extreme=False))
+        p = ffi.new(f"{packed.struct} *")
+        arrays = {a.suffix: room.new(a.ctype.split()[-1], a.array) for a in packed.arrays}
+        for field, value in packed.fields:
+            setattr(p, field, arrays[value[1:]] if value.startswith("@") else int(value))
+        h_new, c, h = (room.new("int16_t", np.zeros(hidden, np.int16)) for _ in range(3))
+        x = room.new("int16_t", np.zeros(inputs, np.int16))
+        getattr(library, f"tl_lstm_step_w8a16_{target}")(h_new, c, h, x, p)
+        w, b, y = np.ones((2, hidden), np.int16), np.zeros(2, np.int32), room.new("int32_t", np.zeros(2, np.int32))
+        fields = {"w": room.new("int16_t", w), "b": room.new("int32_t", b), "inputs": hidden, "outputs": 2}
+        getattr(library, f"tl_dense_w16a16_{target}")(y, h, ffi.new("tl_dense_w16a16 *", fields))
 
 
 def test_tables_are_made_from_the_nodes() -> None:

@@ -34,7 +34,5 @@ class Target:
 TARGETS: dict[str, Target] = {
     "ref": Target("ref", "tl_ref.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), (), ()),
     "avx2": Target("avx2", "tl_avx2.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), ("-mavx2",), ("-mavx2",)),
-    "avx512vnni": Target(
-        "avx512vnni", "tl_avx512vnni.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), _VNNI, _VNNI
-    ),
+    "avx512vnni": Target("avx512vnni", "tl_avx512vnni.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), _VNNI, _VNNI),
 }

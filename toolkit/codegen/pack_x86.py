@@ -45,12 +45,13 @@ def _lstm(q: QLayer, target: str, *, lanes: int, group: int) -> Packed:
             f"int8 weights [block][{group} columns][gate]{order}; {blocks}",
             None,
         ),
-        PackedArray("b", "int32_t", _rows(b, lanes).astype(np.int32), f"biases [block][gate][half][lane]; {blocks}", None),
-        PackedArray("m", "int32_t", _rows(a["m"], lanes).astype(np.int32), "multipliers of the requantization, like b", None),
+        PackedArray("b", "int32_t", _rows(b, lanes), f"biases [block][gate][half][lane]; {blocks}", None),
+        PackedArray("m", "int32_t", _rows(a["m"], lanes), "multipliers of the requantization, like b", None),
     ]
     if wide:
         meaning = f"input weights [block][2 columns][gate][half][lane][column]; {blocks}"
-        arrays.insert(1, PackedArray("wx", "_Alignas(64) int16_t", _tiles(a["wx"], lanes, 2).reshape(-1), meaning, None))
+        wx = _tiles(a["wx"], lanes, 2).reshape(-1)
+        arrays.insert(1, PackedArray("wx", "_Alignas(64) int16_t", wx, meaning, None))
     fields = [("w8", "@w8"), *([("wx16", "@wx")] if wide else []), ("b", "@b"), ("m", "@m")]
     fields += [("inputs", str(inputs)), ("hidden", str(size)), *((k, str(p[k])) for k in ("t", "f", "frac"))]
     return Packed(f"tl_lstm_w8a16_{target}", tuple(arrays), tuple(fields))
@@ -76,16 +77,16 @@ def _words(tiles: np.ndarray) -> np.ndarray:
 
 
 def _rows(v: np.ndarray, lanes: int) -> np.ndarray:
-    """A number per row, in the order of `_tiles`."""
-    return _tiles(v[:, None], lanes, 1).reshape(-1)
+    """A number per row modulo 2^32, in the order of `_tiles`."""
+    return _tiles(v.astype(np.int32)[:, None], lanes, 1).reshape(-1)
 
 
 def planes_header() -> str:
     """Text of csrc/tl_tables_planes.h: tables for permutations of 16-bit lanes, indexed by z >> 8 modulo 256."""
     text = [
         SPDX,
-        "/* The tables of tl_tables.h for permutations of 16-bit lanes: interval (z >> 8) modulo 256, z from 0 up. Made from",
-        " * quantize/nodes.json by `python -m toolkit.codegen.pack_x86`. */",
+        "/* The tables of tl_tables.h for permutations of 16-bit lanes, in the order of (z >> 8) modulo 256: first z = 0.",
+        " * Made from quantize/nodes.json by `python -m toolkit.codegen.pack_x86`. */",
         "#ifndef TL_TABLES_PLANES_H",
         "#define TL_TABLES_PLANES_H",
         "",
