@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The tables of tl_tables.h for permutations of 16-bit lanes, in the order of (z >> 8) modulo 256: first z = 0.
+/* The tables of tl_tables.h for permutations of 16-bit lanes, in the order of (z >> 8) modulo 256, 0 first.
  * Made from quantize/nodes.json by `python -m toolkit.codegen.pack_x86`. */
 #ifndef TL_TABLES_PLANES_H
 #define TL_TABLES_PLANES_H

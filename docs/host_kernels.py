@@ -1,9 +1,11 @@
-"""Times one streaming LSTM step (w8a16) of every kernel that this computer runs: `python docs/host_kernels.py`.
+"""Times one streaming LSTM step (w8a16) of each kernel that this computer runs: `python docs/host_kernels.py [PYTHON]`.
 
-Prints microseconds, the best of many short runs, one line per shape. Compare columns of one run, not runs."""
+Prints microseconds, the best of many short runs, one line per shape. Compare columns of one run, not runs.
+PYTHON: the interpreter of an environment with ai-edge-litert, for a column with its float32 (host_litert.py)."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from toolkit.codegen.pack import Packed, lstm_ref  # noqa: E402
 from toolkit.toolchain import SUFFIX, host_toolchain  # noqa: E402
 
 SHAPES = ((1, 32), (1, 64), (8, 32), (16, 64), (32, 128), (32, 256))
-BARS = (0.085, 0.203, 0.091, 0.234, 0.896, 3.86)  # an int8 LSTM from Opus' kernels on a Zen 5, AVX-512 VNNI
+BARS = (0.085, 0.203, 0.091, 0.234, 0.896, 3.86)  # what an int8 LSTM from Opus' kernels took on a Zen 5
 PACKERS = {"ref": lstm_ref, "avx2": pack_x86.lstm_avx2, "avx512vnni": pack_x86.lstm_avx512vnni}
 ROUNDS = 40
 
@@ -70,32 +72,53 @@ def make(ffi: cffi.FFI, packed: Packed, keep: list[np.ndarray]) -> Any:
     return p
 
 
+def litert(python: str) -> list[float]:
+    """Microseconds of LiteRT's float32 step per shape."""
+    command = [python, str(ROOT / "docs" / "host_litert.py"), json.dumps(SHAPES)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [float(v) for v in json.loads(done.stdout)]
+
+
+def measure(targets: tuple[str, ...], work: Path) -> list[list[float]]:
+    """Microseconds per step [shape][target]."""
+    loop = work / f"loop{SUFFIX}"
+    source = str(ROOT / "docs" / "host_kernels.c")
+    subprocess.run([*host_toolchain("auto").cc, "-O2", "-shared", "-fPIC", "-o", str(loop), source], check=True)
+    ffi = cffi.FFI()
+    ffi.cdef(structs() + "".join(f"int tl_lstm_step_w8a16_{t}();" for t in targets))
+    ffi.cdef("double nanoseconds(void *, int16_t *, int16_t *, int16_t *, const int16_t *, void *, uint32_t);")
+    kernels, timer = ffi.dlopen(str(build_kernels(work))), ffi.dlopen(str(loop))
+    steps = [ffi.addressof(kernels, f"tl_lstm_step_w8a16_{t}") for t in targets]
+    table = []
+    for inputs, hidden in SHAPES:
+        keep: list[np.ndarray] = []
+        q = random_layer(inputs, hidden)
+        cases = [(step, make(ffi, PACKERS[t](q), keep)) for t, step in zip(targets, steps, strict=True)]
+        h_a, h_b, c = (ffi.new("int16_t[]", hidden) for _ in range(3))
+        x = ffi.new("int16_t[]", [1000 * (-1) ** i for i in range(inputs)])
+        best = [float("inf")] * len(targets)
+        for _ in range(ROUNDS):  # in turn, so that a disturbance hits all alike
+            for i, (step, p) in enumerate(cases):
+                n = 1 + 400_000 // (4 * hidden * (hidden + inputs)) * (1 if targets[i] == "ref" else 10)
+                best[i] = min(best[i], timer.nanoseconds(step, h_a, h_b, c, x, p, n) / 1000)
+        table.append(best)
+    return table
+
+
 def main() -> None:
     """Prints the table."""
     targets = cpu.host_targets()
     with tempfile.TemporaryDirectory() as work:
-        loop = Path(work) / f"loop{SUFFIX}"
-        source = str(ROOT / "docs" / "host_kernels.c")
-        subprocess.run([*host_toolchain("auto").cc, "-O2", "-shared", "-fPIC", "-o", str(loop), source], check=True)
-        ffi = cffi.FFI()
-        ffi.cdef(structs() + "".join(f"int tl_lstm_step_w8a16_{t}();" for t in targets))
-        ffi.cdef("double nanoseconds(void *, int16_t *, int16_t *, int16_t *, const int16_t *, void *, uint32_t);")
-        kernels, timer = ffi.dlopen(str(build_kernels(Path(work)))), ffi.dlopen(str(loop))
-        print("(I, H)     " + "".join(f"{t:>12}" for t in targets) + f"{'ref / best':>12}{'Opus int8':>12}")
-        for (inputs, hidden), bar in zip(SHAPES, BARS, strict=True):
-            keep: list[np.ndarray] = []
-            q = random_layer(inputs, hidden)
-            steps = [ffi.addressof(kernels, f"tl_lstm_step_w8a16_{t}") for t in targets]
-            cases = [(step, make(ffi, PACKERS[t](q), keep)) for t, step in zip(targets, steps, strict=True)]
-            h_a, h_b, c = (ffi.new("int16_t[]", hidden) for _ in range(3))
-            x = ffi.new("int16_t[]", [1000 * (-1) ** i for i in range(inputs)])
-            best = [float("inf")] * len(targets)
-            for _ in range(ROUNDS):  # in turn, so that a disturbance hits all alike
-                for i, (step, p) in enumerate(cases):
-                    n = 1 + 400_000 // (4 * hidden * (hidden + inputs)) * (1 if targets[i] == "ref" else 10)
-                    best[i] = min(best[i], timer.nanoseconds(step, h_a, h_b, c, x, p, n) / 1000)
-            numbers = "".join(f"{v:12.3f}" for v in best)
-            print(f"({inputs}, {hidden})".ljust(11) + numbers + f"{best[-1] / best[0]:12.1f}{bar:12.3f}")
+        table = measure(targets, Path(work))
+    heads = [*targets, "ref / best", "bar"]
+    columns = [*zip(*table, strict=True), [row[-1] / row[0] for row in table], BARS]
+    if len(sys.argv) > 1:
+        peer = litert(sys.argv[1])
+        heads += ["LiteRT f32", "LiteRT / best"]
+        columns += [peer, [a / row[0] for a, row in zip(peer, table, strict=True)]]
+    print("(I, H)".ljust(11) + "".join(f"{head:>14}" for head in heads))
+    for shape, *row in zip(SHAPES, *columns, strict=True):
+        print(f"{shape}".ljust(11) + "".join(f"{v:14.3f}" for v in row))
 
 
 if __name__ == "__main__":

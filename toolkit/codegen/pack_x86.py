@@ -85,7 +85,7 @@ def planes_header() -> str:
     """Text of csrc/tl_tables_planes.h: tables for permutations of 16-bit lanes, indexed by z >> 8 modulo 256."""
     text = [
         SPDX,
-        "/* The tables of tl_tables.h for permutations of 16-bit lanes, in the order of (z >> 8) modulo 256: first z = 0.",
+        "/* The tables of tl_tables.h for permutations of 16-bit lanes, in the order of (z >> 8) modulo 256, 0 first.",
         " * Made from quantize/nodes.json by `python -m toolkit.codegen.pack_x86`. */",
         "#ifndef TL_TABLES_PLANES_H",
         "#define TL_TABLES_PLANES_H",
