@@ -17,8 +17,8 @@
 #define LANES 8u
 #define LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define PARAMETERS tl_lstm_w8a16_avx2
-#ifdef __clang__ /* unrolls by itself */
-#define UNROLL
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif

@@ -16,8 +16,8 @@
 #define LANES 16u
 #define LOAD(p) _mm512_loadu_si512(p)
 #define PARAMETERS tl_lstm_w8a16_avx512vnni
-#ifdef __clang__ /* unrolls by itself */
-#define UNROLL
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
