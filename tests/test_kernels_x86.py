@@ -230,3 +230,16 @@ def test_host_targets_end_with_ref() -> None:
     targets = cpu.host_targets()
     assert targets[-1] == "ref"
     assert list(targets[:-1]) == [name for name in cpu.FEATURES if name in targets]
+
+
+def test_a_processor_without_the_features_gets_ref(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "is_x86", lambda: True)
+    for features, wanted in (
+        (set(), ("ref",)),
+        ({"avx2", "avx512f"}, ("avx2", "ref")),
+        ({"avx2", *cpu.FEATURES["avx512vnni"]}, ("avx512vnni", "avx2", "ref")),
+    ):
+        monkeypatch.setattr(cpu, "_features", lambda found=features: frozenset(found))
+        assert cpu.host_targets() == wanted
+    monkeypatch.setattr(cpu, "is_x86", lambda: False)
+    assert cpu.host_targets() == ("ref",)
