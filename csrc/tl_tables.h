@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The nodes of sigmoid and tanh, z = -8 .. 8 in steps of 1/16. Made from quantize/nodes.json by
- * `python -m toolkit.codegen.render`; how they were fitted: quantize/fixedpoint.py. */
+/* The nodes of sigmoid and tanh; how they were fitted: quantize/fixedpoint.py.
+ * Made from quantize/nodes.json by `python -m toolkit.codegen.tables`. */
 #ifndef TL_TABLES_H
 #define TL_TABLES_H
 
 #include <stdint.h>
 
-/* tl_sigmoid_nodes [257]: 32768 * sigmoid(z). */
+/* tl_sigmoid_nodes [257]: 32768 * sigmoid(z), z = -8 .. 8 in steps of 1/16. */
 static const int16_t tl_sigmoid_nodes[257] = {
     11, 12, 13, 13, 15, 15, 16, 18, 18, 20, 21, 22, 24, 25, 27, 29, 30, 32, 34, 37, 39, 41, 44, 47, 50, 53, 56, 60,
     64, 68, 72, 76, 82, 87, 92, 98, 104, 111, 118, 126, 134, 142, 152, 161, 172, 182, 194, 207, 220, 234, 249, 265,
@@ -25,7 +25,7 @@ static const int16_t tl_sigmoid_nodes[257] = {
     32756, 32757, 32757,
 };
 
-/* tl_tanh_nodes [257]: 32640 * tanh(z * 32768 / 32640). */
+/* tl_tanh_nodes [257]: 32640 * tanh(z * 32768 / 32640), z = -8 .. 8 in steps of 1/16. */
 static const int16_t tl_tanh_nodes[257] = {
     -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640,
     -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640, -32640,

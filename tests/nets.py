@@ -15,9 +15,7 @@ from quantize.ops import OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 from toolkit.codegen.lower import Destination
 from toolkit.codegen.render import generate
-from toolkit.targets import SHARED_SOURCES, TARGETS
 
-SOURCES = (*SHARED_SOURCES, TARGETS["ref"].source)
 HOST = Destination("host", "ref", "", "", True)
 ROOM = 2**31 - 1  # what |accumulator| may reach
 EXTREME = np.array([-(2**31), -(2**31) + 1, -1, 0, 1, 2**31 - 2, 2**31 - 1])
@@ -219,4 +217,4 @@ def series(rng: np.random.Generator, network: Network, batch: int, steps: int) -
 
 def generated(q: QNetwork, to: Destination = HOST) -> dict[str, str]:
     """The folder of generated C."""
-    return generate(q, to, SOURCES)
+    return generate(q, to)

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from toolkit import elf
+from toolkit import cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.targets import CSRC, ROOT, SHARED_SOURCES, TARGETS
@@ -271,16 +271,18 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
     """Builds a generated folder as a shared library whose only visible functions are those marked TL_API.
 
     sanitize: None, `address`, `undefined` or both with a comma. Raises: ToolkitError."""
-    sources = [(p, ()) for p in _sources(c_dir)]
+    flags = {t.source: t.host_flags for t in TARGETS.values()}
+    sources = [(p, flags.get(p.name, ())) for p in _sources(c_dir)]
     return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
 
 
 def build_kernels(out_dir: Path, *, extra: Sequence[Path] = (), sanitize: str | None = None) -> Path:
-    """Builds every kernel target, the shared files of csrc/ and `extra` sources as one library for the tests.
+    """Builds every kernel target that this computer can, the shared files and `extra` sources, as one library for tests.
 
     Raises: ToolkitError."""
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
-    sources += [(CSRC / t.source, t.host_flags) for t in TARGETS.values()]
+    here = [t for t in TARGETS.values() if t.name not in cpu.FEATURES or cpu.is_x86()]
+    sources += [(CSRC / t.source, t.host_flags) for t in here]
     sources += [(path, ()) for path in extra]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 

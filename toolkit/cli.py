@@ -63,7 +63,8 @@ def _generate(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.boards import load_board
     from toolkit.stages.generate import generate_c
 
-    return generate_c(a.run, load_board(a.board), a.out, float_api=a.float_api, say=say)
+    board = load_board(a.board)
+    return generate_c(a.run, board, a.out, float_api=a.float_api, target=a.target, say=say)
 
 
 def _job(a: argparse.Namespace) -> Any:
@@ -177,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("run", type=Path, help="a run's folder, or a model.q.safetensors")
     p.add_argument("--board", required=True, help="a name from `toolkit boards`, or the path of a .toml")
     p.add_argument("--out", type=Path, help="folder for the C; <run>/c/<board> unless given")
+    p.add_argument("--target", help="other kernels than the board's: a name, or `best` on the host")
     p.add_argument("--float-api", action="store_true", help="predict_f32 also where the core has no FPU")
 
     p = verb("build", _build, "Build the image for a board.", "toolkit build runs/room --board microbit")

@@ -13,7 +13,8 @@ from quantize.errors import QuantizeError
 from quantize.ops import lstm
 from quantize.qnetwork import QLayer, QNetwork
 from toolkit import elf
-from toolkit.codegen.pack import PackedArray, pack
+from toolkit.codegen.pack import PackedArray
+from toolkit.codegen.packers import pack
 from toolkit.errors import ToolkitError
 from toolkit.vectors import MISSING, RESET
 

@@ -12,10 +12,15 @@ SHARED_SOURCES = ("tl_state.c",)
 """Files of csrc/ that every target uses."""
 
 
+_VNNI = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One set of kernels.
 
+    headers: the files of csrc/ that it needs beside those that every target uses. The one called tl_<name>.h, if any,
+    has its parameter structs.
     ops: `<op>_<scheme>` that the file has; codegen takes any other from `ref`.
     flags: what a board's compiler needs beyond its board's own flags.
     host_flags: what a host compiler needs to build the file for the tests (shims for foreign intrinsics).
@@ -23,11 +28,21 @@ class Target:
 
     name: str
     source: str
+    headers: tuple[str, ...]
     ops: frozenset[str]
     flags: tuple[str, ...]
     host_flags: tuple[str, ...]
 
 
+_BOTH = frozenset({"lstm_step_w8a16", "dense_w16a16"})
+
 TARGETS: dict[str, Target] = {
-    "ref": Target("ref", "tl_ref.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), (), ()),
+    t.name: t
+    for t in (
+        Target("ref", "tl_ref.c", ("tl_tables.h",), _BOTH, (), ()),
+        Target("avx2", "tl_avx2.c", ("tl_avx2.h", "tl_x86.h", "tl_tables.h"), _BOTH, ("-mavx2",), ("-mavx2",)),
+        Target(
+            "avx512vnni", "tl_avx512vnni.c", ("tl_avx512vnni.h", "tl_x86.h", "tl_tables_planes.h"), _BOTH, _VNNI, _VNNI
+        ),
+    )
 }

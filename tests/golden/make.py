@@ -11,7 +11,7 @@ import numpy as np
 
 from quantize import ptq
 from quantize.qnetwork import load_qnetwork, save_qnetwork
-from tests.nets import SOURCES, Shape, random_network, series
+from tests.nets import Shape, random_network, series
 from toolkit.boards import load_board
 from toolkit.codegen.render import generate, write_folder
 from toolkit.stages.generate import destination
@@ -31,7 +31,7 @@ def model_file(name: str) -> Path:
 
 def folder(name: str) -> dict[str, str]:
     """The generated files of a golden model, for the board mps2_an386."""
-    return generate(load_qnetwork(model_file(name)), destination(load_board("mps2_an386"), False), SOURCES)
+    return generate(load_qnetwork(model_file(name)), destination(load_board("mps2_an386"), "ref", False))
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ from quantize import oracle
 from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES
 from quantize.ops import OPS, lstm
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
-from toolkit.codegen.pack import Packed, owner, pack
+from toolkit.codegen.pack import Packed
+from toolkit.codegen.packers import owner, pack
 from toolkit.errors import ToolkitError
 
 C_WORDS = set(
@@ -118,6 +119,7 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "reciprocals": oracle.reciprocals(q.max_gap),
         "layers": layers,
         "cells": cells,
+        "headers": sorted({f"tl_{x['target']}.h" for x in layers if x["target"] != "ref"}),
         "scratch": scratch,
         "inputs": q.inputs,
         "outputs": q.outputs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,16 +76,3 @@ def dense_ref(q: QLayer) -> Packed:
         ),
         (("w", "@w"), ("b", "@b"), ("inputs", str(q.arrays["w"].shape[1])), ("outputs", str(len(rows)))),
     )
-
-
-PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed]] = {("lstm", "ref"): lstm_ref, ("dense", "ref"): dense_ref}
-
-
-def pack(q: QLayer, target: str) -> Packed:
-    """A layer in the target's layout, or in `ref`'s where the target has no kernel for the op."""
-    return PACKERS[q.op, owner(q, target)](q)
-
-
-def owner(q: QLayer, target: str) -> str:
-    """The target whose kernel runs this layer: `target`, or `ref` where it has none."""
-    return target if (q.op, target) in PACKERS else "ref"

@@ -20,7 +20,7 @@ from toolkit.data.prepared import load_prepared, runs
 from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.host import HostModel
-from toolkit.stages.generate import folder_for
+from toolkit.stages.generate import folder_for, target_of
 from toolkit.toolchain import host_toolchain
 from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, from_runs, header, model_header
 
@@ -84,7 +84,9 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     result = emulate.replay(job.folder, job.board, emulator=job.emulator, say=say)
     result["digest"] = q.digest
     if result["mismatch"]:
-        result["divergence"] = name_divergence(q, result["mismatch"], job.folder / "firmware.elf", job.board.target)
+        result["divergence"] = name_divergence(
+            q, result["mismatch"], job.folder / "firmware.elf", target_of(folder_for(job.run, q, job.board), q)
+        )
         result["problems"].append(result["divergence"])
     elif result["passed"] and result["hash"] != host["hash"]:
         result["problems"].append(f"run hash {result['hash']}; the oracle has {host['hash']}")

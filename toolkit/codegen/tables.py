@@ -1,0 +1,56 @@
+"""The tables of csrc/, from quantize/nodes.json. `python -m toolkit.codegen.tables` writes them; a test compares."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES, packed
+from toolkit.codegen.render import CSRC, SPDX, carray
+
+FUNCTIONS = (("sigmoid", SIGMOID_NODES, "32768 * sigmoid(z)"), ("tanh", TANH_NODES, "32640 * tanh(z * 32768 / 32640)"))
+
+
+def headers() -> dict[str, str]:
+    """File name in csrc/ -> text."""
+    nodes, words, planes = [], [], []
+    for name, values, meaning in FUNCTIONS:
+        nodes.append(carray("int16_t", f"tl_{name}_nodes", values, f"{meaning}, z = -8 .. 8 in steps of 1/16", None))
+        words.append(carray("uint32_t", f"tl_{name}_packed", packed(values), meaning, None))
+        for plane, part, of in (
+            ("base", values[:256], "the lower node of each interval"),
+            ("slope", 2 * np.diff(values), "2 * (upper node - lower node)"),
+        ):
+            planes.append(carray("_Alignas(64) int16_t", f"tl_{name}_{plane}", np.roll(part, 128), of, None))
+    texts = {
+        "tl_tables.h": ("The nodes of sigmoid and tanh; how they were fitted: quantize/fixedpoint.py.", nodes),
+        "tl_tables_packed.h": (
+            "The same, a word per interval: base << 16 | uint16(2 * slope); an odd interval has its upper node as base.",
+            words,
+        ),
+        "tl_tables_planes.h": (
+            "The same for permutations of 16-bit lanes, in the order of (z >> 8) modulo 256, 0 first.",
+            planes,
+        ),
+    }
+    return {name: _header(name, *parts) for name, parts in texts.items()}
+
+
+def _header(name: str, meaning: str, arrays: list[str]) -> str:
+    guard = name.upper().replace(".", "_")
+    made = "Made from quantize/nodes.json by `python -m toolkit.codegen.tables`."
+    top = [
+        SPDX,
+        f"/* {meaning}",
+        f" * {made} */",
+        f"#ifndef {guard}",
+        f"#define {guard}",
+        "",
+        "#include <stdint.h>",
+        "",
+    ]
+    return "\n".join([*top, "\n\n".join(arrays), "", "#endif", ""])
+
+
+if __name__ == "__main__":
+    for file, text in headers().items():
+        (CSRC / file).write_text(text, encoding="utf-8", newline="\n")
