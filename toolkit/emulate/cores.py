@@ -115,6 +115,10 @@ CORES: dict[str, Core] = {
 }
 
 
+CODE_LEVEL = {"cortex-m0": 0, "cortex-m0plus": 0, "cortex-m3": 1, "cortex-m4": 2, "cortex-m7": 2}
+"""Cores of boards -> the level that a core needs to run their code."""
+
+
 def cycles_of(table: Mapping[str, int], absent: int) -> bytes:
     """A table as the hook takes it: one byte per class."""
     assert set(table) <= set(CLASSES)

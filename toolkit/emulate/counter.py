@@ -72,7 +72,7 @@ class _Counter(ctypes.Structure):
 class Profile:
     """Sums over all calls of the region, without (function, layer) pairs that never ran.
 
-    cells: (function, layer) -> instructions, cycles; entries: calls of each layer; cycles: sum, min and max per call."""
+    cells: (function, layer) -> instructions, cycles; entries: calls of each layer; cycles: sum, min, max of a call."""
 
     cells: Mapping[tuple[str, str], tuple[int, int]]
     entries: Mapping[str, int]
