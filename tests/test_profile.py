@@ -186,7 +186,8 @@ def test_code_that_unicorn_cuts_counts_once(filler: str, each: int, tmp_path: Pa
     needs("unicorn", "arm-gcc")
     totals = []
     for count in (1, 6001):  # more than fits in one translated block, and over two pages
-        body = f".pushsection .text.long, \\"ax\\"; .thumb_func; long_code: .rept {count}; {filler}; .endr; bx lr; .popsection"
+        body = f".thumb_func; long_code: .rept {count}; {filler}; .endr; bx lr"
+        body = f'.pushsection .text.long, \\"ax\\"; {body}; .popsection'
         text = f"{body}; bl long_code".replace("; ", "\\n")
         text = f'__asm__ volatile("{text}" ::: "r1", "lr", "memory"); s->steps++;'
         out = tmp_path / str(count)
