@@ -43,7 +43,7 @@ class Core:
 
     taken: beside these, when the next instruction that runs is not the following one.
     pipelined: what a load of one register saves directly behind another.
-    lacks: classes that the core does not have; level: a core runs the images of those with a level up to its own.
+    level: a core runs the code of those with a level up to its own, CODE_LEVEL.
     """
 
     name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +101,12 @@ def decode_block(core: Core, code: bytes) -> Block:
 def _functions(image: Path, base: int, size: int) -> tuple[list[elf.Symbol], Any]:
     """The functions of an image by address, and for each half-word of flash the index of its function, from 1."""
     code = [s for s in elf.symbols(image) if s.kind == "code" and base <= s.address < base + size]
-    code = [s for s, after in zip(code, [*code[1:], None], strict=True) if after is None or after.address > s.address]
-    starts = [s.address for s in code]
+    ends = [*(s.address for s in code[1:]), base + size]
     of = (ctypes.c_uint16 * (size // 2 + 1))()
-    for i in range(size // 2):
-        k = bisect_right(starts, base + 2 * i)
-        if k and (code[k - 1].size == 0 or base + 2 * i < code[k - 1].address + code[k - 1].size):
-            of[i] = k
+    for k, (s, end) in enumerate(zip(code, ends, strict=True), start=1):
+        end = min(end, s.address + s.size) if s.size else end  # assembly need not say its size
+        first, last = (s.address - base) // 2, (end - base + 1) // 2
+        of[first:last] = [k] * (last - first)
     return code, of
 
 
