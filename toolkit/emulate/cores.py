@@ -83,7 +83,7 @@ _M0PLUS = Core(
 _REFILL = 2  # P: the manuals give 1 to 3
 _M4 = Core(
     name="cortex-m4",
-    manual="Cortex-M4 Technical Reference Manual r0p1, Arm 100166_0001_00, 3.3.1, table 3-1, and 3.3.3; FPU: 7.2.3",
+    manual="Cortex-M4 Technical Reference Manual r0p1, Arm 100166_0001_00, 3.3 with table 3-1; FPU: chapter 7",
     level=2,
     # B 1, taken 1 + P; BL, BX, BLX 1 + P; LDR to PC, TBB 2 + P; LDM, STM, LDRD, STRD 1 + N; with PC 1 + N + P
     fixed={"div": 12, "load": 2, "load_pc": 2, "table": 2, "system": 2, "fp_mla": 3, "fp_div": 14, "fp_move2": 2},
@@ -95,7 +95,7 @@ _M4 = Core(
 _M3 = replace(
     _M4,
     name="cortex-m3",
-    manual="Cortex-M3 Technical Reference Manual r2p1, Arm DDI 0337I, 3.3.1, table 3-1, and 3.3.2",
+    manual="Cortex-M3 Technical Reference Manual r2p1, Arm DDI 0337I, 3.3 with table 3-1",
     level=1,
     fixed={"mla": 2, "mull": 5, "mlal": 7, "div": 12, "load": 2, "load_pc": 2, "table": 2, "system": 2},
     each=_ONE_EACH,
