@@ -292,7 +292,8 @@ def native_hook() -> Path:
 
     Raises: ToolkitError when there is no C compiler."""
     source = Path(__file__).with_name("emulate") / "hook.c"
-    key = hashlib.sha256(source.read_bytes() + host_toolchain("auto").version.encode()).hexdigest()[:16]
+    text = source.read_bytes() + source.with_name("thumb.h").read_bytes()
+    key = hashlib.sha256(text + host_toolchain("auto").version.encode()).hexdigest()[:16]
     output = _make_folder(CACHE / "hook") / f"hook-{key}{SUFFIX}"
     if not output.is_file():
         with tempfile.TemporaryDirectory(dir=output.parent) as work:  # two processes may build it at once

@@ -100,6 +100,15 @@ def _run(a: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _profile(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.profile import profile, summary
+
+    result = profile(_job(a), core=a.core, say=say)
+    if not a.json:
+        print(summary(result))
+    return result
+
+
 def _boards(a: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -194,6 +203,16 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--save-state", type=Path, help="write the state after the last step to this file")
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="run the image as it lies there")
     _emulator(p)
+
+    p = verb(
+        "profile",
+        _profile,
+        "Count what a step costs on a board: by function, by layer, in time and in memory.",
+        "toolkit profile runs/room --board mps2_an386",
+    )
+    _job_arguments(p)
+    p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
+    p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
 
     p = verb("boards", _boards, "List the boards, or show one.", "toolkit boards microbit --json")
     p.add_argument("name", nargs="?", help="one board")

@@ -81,6 +81,23 @@ def segments(path: Path) -> list[Segment]:
     return sorted((Segment(s["p_paddr"], s.data()) for s in loaded), key=lambda s: s.address)
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of an image that takes room on the chip. stored: its bytes are in the image, else it starts as zeros."""
+
+    name: str
+    address: int
+    size: int
+    stored: bool
+
+
+def sections(path: Path) -> list[Section]:
+    """What lies in the chip's memory, by address, without empty ones."""
+    found = (s for s in _open(path).iter_sections() if s["sh_flags"] & 2 and s["sh_size"])  # SHF_ALLOC
+    taken = [Section(s.name, s["sh_addr"], s["sh_size"], s["sh_type"] != "SHT_NOBITS") for s in found]
+    return sorted(taken, key=lambda s: s.address)
+
+
 def section_bytes(path: Path, name: str) -> int:
     """The size of a section; 0 when there is none."""
     section = _open(path).get_section_by_name(name)

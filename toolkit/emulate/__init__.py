@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from toolkit import elf
 from toolkit.boards import Board
 from toolkit.build import native_hook
 from toolkit.emulate import outcome, qemu, unicorn_
+from toolkit.emulate.cores import Core
+from toolkit.emulate.counter import Profile
 from toolkit.errors import CheckFailed, ToolkitError, nearest, write_whole
 
 TIMEOUT_S = 300.0
@@ -86,20 +88,47 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
     else:
         seen = unicorn_.run(image, board, TIMEOUT_S, count=_can_count(board, say))
         per_step = _per_step(seen)
-    fields = outcome.parse(seen.lines)
-    asked = steps_asked(image)
-    stack = min(board.memory.stack - GUARD_BYTES, board.budget.stack or board.memory.stack)
-    found = outcome.problems(seen, fields, steps_asked=asked, timeout_s=TIMEOUT_S, stack=stack)
+    fields, found = _judge(seen, image, board)
     return {
         **fields,
         "board": board.name,
         "emulator": name,
-        "steps_asked": asked,
+        "steps_asked": steps_asked(image),
         "passed": not found,
         "problems": found,
         "instructions_per_step": per_step,
         "lines": list(seen.lines),
     }
+
+
+def _judge(seen: outcome.Outcome, image: Path, board: Board) -> tuple[dict[str, Any], list[str]]:
+    """The lines parsed, and why the run did not pass."""
+    assert board.memory is not None
+    fields = outcome.parse(seen.lines)
+    stack = min(board.memory.stack - GUARD_BYTES, board.budget.stack or board.memory.stack)
+    asked = steps_asked(image)
+    return fields, outcome.problems(seen, fields, steps_asked=asked, timeout_s=TIMEOUT_S, stack=stack)
+
+
+def profile(
+    image: Path, board: Board, *, core: Core | None, layers: Sequence[str]
+) -> tuple[dict[str, Any], outcome.Counts, Profile]:
+    """Runs an image with the costs of a core (None: zero). Returns its lines parsed, the counts, and who spent them.
+
+    layers: names of the constants that are the layers' parameters. Raises: ToolkitError when nothing can count here;
+    CheckFailed when the run did not pass, since what a wrong image costs says nothing."""
+    if board.memory is None or board.run is None or not board.run.unicorn:
+        raise ToolkitError(f"board {board.name} cannot be profiled: unicorn, which counts, does not know it")
+    if not unicorn_.available(board):
+        raise ToolkitError("nothing here counts instructions: install unicorn (pip install unicorn)")
+    seen, spent = unicorn_.profile(image, board, TIMEOUT_S, core=core, layers=layers)
+    fields, found = _judge(seen, image, board)
+    if found:
+        raise CheckFailed(f"{board.name} in {unicorn_.version()}: {'; '.join(found)}")
+    assert seen.counts is not None
+    if seen.counts.calls == 0:
+        raise ToolkitError(f"{image}: no step between tl_probe_begin and tl_probe_end; build it again")
+    return fields, seen.counts, spent
 
 
 def run_firmware(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str], None]) -> dict[str, Any]:

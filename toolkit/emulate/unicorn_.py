@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.util
 import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from toolkit import elf
 from toolkit.boards import Board, Region
-from toolkit.build import native_hook
-from toolkit.emulate.outcome import Counts, Outcome
-from toolkit.errors import ToolkitError
+from toolkit.emulate.cores import Core
+from toolkit.emulate.counter import Counter, Profile
+from toolkit.emulate.outcome import Outcome
 
 _PERIPHERALS = Region(0x4000_0000, 0x2000_0000)
 _SYSTEM = Region(0xE000_0000, 0x0010_0000)  # System Control Space: plain memory here, nothing in it is needed
@@ -22,19 +22,6 @@ _PAGE = 0x1000
 _BKPT_SEMIHOSTING = 0xBEAB
 _SYS_EXIT, _EXIT_OK = 0x18, 0x20026
 _WHOLE_EXIT_LINES = (b"\nEXIT:0\n", b"\nEXIT:1\n")
-
-
-class _Counter(ctypes.Structure):
-    """Twin of tl_counter in hook.c."""
-
-    _fields_ = [
-        ("code", ctypes.c_void_p),
-        ("base", ctypes.c_uint64),
-        ("bytes", ctypes.c_uint64),
-        ("cache", ctypes.c_void_p),
-        *((name, ctypes.c_uint64) for name in ("begin", "end", "total", "outside", "entered", "inside")),
-        *((name, ctypes.c_uint64) for name in ("calls", "sum", "min", "max")),
-    ]
 
 
 def _unicorn() -> Any:
@@ -115,49 +102,27 @@ class Machine:
         return time.monotonic() - began < timeout_s
 
 
-def _attach_counter(machine: Machine, image: Path) -> tuple[_Counter, list[Any]]:
-    """Hangs the native hook into the engine. The list keeps what it points to alive.
-
-    The Python binding has no way to pass a native function, so this calls uc_hook_add through its own handle."""
-    uclib = importlib.import_module("unicorn.unicorn_py3.unicorn").uclib
-    hook = ctypes.CDLL(str(native_hook()))
-    size = len(machine.image)
-    code, cache = (ctypes.c_uint8 * size).from_buffer_copy(machine.image), (ctypes.c_uint32 * (size // 2 + 1))()
-    probes = {s.name: s.address for s in elf.symbols(image) if s.name in ("tl_probe_begin", "tl_probe_end")}
-    counter = _Counter(
-        code=ctypes.addressof(code),
-        base=machine.flash.origin,
-        bytes=size,
-        cache=ctypes.addressof(cache),
-        begin=probes.get("tl_probe_begin", 0),
-        end=probes.get("tl_probe_end", 0),
-    )
-    handle = ctypes.c_size_t()
-    status = uclib.uc_hook_add(
-        machine.uc._uch,
-        ctypes.byref(handle),
-        _unicorn().UC_HOOK_BLOCK,
-        ctypes.cast(hook.tl_count_block, ctypes.c_void_p),
-        ctypes.byref(counter),
-        ctypes.c_uint64(1),
-        ctypes.c_uint64(0),  # begin > end: everywhere
-    )
-    if status != 0:
-        raise ToolkitError(f"unicorn refuses the block hook: error {status}; install unicorn 2.1.4")
-    return counter, [hook, code, cache, handle]
-
-
 def run(image: Path, board: Board, timeout_s: float, *, count: bool) -> Outcome:
     """Runs until the EXIT line (semihosting boards: until the exit call), a fault, or the timeout."""
+    if not count:
+        return _run(Machine(image, board), timeout_s, None, image)
     machine = Machine(image, board)
-    counter, _alive = _attach_counter(machine, image) if count else (None, [])
+    return _run(machine, timeout_s, Counter(machine, image, None, ()), image)
+
+
+def profile(
+    image: Path, board: Board, timeout_s: float, *, core: Core | None, layers: Sequence[str]
+) -> tuple[Outcome, Profile]:
+    """`run` with the costs of `core`, shared out to functions and to the layers with these names."""
+    machine = Machine(image, board)
+    counter = Counter(machine, image, core, layers)
+    return _run(machine, timeout_s, counter, image), counter.profile()
+
+
+def _run(machine: Machine, timeout_s: float, counter: Counter | None, image: Path) -> Outcome:
     in_time = machine.run(timeout_s)
     lines = machine.serial.decode("ascii", "replace").splitlines()
     if machine.fault:
         lines.append(f"FAULT {machine.fault} (unicorn)")
-    counts = None
-    if counter is not None:
-        if counter.outside:
-            raise ToolkitError(f"{counter.outside} blocks ran outside the flash of {image}: they cannot be counted")
-        counts = Counts(counter.calls, counter.sum, counter.min, counter.max, counter.total)
+    counts = counter.counts(image) if counter is not None else None
     return Outcome(tuple(lines), machine.code, not in_time, machine.fault, counts)

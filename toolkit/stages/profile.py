@@ -1,0 +1,244 @@
+"""The stage `profile`: what a step costs on a board, by function and by layer, in time and in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from quantize.qnetwork import QLayer, QNetwork, load_qnetwork
+from toolkit import elf, emulate
+from toolkit.boards import Board
+from toolkit.emulate.cores import CODE_LEVEL, CORES, Core
+from toolkit.emulate.counter import NO_LAYER, Profile
+from toolkit.emulate.outcome import Counts
+from toolkit.errors import ToolkitError, nearest, write_whole
+from toolkit.report.terminal import size
+from toolkit.stages.firmware import Job, build
+
+_WIDTH = 110
+
+
+def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Builds the image unless told not to, runs it in unicorn, and writes profile.json.
+
+    core: whose table estimates the cycles; None: the board's own core, where it has one.
+    Raises: ToolkitError; CheckFailed when the image does not pass its own test."""
+    board = job.board
+    costs = choose_core(board, core)
+    if job.rebuild and board.memory is not None:
+        build(job, say=say)
+    q = load_qnetwork(job.run / "model.q.safetensors")
+    image = job.folder / "firmware.elf"
+    _check_model(job, q)
+    say(f"profile {board.name}" + (f" with the cycles of {costs.name}" if costs else ", instructions only"))
+    names = [layer.name for layer in q.layers]
+    fields, counts, spent = emulate.profile(image, board, core=costs, layers=names)
+    for name in names:
+        if not spent.entries.get(name):
+            say(f"{name}: no call with its parameters was seen; its cost stands outside the layers")
+    result = {
+        "board": board.name,
+        "title": board.title,
+        "digest": q.digest,
+        "clock_hz": board.clock_hz,
+        "core": board.core if costs is None else costs.name,
+        "manual": "" if costs is None else costs.manual,
+        "note": "" if costs is None else f"estimated, zero wait states; {costs.note}",
+        **_step(board, costs, counts, spent, q),
+        "functions": _functions(counts, spent, costs),
+        "layers": _layers(counts, spent, costs, q),
+        "stack": {key: fields.get(key) for key in ("stack", "stack_save", "stack_total")},
+        "state_bytes": fields.get("state_bytes"),
+        "sections": _sections(job),
+        "sizes": json.loads((job.folder / "build.json").read_text(encoding="utf-8"))["sizes"],
+    }
+    write_whole(job.folder / "profile.json", json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def choose_core(board: Board, wanted: str | None) -> Core | None:
+    """The table that fits a board, or the wanted one when that core can run the board's code.
+
+    Raises: ToolkitError when it is not known or cannot."""
+    if wanted is None:
+        return CORES.get(board.core)
+    if wanted not in CORES:
+        raise ToolkitError(f'no table of cycles for the core "{wanted}"{nearest(wanted, CORES)}')
+    if board.core not in CODE_LEVEL or CORES[wanted].level < CODE_LEVEL[board.core]:
+        raise ToolkitError(f"{wanted} cannot run the code of {board.name}, a {board.core}; choose another board")
+    return CORES[wanted]
+
+
+def _check_model(job: Job, q: QNetwork) -> None:
+    path = job.folder / "vectors.json"
+    again = f"run `toolkit build {job.run} --board {job.board.name}` first"
+    if job.board.memory is not None and not (path.is_file() and (job.folder / "build.json").is_file()):
+        raise ToolkitError(f"{job.folder}: no finished build here; {again}")
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["digest"] != q.digest:
+        raise ToolkitError(f"{job.folder}: built from another model than {job.run / 'model.q.safetensors'}; {again}")
+
+
+def macs(layer: QLayer) -> int:
+    """Multiply-accumulates of one call: every weight of its matrices once."""
+    return sum(int(a.size) for a in layer.arrays.values() if a.ndim == 2)
+
+
+def _step(board: Board, core: Core | None, counts: Counts, spent: Profile, q: QNetwork) -> dict[str, Any]:
+    work = sum(macs(layer) * spent.entries.get(layer.name, 0) for layer in q.layers) / counts.calls
+    total, low, high = spent.cycles
+    mean = counts.sum / counts.calls
+    step: dict[str, Any] = {
+        "steps": counts.calls,
+        "macs_per_step": work,
+        "instructions_per_step": {"total": counts.sum, "mean": mean, "min": counts.min, "max": counts.max},
+        "instructions_per_mac": mean / work if work else None,
+    }
+    if core is None:
+        none = ("cycles_per_step", "cycles_per_mac", "milliseconds", "largest_rate_hz")
+        return step | dict.fromkeys(none)
+    cycles = total / counts.calls
+    return step | {
+        "cycles_per_step": {"total": total, "mean": cycles, "min": low, "max": high},
+        "cycles_per_mac": cycles / work if work else None,
+        "milliseconds": {"mean": cycles / board.clock_hz * 1e3, "max": high / board.clock_hz * 1e3},
+        "largest_rate_hz": board.clock_hz / high,  # of the longest step, with nothing else to do
+    }
+
+
+def _cost(cells: Sequence[tuple[int, int]], counts: Counts, spent: Profile, core: Core | None) -> dict[str, Any]:
+    """Sums of (instructions, cycles), exact as totals, and what that is of a step."""
+    instructions, cycles = sum(c[0] for c in cells), sum(c[1] for c in cells)
+    return {
+        "instructions_total": instructions,
+        "instructions": instructions / counts.calls,
+        "cycles_total": None if core is None else cycles,
+        "cycles": None if core is None else cycles / counts.calls,
+        "share": instructions / counts.sum if core is None else cycles / spent.cycles[0],
+    }
+
+
+def _functions(counts: Counts, spent: Profile, core: Core | None) -> list[dict[str, Any]]:
+    rows = [
+        {"function": function, "layer": layer, **_cost([cell], counts, spent, core)}
+        for (function, layer), cell in spent.cells.items()
+    ]
+    return sorted(rows, key=lambda r: (-r["share"], r["function"], r["layer"]))
+
+
+def _layers(counts: Counts, spent: Profile, core: Core | None, q: QNetwork) -> list[dict[str, Any]]:
+    """In the order of the network; last, without a name, what ran outside every layer."""
+    rows = []
+    for name, layer in [*((x.name, x) for x in q.layers), (NO_LAYER, None)]:
+        cells = [cell for (_, own), cell in spent.cells.items() if own == name]
+        cost = _cost(cells, counts, spent, core)
+        calls = spent.entries.get(name, 0)
+        work = calls * macs(layer) if layer is not None else 0
+        rows.append(
+            {
+                "layer": name,
+                "op": layer.op if layer is not None else "",
+                "calls": calls / counts.calls,
+                "macs": work / counts.calls,
+                **cost,
+                "instructions_per_mac": cost["instructions_total"] / work if work else None,
+                "cycles_per_mac": cost["cycles_total"] / work if work and core is not None else None,
+            }
+        )
+    return rows
+
+
+def _sections(job: Job) -> list[dict[str, Any]]:
+    assert job.board.memory is not None
+    ram = job.board.memory.ram
+    rows = []
+    for s in elf.sections(job.folder / "firmware.elf"):
+        in_ram = ram.origin <= s.address < ram.origin + ram.length
+        rows.append(
+            {"name": s.name, "address": s.address, "bytes": s.size, "flash": s.stored or not in_ram, "ram": in_ram}
+        )
+    return rows
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Tables for a terminal, with colours where standard output is one."""
+    console = Console(highlight=False)
+    console.width = min(console.width, _WIDTH)
+    with console.capture() as capture:
+        console.print(Group(Text(), _function_table(result), _layer_table(result), *_step_lines(result)))
+    return capture.get().rstrip("\n")
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_footer=True)
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "Layer" else "right")
+    return table
+
+
+def _number(v: float | None, digits: int = 0) -> str:
+    return "–" if v is None else f"{v:,.{digits}f}"
+
+
+def _function_table(r: dict[str, Any]) -> Table:
+    table = _table("Function", "Layer", "Instructions/step", "Cycles/step", "Share")
+    for f in r["functions"]:
+        numbers = (_number(f["instructions"], 1), _number(f["cycles"], 1), f"{f['share']:.1%}")
+        table.add_row(Text(f["function"]), Text(f["layer"]), *numbers)
+    cycles = r["cycles_per_step"]
+    sums = (_number(r["instructions_per_step"]["mean"], 1), _number(cycles and cycles["mean"], 1), "100.0%")
+    for column, footer in zip(table.columns, ("total", "", *sums), strict=True):
+        column.footer = Text(footer, style="bold")
+    return table
+
+
+def _layer_table(r: dict[str, Any]) -> Table:
+    table = _table("Layer", "Calls", "MACs", "Instructions", "Cycles", "Instr./MAC", "Cycles/MAC")
+    for x in r["layers"]:
+        name = Text(x["layer"]) if x["layer"] else Text("outside", "dim")
+        work = (_number(x["calls"], 1), _number(x["macs"])) if x["layer"] else ("", "")
+        ratios = (_number(x["instructions_per_mac"], 2), _number(x["cycles_per_mac"], 2)) if x["layer"] else ("", "")
+        table.add_row(name, *work, _number(x["instructions"], 1), _number(x["cycles"], 1), *ratios)
+    cycles = r["cycles_per_step"]
+    sums = (_number(r["instructions_per_step"]["mean"], 1), _number(cycles and cycles["mean"], 1))
+    ratios = (_number(r["instructions_per_mac"], 2), _number(r["cycles_per_mac"], 2))
+    footers = ("step", "", _number(r["macs_per_step"]), *sums, *ratios)
+    for column, footer in zip(table.columns, footers, strict=True):
+        column.footer = Text(footer, style="bold")
+    return table
+
+
+def _step_lines(r: dict[str, Any]) -> list[RenderableType]:
+    i, c, stack, sizes = r["instructions_per_step"], r["cycles_per_step"], r["stack"], r["sizes"]
+    lines = [Text(f"Instructions of a step: {i['min']:,} to {i['max']:,}, exact, over {r['steps']:,} steps.")]
+    if c is None:
+        lines.append(Text(f"Cycles: no table for a {r['core']}; instructions only."))
+    else:
+        ms, rate = r["milliseconds"], r["largest_rate_hz"]
+        lines.append(
+            Text(
+                f"Cycles of a step: {c['min']:,} to {c['max']:,}: {ms['max']:.3f} ms at {r['clock_hz'] / 1e6:g} MHz, "
+                f"at most {rate:,.4g} samples a second.",
+                "bold",
+            )
+        )
+        lines.append(Text(f"{r['core']}: {r['note']}. {r['manual']}.", "dim"))
+    lines.append(
+        Text(
+            f"Stack of a call {size(stack['stack'])}, of save {size(stack['stack_save'])}, "
+            f"of the whole image {size(stack['stack_total'])}; state {size(r['state_bytes'])}."
+        )
+    )
+    sections = (
+        f"{s['name']} {size(s['bytes'])} in {' and '.join(k for k in ('flash', 'ram') if s[k])}" for s in r["sections"]
+    )
+    lines.append(Text(f"Sections: {', '.join(sections)}."))
+    kinds = ", ".join(f"{k} {size(sizes[k])}" for k in ("weights", "tables", "code", "vectors", "firmware"))
+    lines.append(Text(f"Flash {size(sizes['flash'])}: {kinds}."))
+    return list(lines)
