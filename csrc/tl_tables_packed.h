@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The same, one word per interval: base << 16 | uint16(2 * slope); an odd interval is based on its upper node.
+/* The same, a word an interval: base << 16 | uint16(2 * slope); an odd interval has its upper node as base.
  * Made from quantize/nodes.json by `python -m toolkit.codegen.tables`. */
 #ifndef TL_TABLES_PACKED_H
 #define TL_TABLES_PACKED_H

@@ -277,7 +277,7 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
 
 
 def build_kernels(out_dir: Path, *, extra: Sequence[Path] = (), sanitize: str | None = None) -> Path:
-    """Builds every kernel target that this computer can, the shared files and `extra` sources, as one library for tests.
+    """Builds every kernel target that this computer can, the shared files and `extra`, as one library for tests.
 
     Raises: ToolkitError."""
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]

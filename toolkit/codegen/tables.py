@@ -24,7 +24,7 @@ def headers() -> dict[str, str]:
     texts = {
         "tl_tables.h": ("The nodes of sigmoid and tanh; how they were fitted: quantize/fixedpoint.py.", nodes),
         "tl_tables_packed.h": (
-            "The same, a word per interval: base << 16 | uint16(2 * slope); an odd interval has its upper node as base.",
+            "The same, a word an interval: base << 16 | uint16(2 * slope); an odd interval has its upper node as base.",
             words,
         ),
         "tl_tables_planes.h": (

@@ -74,7 +74,7 @@ def generate_c(
 
 def target_of(folder: Path, q: QNetwork) -> str:
     """The kernels that a generated folder calls, as its banner says."""
-    found = re.search(r" with (\w+) kernels;", (folder / f"{q.name}.h").read_text(encoding="utf-8"))
+    found = re.search(r" with (\w+) kernels", (folder / f"{q.name}.h").read_text(encoding="utf-8"))
     return found[1] if found else "ref"
 
 
