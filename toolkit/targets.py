@@ -30,4 +30,5 @@ class Target:
 
 TARGETS: dict[str, Target] = {
     "ref": Target("ref", "tl_ref.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), (), ()),
+    "dsp": Target("dsp", "tl_dsp.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), (), ()),
 }

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Contracts of the target `dsp`: Cortex-M4, M7 and M33 with the DSP extension. */
+#ifndef TL_DSP_H
+#define TL_DSP_H
+
+#include "tl_kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An LSTM layer as one stream of words, unit after unit; toolkit/codegen/pack_dsp.py writes it:
+ *   wide (int16 input weights): pairs (I, F, G, O per two columns), 4 starts, groups of h, 4 multipliers
+ *   else (int8 input weights):  4 starts, groups of x, groups of h, 4 multipliers
+ * A group is four columns k .. k+3 of four rows: F,I of k and k+1; F,I of k+2 and k+3; then O,G the same. Each half-word is
+ * 256 * (first row) + (second row + 128). Weights beyond the last column are 0, and when the number of columns is no
+ * multiple of the group the incomplete group stands first: nothing is read behind x or h. */
+typedef struct tl_lstm_w8a16_dsp {
+    const uint32_t *w;
+    uint16_t inputs, hidden;
+    uint8_t wide; /* 1: int16 input weights */
+    uint8_t f;    /* shift of the input sum, 0 .. 15; with f = 1 the input weights are stored negated */
+    uint8_t frac; /* fractional bits of c, 0 .. 12 */
+} tl_lstm_w8a16_dsp;
+
+/* Meaning, ranges and proofs as tl_lstm_step_w8a16_ref; sums wrap modulo 2^32, their true results fit. x, h, c and h_new
+ * may lie on any even address; on a multiple of 4 the loads are faster. */
+TL_KERNEL void tl_lstm_step_w8a16_dsp(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
+                                      const tl_lstm_w8a16_dsp *p);
+
+/* As tl_dense_w16a16_ref, on the same parameters. */
+TL_KERNEL void tl_dense_w16a16_dsp(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
