@@ -16,9 +16,8 @@
 #error "tl_dsp.c needs a Cortex-M with the DSP extension, e.g. -mcpu=cortex-m4"
 #endif
 
-#define GROUPS_X 8u  /* groups or pairs in the body of each unrolled loop of the assembly */
-#define GROUPS_H 16u
-#define PAIRS_X 7u
+#define GROUPS 16u /* in a pass of the unrolled loop of the assembly */
+#define PAIRS 7u
 
 /* What a unit needs, in words; the assembly knows the offsets. */
 typedef struct context {
@@ -78,10 +77,10 @@ static void group(uint32_t sum[4], const uint32_t *w, uint32_t v01, uint32_t v23
     }
 }
 
-static const uint32_t *groups(uint32_t sum[4], const uint32_t *w, uintptr_t at, uintptr_t last, uint32_t g, uint32_t body)
+static const uint32_t *groups(uint32_t sum[4], const uint32_t *w, uintptr_t at, uintptr_t last, uint32_t g)
 {
-    for (;; at += 8u * body, g = 0) {
-        for (; g < body; g++, w += 4) {
+    for (;; at += 8u * GROUPS, g = 0) {
+        for (; g < GROUPS; g++, w += 4) {
             const int16_t *v = (const int16_t *)(at + 8u * g);
             group(sum, w, load(v), load(v + 2));
         }
@@ -103,8 +102,8 @@ static const uint32_t *pairs(uint32_t sum[4], const uint32_t *w, const context *
 {
     uint32_t g = t->x_skip / 32u;
     w = pair(sum, w, t->x[0]);
-    for (uintptr_t at = t->x_at;; at += 4u * PAIRS_X, g = 0) {
-        for (; g < PAIRS_X; g++) {
+    for (uintptr_t at = t->x_at;; at += 4u * PAIRS, g = 0) {
+        for (; g < PAIRS; g++) {
             w = pair(sum, w, load((const int16_t *)(at + 4u * g)));
         }
         if (at == t->x_last) {
@@ -138,10 +137,10 @@ static void units(context *t)
                 s[k] = *w++ + (k % 2 != 0 ? t->high : t->low);
             }
             group(s, w, t->x[0], t->x[1]);
-            w = groups(s, w + 4, t->x_at, t->x_last, t->x_skip / 64u, GROUPS_X);
+            w = groups(s, w + 4, t->x_at, t->x_last, t->x_skip / 64u);
         }
         group(s, w, t->h[0], t->h[1]);
-        w = groups(s, w + 4, t->h_at, t->h_last, t->h_skip / 64u, GROUPS_H);
+        w = groups(s, w + 4, t->h_at, t->h_last, t->h_skip / 64u);
         int32_t i = table(t->sigmoid, high(s[0] - (s[1] << 8), (int32_t)w[0]), 8);
         int32_t f = table(t->sigmoid, high(s[1], (int32_t)w[1]), 8);
         int32_t g = table(t->tanh, high(s[2] - (s[3] << 8), (int32_t)w[2]), 8);
@@ -197,17 +196,12 @@ static __attribute__((naked, noinline)) void units(__attribute__((unused)) conte
             WEIGHTS("16")
             "add r8, r1\n add r9, lr\n add r10, r1\n add r11, lr\n"
             PRODUCTS
-            "ldr.w r1, [r12, #68]\n ldr.w lr, [r12, #72]\n ldr.w r2, [r12, #76]\n"
+            "ldr.w r1, [r12, #68]\n ldr.w r2, [r12, #76]\n mov.w lr, #0\n"
             "sub.w r0, r0, r2, lsr #2\n"
-            ".p2align 2\n"
-            "add pc, r2\n nop\n"
-            "11:\n"
-            GROUPS4("32", "0", "1", "2", "3") GROUPS4("32", "4", "5", "6", "7")
-            "add.w r0, r0, #128\n"
-            "cmp r1, lr\n"
-            "beq.w 40f\n"
-            "adds r1, #64\n"
-            "b 11b\n"
+            "subs r0, #16\n"
+            "adr.w r3, 41f\n"
+            "add r3, r2\n"
+            "mov pc, r3\n"
 
             /* more than one pair of wide inputs */
             ".p2align 2\n"
@@ -291,8 +285,17 @@ static __attribute__((naked, noinline)) void units(__attribute__((unused)) conte
             "cmp r0, r7\n"
             "beq.n 43f\n"
             "mov pc, r2\n"
+            /* a pass of x (lr 0) or of h that was not the last */
             "42:\n"
             "add.w r0, r0, #256\n"
+            "cmp.w lr, #0\n"
+            "bne.n 44f\n"
+            "ldr.w r2, [r12, #72]\n"
+            "cmp r1, r2\n"
+            "it eq\n"
+            "addeq r0, #16\n"
+            "beq.w 40b\n"
+            "44:\n"
             "adds r1, #128\n"
             "b.w 41b\n"
             "43:\n"
@@ -312,31 +315,26 @@ static inline void add(sums *s, uint32_t v01, uint32_t v23)
     s->values = smlad(v23, 0x00010001u, s->values);
 }
 
-/* The first `size` columns' values beyond a multiple of `size`: v[n - n % size ..], padded with 0. */
+/* The first group: the values beyond a multiple of `size`, padded with 0, or the first `size`. */
 static inline void first(uint32_t out[2], const int16_t *v, uint32_t n, uint32_t size)
 {
-    uint32_t rest = n % size;
-    const int16_t *from = rest != 0 ? v + (n - rest) : v;
-    rest = rest != 0 ? rest : size;
-    out[0] = rest > 1 ? load(from) : (uint16_t)from[0];
-    out[1] = rest > 3 ? load(from + 2) : rest > 2 ? (uint16_t)from[2] : 0;
+    uint32_t rest = n & (size - 1);
+    v += rest != 0 ? n - rest : 0;
+    out[0] = rest == 1 ? (uint16_t)v[0] : load(v);
+    out[1] = rest == 3 ? (uint16_t)v[2] : rest != 0 || size == 2 ? 0 : load(v + 2);
 }
 
-/* Where the passes over the groups behind the first begin and end. `body`: groups in a pass. Returns those that the first
- * pass skips. A base may lie before v; only what is in v is read. */
-static inline uint32_t passes(uintptr_t *at, uintptr_t *last, const int16_t *v, uint32_t n, uint32_t size, uint32_t body)
+/* Base of the first pass over the groups behind the first. It may lie before v; only what is in v is read. */
+static inline uintptr_t base(const int16_t *v, uint32_t n, uint32_t size, uint32_t skip)
 {
-    uint32_t groups = (n - 1) / size, whole = groups != 0 ? (groups - 1) / body : 0, skip = (whole + 1) * body - groups;
-    *at = (uintptr_t)(n % size != 0 ? v : v + size) - (uintptr_t)skip * size * 2u;
-    *last = *at + (uintptr_t)whole * body * size * 2u;
-    return skip;
+    return (uintptr_t)((n & (size - 1)) != 0 ? v : v + size) - skip * size * 2u;
 }
 
 static void scan(sums *s, const int16_t *v, uint32_t n, uint32_t v01, uint32_t v23)
 {
     add(s, v01, v23);
-    for (uint32_t k = n % 4 != 0 ? 0 : 4; k + 4 <= n; k += 4) {
-        add(s, load(v + k), load(v + k + 2));
+    for (const int16_t *end = v + (n & ~3u), *at = v + ((n & 3) != 0 ? 0 : 4); at != end; at += 4) {
+        add(s, load(at), load(at + 2));
     }
 }
 
@@ -346,27 +344,32 @@ void tl_lstm_step_w8a16_dsp(int16_t *h_new, int16_t *c, const int16_t *h, const 
     sums s = {0, 0};
     uint32_t hidden = p->hidden, inputs = p->inputs;
     first(t.h, h, hidden, 4);
-    t.h_skip = 64u * passes(&t.h_at, &t.h_last, h, hidden, 4, GROUPS_H);
+    t.h_skip = 64u * p->h_skip;
+    t.h_at = base(h, hidden, 4, p->h_skip);
+    t.h_last = t.h_at + p->h_more;
     scan(&s, h, hidden, t.h[0], t.h[1]);
     if (p->wide != 0) {
         first(t.x, x, inputs, 2);
-        t.x_skip = 32u * passes(&t.x_at, &t.x_last, x, inputs, 2, PAIRS_X);
+        t.x_skip = 32u * p->x_skip;
+        t.x_at = base(x, inputs, 2, p->x_skip);
         t.kind = inputs > 2 ? 2 : 1;
         t.low = 256u * s.products - 128u * s.values;
     } else {
         first(t.x, x, inputs, 4);
-        t.x_skip = 64u * passes(&t.x_at, &t.x_last, x, inputs, 4, GROUPS_X);
+        t.x_skip = 64u * p->x_skip;
+        t.x_at = base(x, inputs, 4, p->x_skip);
         scan(&s, x, inputs, t.x[0], t.x[1]);
         t.kind = 0;
         t.low = 0u - 128u * s.values;
     }
+    t.x_last = t.x_at + p->x_more;
     t.high = 0u - s.products;
     t.k = p->f != 0 ? (int32_t)((uint32_t)1 << (32 - p->f)) : 0;
     t.shift = 15 - p->frac;
     t.sigmoid = tl_sigmoid_packed + 128;
     t.tanh = tl_tanh_packed + 128;
     t.w = p->w;
-    t.w_end = p->w + hidden * (4 * ((inputs + (p->wide != 0 ? 1 : 3)) / (p->wide != 0 ? 2 : 4) + (hidden + 3) / 4) + 8);
+    t.w_end = p->w + p->words;
     t.c = c;
     t.to_h_new = (uintptr_t)h_new - (uintptr_t)c - 2u;
     units(&t);

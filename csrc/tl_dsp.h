@@ -17,10 +17,13 @@ extern "C" {
  * multiple of the group the incomplete group stands first: nothing is read behind x or h. */
 typedef struct tl_lstm_w8a16_dsp {
     const uint32_t *w;
+    uint32_t words;          /* in w */
     uint16_t inputs, hidden;
-    uint8_t wide; /* 1: int16 input weights */
-    uint8_t f;    /* shift of the input sum, 0 .. 15; with f = 1 the input weights are stored negated */
-    uint8_t frac; /* fractional bits of c, 0 .. 12 */
+    uint16_t x_more, h_more; /* bytes of x and h between the first and the last pass of the unrolled loop */
+    uint8_t x_skip, h_skip;  /* groups or pairs that its first pass skips */
+    uint8_t wide;            /* 1: int16 input weights */
+    uint8_t f;               /* shift of the input sum, 0 .. 15; with f = 1 the input weights are stored negated */
+    uint8_t frac;            /* fractional bits of c, 0 .. 12 */
 } tl_lstm_w8a16_dsp;
 
 /* Meaning, ranges and proofs as tl_lstm_step_w8a16_ref; sums wrap modulo 2^32, their true results fit. x, h, c and h_new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,12 +26,13 @@ def build(source: str, folder: Path, toolchain: Toolchain) -> Path:
     zig = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-fno-sanitize=undefined", "-Os", "-fhosted"]
     flags = zig if toolchain.kind == "zig" else ["-mcpu=cortex-m4", "-O2"]
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror"]
-    image = folder / f"{source}.{toolchain.kind}.elf"
+    image, script = folder / f"{source}.{toolchain.kind}.elf", folder / "call.ld"
+    script.write_text(f"SECTIONS {{ . = {_CODE:#x}; .text : {{ *(.text*) *(.rodata*) }} }}\n")
     command = [*toolchain.cc, *flags, "-mthumb", "-std=c11", *warnings, str(CSRC / source), "-o", str(image)]
-    command += ["-nostdlib", "-fstack-usage", f"-Wl,-Ttext={_CODE:#x}", "-Wl,--entry=0"]
+    command += ["-nostdlib", "-fstack-usage", "-T", str(script), "-Wl,--entry=0", "-Wl,--build-id=none"]
     if toolchain.kind == "zig":
         command.remove("-fstack-usage")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=None)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **toolchain.env})
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     return image

@@ -26,8 +26,11 @@ TOP = 32640
 class Lstm(ctypes.Structure):
     """tl_lstm_w8a16_dsp"""
 
-    _fields_ = [("w", ctypes.c_void_p), ("inputs", ctypes.c_uint16), ("hidden", ctypes.c_uint16)] + [
-        (name, ctypes.c_uint8) for name in ("wide", "f", "frac")
+    _fields_ = [
+        ("w", ctypes.c_void_p),
+        ("words", ctypes.c_uint32),
+        *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "x_more", "h_more")),
+        *((name, ctypes.c_uint8) for name in ("x_skip", "h_skip", "wide", "f", "frac")),
     ]
 
 
@@ -117,7 +120,7 @@ def host_step(library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: 
     packed = lstm_dsp(q)
     fields = dict(packed.fields)
     w = np.ascontiguousarray(packed.arrays[0].array)
-    p = Lstm(pointer(w), *(int(fields[k]) for k in ("inputs", "hidden", "wide", "f", "frac")))
+    p = Lstm(pointer(w), *(int(fields[name]) for name, _ in Lstm._fields_[1:]))
     h_new, c_new = np.empty_like(h), c.copy()
     library.tl_lstm_step_w8a16_dsp(
         ctypes.c_void_p(pointer(h_new)), ctypes.c_void_p(pointer(c_new)), ctypes.c_void_p(pointer(h)),
@@ -199,7 +202,7 @@ def arm_step(
     packed = lstm_dsp(q)
     fields = dict(packed.fields)
     w = machine.array(packed.arrays[0].array)
-    p = machine.put(struct.pack("<IHHBBBx", w, *(int(fields[k]) for k in ("inputs", "hidden", "wide", "f", "frac"))))
+    p = machine.put(struct.pack("<II4H5B3x", w, *(int(fields[name]) for name, _ in Lstm._fields_[1:])))
     h_at, c_at, x_at, new_at = (machine.array(v, skew) for v in (h, c, x, np.zeros_like(h)))
     machine.call("tl_lstm_step_w8a16_dsp", new_at, c_at, h_at, x_at, p)
     assert (machine.get(h_at, h) == h).all() and (machine.get(x_at, x) == x).all()

@@ -8,6 +8,9 @@ from quantize.ops import lstm
 from quantize.qnetwork import QLayer
 from toolkit.codegen.pack import Packed, PackedArray
 
+GROUPS, PAIRS = 16, 7
+"""In a pass of the unrolled loops of csrc/tl_dsp.c."""
+
 
 def lstm_dsp(q: QLayer) -> Packed:
     """Per hidden unit: wide pairs, starts, groups of h, multipliers; or starts, groups of x, groups of h, multipliers."""
@@ -20,6 +23,8 @@ def lstm_dsp(q: QLayer) -> Packed:
     else:
         parts = [_starts(b, _products(wh) + _products(wx), False), _groups(wx), _groups(wh)]
     words = np.hstack([*parts, m << (16 - p["t"])]) & 0xFFFFFFFF
+    x_skip, x_more = _passes(lstm.input_size(q), *((2, PAIRS) if wide else (4, GROUPS)))
+    h_skip, h_more = _passes(size, 4, GROUPS)
     order = "input pairs, starts, groups of h" if wide else "starts, groups of x, groups of h"
     return Packed(
         "tl_lstm_w8a16_dsp",
@@ -34,12 +39,24 @@ def lstm_dsp(q: QLayer) -> Packed:
         ),
         (
             ("w", "@w"),
+            ("words", str(words.size)),
             ("inputs", str(lstm.input_size(q))),
             ("hidden", str(size)),
+            ("x_more", str(x_more)),
+            ("h_more", str(h_more)),
+            ("x_skip", str(x_skip)),
+            ("h_skip", str(h_skip)),
             ("wide", str(int(wide))),
             *((k, str(p[k])) for k in ("f", "frac")),
         ),
     )
+
+
+def _passes(columns: int, size: int, body: int) -> tuple[int, int]:
+    """(groups that the first pass skips, bytes of values between the first and the last pass), behind the first group."""
+    groups = (columns - 1) // size
+    passes = max(1, -(-groups // body))
+    return passes * body - groups, (passes - 1) * body * size * 2
 
 
 def _units(w: np.ndarray) -> np.ndarray:
