@@ -34,7 +34,7 @@ typedef struct context {
     uint32_t x[2];                  /* 60 64 */
     uintptr_t x_at, x_last;         /* 68 72 */
     uint32_t x_skip;                /* 76 */
-    uint32_t kind;                  /* 80  0: int8 inputs, 1: one pair, 2: more; the assembly puts an address here */
+    uint32_t kind;                  /* 80  as in the parameters; the assembly puts an address here */
 } context;
 
 #if defined(TL_HOST)
@@ -98,6 +98,14 @@ static const uint32_t *pair(uint32_t sum[4], const uint32_t *w, uint32_t v)
     return w;
 }
 
+static const uint32_t *single(uint32_t sum[4], const uint32_t *w, uint32_t v)
+{
+    for (uint32_t k = 0; k < 4; k++) {
+        sum[k] = (uint32_t)((int16_t)(k % 2 != 0 ? w[k / 2] >> 16 : w[k / 2]) * (int16_t)v);
+    }
+    return w + 2;
+}
+
 static const uint32_t *pairs(uint32_t sum[4], const uint32_t *w, const context *t)
 {
     uint32_t g = t->x_skip / 32u;
@@ -126,7 +134,7 @@ static void units(context *t)
         uint32_t s[4] = {0, 0, 0, 0};
         const uint32_t *w = t->w;
         if (t->kind != 0) {
-            w = pairs(s, w, t);
+            w = t->kind == 1 ? single(s, w, t->x[0]) : pairs(s, w, t);
             for (uint32_t k = 0; k < 4; k++) {
                 s[k] = (t->k != 0 ? (uint32_t)high(s[k], t->k) : s[k]) + *w++ + (k % 2 != 0 ? t->high : t->low);
             }
@@ -186,9 +194,8 @@ static __attribute__((naked, noinline)) void units(__attribute__((unused)) conte
             "movgt r2, r3\n"
             "str r2, [r0, #80]\n"
             "ldr r0, [r0]\n"
-            "mov pc, r2\n"
-
-            /* int8 inputs */
+            "mov pc, r2\n");
+    __asm__(/* int8 inputs */
             ".p2align 2\n"
             "10:\n"
             "ldr.w r8, [r0]\n ldr.w r9, [r0, #4]\n ldr.w r10, [r0, #8]\n ldr.w r11, [r0, #12]\n"
@@ -201,9 +208,8 @@ static __attribute__((naked, noinline)) void units(__attribute__((unused)) conte
             "subs r0, #16\n"
             "adr.w r3, 41f\n"
             "add r3, r2\n"
-            "mov pc, r3\n"
-
-            /* more than one pair of wide inputs */
+            "mov pc, r3\n");
+    __asm__(/* pairs of wide inputs */
             ".p2align 2\n"
             "30:\n"
             "ldr.w r2, [r12, #60]\n ldr.w r1, [r12, #68]\n ldr.w lr, [r12, #72]\n ldr.w r3, [r12, #76]\n"
@@ -216,29 +222,28 @@ static __attribute__((naked, noinline)) void units(__attribute__((unused)) conte
             PAIR("0") PAIR("1") PAIR("2") PAIR("3") PAIR("4") PAIR("5") PAIR("6")
             "adds r0, #112\n"
             "cmp r1, lr\n"
-            "beq.n 22f\n"
+            "bne.n 32f\n");
+    __asm__("ldr r2, [r0, #16]\n ldr r3, [r0, #20]\n ldr r4, [r0, #24]\n ldr r5, [r0, #28]\n"
+            "ldr.w r6, [r12, #36]\n ldr.w r7, [r12, #28]\n ldr.w r1, [r12, #32]\n"
+            "cbnz r6, 21f\n"
+            "add r8, r2\n add r9, r3\n add r10, r4\n add r11, r5\n" /* f = 0 */
+            "b 22f\n"
+            "32:\n"
             "adds r1, #28\n"
             "b 31b\n"
 
-            /* f = 0 */
-            "21:\n"
-            "add r8, r2\n add r9, r3\n add r10, r4\n add r11, r5\n"
-            "b 23f\n"
-
-            /* one pair of wide inputs */
+            /* one wide input, f > 0 */
             "20:\n"
-            "ldr.w r2, [r12, #60]\n" WEIGHTS("0")
-            "smuad r8, r4, r2\n smuad r9, r5, r2\n smuad r10, r6, r2\n smuad r11, r7, r2\n"
-            "22:\n"
-            "ldr r2, [r0, #16]\n ldr r3, [r0, #20]\n ldr r4, [r0, #24]\n ldr r5, [r0, #28]\n"
-            "ldr.w r6, [r12, #36]\n ldr.w r7, [r12, #28]\n ldr.w r1, [r12, #32]\n"
-            "cmp r6, #0\n"
-            "beq.n 21b\n"
+            "ldr.w r10, [r0]\n ldr.w r11, [r0, #4]\n"
+            "ldr r2, [r0, #8]\n ldr r3, [r0, #12]\n ldr r4, [r0, #16]\n ldr r5, [r0, #20]\n"
+            "ldr.w r6, [r12, #36]\n ldr.w r7, [r12, #28]\n ldr.w r1, [r12, #32]\n ldr.w lr, [r12, #60]\n"
+            "smulbb r8, r10, lr\n smultb r9, r10, lr\n smulbb r10, r11, lr\n smultb r11, r11, lr\n"
+            "subs r0, #8\n"
+            "21:\n"
             "smmla r8, r8, r6, r2\n smmla r9, r9, r6, r3\n smmla r10, r10, r6, r4\n smmla r11, r11, r6, r5\n"
-            "23:\n"
+            "22:\n"
             "add r9, r1\n add r11, r1\n add r8, r7\n add r10, r7\n"
             "add.w r8, r8, r9, lsl #8\n add.w r10, r10, r11, lsl #8\n"
-
             /* groups of h, at r0 + 32 */
             "40:\n"
             "ldr.w r2, [r12, #40]\n ldr.w r3, [r12, #44]\n ldr.w r1, [r12, #48]\n ldr.w lr, [r12, #52]\n"
@@ -248,12 +253,13 @@ static __attribute__((naked, noinline)) void units(__attribute__((unused)) conte
             ".p2align 2\n"
             "add pc, r2\n nop\n"
             "41:\n"
-            GROUPS4("48", "0", "1", "2", "3") GROUPS4("48", "4", "5", "6", "7")
-            GROUPS4("48", "8", "9", "10", "11") GROUPS4("48", "12", "13", "14", "15")
+            GROUPS4("48", "0", "1", "2", "3"));
+    __asm__(GROUPS4("48", "4", "5", "6", "7"));
+    __asm__(GROUPS4("48", "8", "9", "10", "11"));
+    __asm__(GROUPS4("48", "12", "13", "14", "15")
             "cmp r1, lr\n"
-            "bne.n 42f\n"
-
-            /* gates: multipliers at r0 + 304 */
+            "bne.n 42f\n");
+    __asm__(/* gates: multipliers at r0 + 304 */
             "ldr.w r2, [r0, #304]\n ldr.w r3, [r0, #308]\n ldr.w r4, [r0, #312]\n ldr.w r5, [r0, #316]\n"
             "ldr.w r6, [r12, #16]\n ldr.w r7, [r12, #20]\n ldr.w r1, [r12, #8]\n"
             "sub.w r8, r8, r9, lsl #8\n sub.w r10, r10, r11, lsl #8\n"
@@ -348,21 +354,20 @@ void tl_lstm_step_w8a16_dsp(int16_t *h_new, int16_t *c, const int16_t *h, const 
     t.h_at = base(h, hidden, 4, p->h_skip);
     t.h_last = t.h_at + p->h_more;
     scan(&s, h, hidden, t.h[0], t.h[1]);
-    if (p->wide != 0) {
+    if (p->kind != 0) {
         first(t.x, x, inputs, 2);
         t.x_skip = 32u * p->x_skip;
         t.x_at = base(x, inputs, 2, p->x_skip);
-        t.kind = inputs > 2 ? 2 : 1;
         t.low = 256u * s.products - 128u * s.values;
     } else {
         first(t.x, x, inputs, 4);
         t.x_skip = 64u * p->x_skip;
         t.x_at = base(x, inputs, 4, p->x_skip);
         scan(&s, x, inputs, t.x[0], t.x[1]);
-        t.kind = 0;
         t.low = 0u - 128u * s.values;
     }
     t.x_last = t.x_at + p->x_more;
+    t.kind = p->kind;
     t.high = 0u - s.products;
     t.k = p->f != 0 ? (int32_t)((uint32_t)1 << (32 - p->f)) : 0;
     t.shift = 15 - p->frac;

@@ -10,8 +10,9 @@ extern "C" {
 #endif
 
 /* An LSTM layer as one stream of words, unit after unit; toolkit/codegen/pack_dsp.py writes it:
- *   wide (int16 input weights): pairs (I, F, G, O per two columns), 4 starts, groups of h, 4 multipliers
- *   else (int8 input weights):  4 starts, groups of x, groups of h, 4 multipliers
+ *   kind 0 (int8 input weights):   4 starts, groups of x, groups of h, 4 multipliers
+ *   kind 1 (one int16 input, f>0): weights of I, F and of G, O in two words, 4 starts, groups of h, 4 multipliers
+ *   kind 2 (other int16 inputs):   pairs (words of I, F, G, O per two columns), 4 starts, groups of h, 4 multipliers
  * A group is four columns k .. k+3 of four rows: F,I of k and k+1; F,I of k+2 and k+3; then O,G the same. Each half-word is
  * 256 * (first row) + (second row + 128). Weights beyond the last column are 0, and when the number of columns is no
  * multiple of the group the incomplete group stands first: nothing is read behind x or h. */
@@ -21,7 +22,7 @@ typedef struct tl_lstm_w8a16_dsp {
     uint16_t inputs, hidden;
     uint16_t x_more, h_more; /* bytes of x and h between the first and the last pass of the unrolled loop */
     uint8_t x_skip, h_skip;  /* groups or pairs that its first pass skips */
-    uint8_t wide;            /* 1: int16 input weights */
+    uint8_t kind;            /* 0: int8 input weights; 1: one int16 input and f > 0; 2: any other int16 inputs */
     uint8_t f;               /* shift of the input sum, 0 .. 15; with f = 1 the input weights are stored negated */
     uint8_t frac;            /* fractional bits of c, 0 .. 12 */
 } tl_lstm_w8a16_dsp;

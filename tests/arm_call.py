@@ -14,7 +14,7 @@ import unicorn
 from unicorn import arm_const as arm
 
 from toolkit import elf
-from toolkit.targets import CSRC
+from toolkit.targets import CSRC, ROOT
 from toolkit.toolchain import Toolchain
 
 _CODE, _RAM, _STACK, _END = 0x0001_0000, 0x2000_0000, 0x3000_0000, 0x0000_F000
@@ -23,7 +23,7 @@ _SIZE = 0x0010_0000
 
 def build(source: str, folder: Path, toolchain: Toolchain) -> Path:
     """One file of csrc/ as an image that can be called into."""
-    zig = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-fno-sanitize=undefined", "-Os", "-fhosted"]
+    zig = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-fno-sanitize=undefined", "-Os", "-fhosted", f"-I{ROOT / 'firmware' / 'libc'}"]
     flags = zig if toolchain.kind == "zig" else ["-mcpu=cortex-m4", "-O2"]
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror"]
     image, script = folder / f"{source}.{toolchain.kind}.elf", folder / "call.ld"

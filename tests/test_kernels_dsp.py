@@ -30,7 +30,7 @@ class Lstm(ctypes.Structure):
         ("w", ctypes.c_void_p),
         ("words", ctypes.c_uint32),
         *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "x_more", "h_more")),
-        *((name, ctypes.c_uint8) for name in ("x_skip", "h_skip", "wide", "f", "frac")),
+        *((name, ctypes.c_uint8) for name in ("x_skip", "h_skip", "kind", "f", "frac")),
     ]
 
 

@@ -19,13 +19,16 @@ def lstm_dsp(q: QLayer) -> Packed:
     wx, wh = (_units(a[k]) for k in ("wx", "wh"))
     b, m = (a[k].astype(np.int64).reshape(4, size).T for k in ("b", "m"))
     if wide:
-        parts = [_pairs(-wx if p["f"] == 1 else wx), _starts(b, _products(wh), True), _groups(wh)]
+        kind = 1 if wx.shape[2] == 1 and p["f"] > 0 else 2
+        signed = -wx if p["f"] == 1 else wx
+        parts = [_single(signed) if kind == 1 else _pairs(signed), _starts(b, _products(wh), True), _groups(wh)]
     else:
+        kind = 0
         parts = [_starts(b, _products(wh) + _products(wx), False), _groups(wx), _groups(wh)]
     words = np.hstack([*parts, m << (16 - p["t"])]) & 0xFFFFFFFF
     x_skip, x_more = _passes(lstm.input_size(q), *((2, PAIRS) if wide else (4, GROUPS)))
     h_skip, h_more = _passes(size, 4, GROUPS)
-    order = "input pairs, starts, groups of h" if wide else "starts, groups of x, groups of h"
+    order = "inputs, starts, groups of h" if wide else "starts, groups of x, groups of h"
     return Packed(
         "tl_lstm_w8a16_dsp",
         (
@@ -46,7 +49,7 @@ def lstm_dsp(q: QLayer) -> Packed:
             ("h_more", str(h_more)),
             ("x_skip", str(x_skip)),
             ("h_skip", str(h_skip)),
-            ("wide", str(int(wide))),
+            ("kind", str(kind)),
             *((k, str(p[k])) for k in ("f", "frac")),
         ),
     )
@@ -74,6 +77,12 @@ def _in_groups(w: np.ndarray, size: int) -> np.ndarray:
 
 def _word(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return (low & 0xFFFF) | ((high & 0xFFFF) << 16)
+
+
+def _single(wx: np.ndarray) -> np.ndarray:
+    """One int16 column: I, F in a word, G, O in the next."""
+    i, f, g, o = wx[:, :, 0].T
+    return np.stack([_word(i, f), _word(g, o)], axis=1)
 
 
 def _pairs(wx: np.ndarray) -> np.ndarray:
