@@ -314,15 +314,8 @@ typedef struct sums {
     uint32_t products, values;
 } sums;
 
-static inline void add(sums *s, uint32_t v01, uint32_t v23)
-{
-    s->products = smlad(v01, v23, s->products);
-    s->values = smlad(v01, 0x00010001u, s->values);
-    s->values = smlad(v23, 0x00010001u, s->values);
-}
-
 /* The first group: the values beyond a multiple of `size`, padded with 0, or the first `size`. */
-static inline void first(uint32_t out[2], const int16_t *v, uint32_t n, uint32_t size)
+static __attribute__((noinline)) void first(uint32_t out[2], const int16_t *v, uint32_t n, uint32_t size)
 {
     uint32_t rest = n & (size - 1);
     v += rest != 0 ? n - rest : 0;
@@ -336,62 +329,71 @@ static inline uintptr_t base(const int16_t *v, uint32_t n, uint32_t size, uint32
     return (uintptr_t)((n & (size - 1)) != 0 ? v : v + size) - skip * size * 2u;
 }
 
-static void scan(sums *s, const int16_t *v, uint32_t n, uint32_t v01, uint32_t v23)
+static __attribute__((noinline)) void scan(sums *s, const int16_t *v, uint32_t n, const uint32_t group[2])
 {
-    add(s, v01, v23);
+    uint32_t products = smlad(group[0], group[1], s->products);
+    uint32_t values = smlad(group[1], 0x00010001u, smlad(group[0], 0x00010001u, s->values));
     for (const int16_t *end = v + (n & ~3u), *at = v + ((n & 3) != 0 ? 0 : 4); at != end; at += 4) {
-        add(s, load(at), load(at + 2));
+        uint32_t v01 = load(at), v23 = load(at + 2);
+        products = smlad(v01, v23, products);
+        values = smlad(v23, 0x00010001u, smlad(v01, 0x00010001u, values));
     }
+    s->products = products;
+    s->values = values;
+}
+
+/* Apart from the step, so that the stack holds its registers and those of `units` one after the other. */
+static __attribute__((noinline)) void prepare(context *t, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_dsp *p)
+{
+    sums s = {0, 0};
+    uint32_t size = p->kind != 0 ? 2 : 4, code = p->kind != 0 ? 32 : 64; /* bytes of the body for a pair, a group */
+    first(t->h, h, p->hidden, 4);
+    t->h_skip = 64u * p->h_skip;
+    t->h_at = base(h, p->hidden, 4, p->h_skip);
+    t->h_last = t->h_at + p->h_more;
+    first(t->x, x, p->inputs, size);
+    t->x_skip = code * p->x_skip;
+    t->x_at = base(x, p->inputs, size, p->x_skip);
+    t->x_last = t->x_at + p->x_more;
+    scan(&s, h, p->hidden, t->h);
+    t->low = 256u * s.products;
+    if (p->kind == 0) {
+        t->low = 0;
+        scan(&s, x, p->inputs, t->x);
+    }
+    t->low -= 128u * s.values;
+    t->high = 0u - s.products;
+    t->k = p->f != 0 ? (int32_t)((uint32_t)1 << (32 - p->f)) : 0;
+    t->shift = 15 - p->frac;
+    t->sigmoid = tl_sigmoid_packed + 128;
+    t->tanh = tl_tanh_packed + 128;
+    t->w = p->w;
+    t->w_end = p->w + p->words;
+    t->kind = p->kind;
 }
 
 void tl_lstm_step_w8a16_dsp(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_dsp *p)
 {
     context t;
-    sums s = {0, 0};
-    uint32_t hidden = p->hidden, inputs = p->inputs;
-    first(t.h, h, hidden, 4);
-    t.h_skip = 64u * p->h_skip;
-    t.h_at = base(h, hidden, 4, p->h_skip);
-    t.h_last = t.h_at + p->h_more;
-    scan(&s, h, hidden, t.h[0], t.h[1]);
-    if (p->kind != 0) {
-        first(t.x, x, inputs, 2);
-        t.x_skip = 32u * p->x_skip;
-        t.x_at = base(x, inputs, 2, p->x_skip);
-        t.low = 256u * s.products - 128u * s.values;
-    } else {
-        first(t.x, x, inputs, 4);
-        t.x_skip = 64u * p->x_skip;
-        t.x_at = base(x, inputs, 4, p->x_skip);
-        scan(&s, x, inputs, t.x[0], t.x[1]);
-        t.low = 0u - 128u * s.values;
-    }
-    t.x_last = t.x_at + p->x_more;
-    t.kind = p->kind;
-    t.high = 0u - s.products;
-    t.k = p->f != 0 ? (int32_t)((uint32_t)1 << (32 - p->f)) : 0;
-    t.shift = 15 - p->frac;
-    t.sigmoid = tl_sigmoid_packed + 128;
-    t.tanh = tl_tanh_packed + 128;
-    t.w = p->w;
-    t.w_end = p->w + p->words;
     t.c = c;
     t.to_h_new = (uintptr_t)h_new - (uintptr_t)c - 2u;
+    prepare(&t, h, x, p);
     units(&t);
 }
 
+/* h may lie on any even address: words are loaded with memcpy. */
 void tl_dense_w16a16_dsp(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)
 {
     const int16_t *w = p->w;
     for (uint32_t row = 0; row < p->outputs; row++) {
-        uint32_t sum = (uint32_t)p->b[row], k = p->inputs;
-        const int16_t *v = h;
-        for (; k >= 4; k -= 4, w += 4, v += 4) {
+        uint32_t sum = (uint32_t)p->b[row];
+        const int16_t *v = h, *end = h + (p->inputs & ~3u);
+        for (; v != end; w += 4, v += 4) {
             sum = smlad(load(w), load(v), sum);
             sum = smlad(load(w + 2), load(v + 2), sum);
         }
-        for (; k != 0; k--) {
-            sum += (uint32_t)(*w++ * *v++);
+        for (end = h + p->inputs; v != end; w++, v++) {
+            sum += (uint32_t)(*w * *v);
         }
         y[row] = (int32_t)sum;
     }
