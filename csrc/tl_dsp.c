@@ -309,11 +309,6 @@ static __attribute__((naked, noinline)) void units(__attribute__((unused)) conte
 }
 #endif
 
-/* sum(x0 x2 + x1 x3) over the groups, and sum(x). |sum(x)| < 2^31 for 65535 values. */
-typedef struct sums {
-    uint32_t products, values;
-} sums;
-
 /* The first group: the values beyond a multiple of `size`, padded with 0, or the first `size`. */
 static __attribute__((noinline)) void first(uint32_t out[2], const int16_t *v, uint32_t n, uint32_t size)
 {
@@ -329,40 +324,39 @@ static inline uintptr_t base(const int16_t *v, uint32_t n, uint32_t size, uint32
     return (uintptr_t)((n & (size - 1)) != 0 ? v : v + size) - skip * size * 2u;
 }
 
-static __attribute__((noinline)) void scan(sums *s, const int16_t *v, uint32_t n, const uint32_t group[2])
+/* Takes sum(x0 x2 + x1 x3) over the groups from t->high, and 128 sum(x) from t->low. */
+static __attribute__((noinline)) void scan(context *t, const int16_t *v, uint32_t n, const uint32_t group[2])
 {
-    uint32_t products = smlad(group[0], group[1], s->products);
-    uint32_t values = smlad(group[1], 0x00010001u, smlad(group[0], 0x00010001u, s->values));
+    uint32_t products = smlad(group[0], group[1], 0);
+    uint32_t values = smlad(group[1], 0x00010001u, smlad(group[0], 0x00010001u, 0));
     for (const int16_t *end = v + (n & ~3u), *at = v + ((n & 3) != 0 ? 0 : 4); at != end; at += 4) {
         uint32_t v01 = load(at), v23 = load(at + 2);
         products = smlad(v01, v23, products);
         values = smlad(v23, 0x00010001u, smlad(v01, 0x00010001u, values));
     }
-    s->products = products;
-    s->values = values;
+    t->high -= products;
+    t->low -= 128u * values;
 }
 
 /* Apart from the step, so that the stack holds its registers and those of `units` one after the other. */
 static __attribute__((noinline)) void prepare(context *t, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_dsp *p)
 {
-    sums s = {0, 0};
-    uint32_t size = p->kind != 0 ? 2 : 4, code = p->kind != 0 ? 32 : 64; /* bytes of the body for a pair, a group */
+    uint32_t size = p->kind != 0 ? 2 : 4;
     first(t->h, h, p->hidden, 4);
-    t->h_skip = 64u * p->h_skip;
     t->h_at = base(h, p->hidden, 4, p->h_skip);
     t->h_last = t->h_at + p->h_more;
+    t->h_skip = 64u * p->h_skip;
     first(t->x, x, p->inputs, size);
-    t->x_skip = code * p->x_skip;
     t->x_at = base(x, p->inputs, size, p->x_skip);
     t->x_last = t->x_at + p->x_more;
-    scan(&s, h, p->hidden, t->h);
-    t->low = 256u * s.products;
-    if (p->kind == 0) {
-        t->low = 0;
-        scan(&s, x, p->inputs, t->x);
+    t->x_skip = 16u * size * p->x_skip; /* bytes of code of a pair or a group */
+    t->low = t->high = 0;
+    scan(t, h, p->hidden, t->h);
+    if (p->kind != 0) {
+        t->low -= 256u * t->high; /* the sums of I and G start with 256 times those of F and O */
+    } else {
+        scan(t, x, p->inputs, t->x);
     }
-    t->low -= 128u * s.values;
-    t->high = 0u - s.products;
     t->k = p->f != 0 ? (int32_t)((uint32_t)1 << (32 - p->f)) : 0;
     t->shift = 15 - p->frac;
     t->sigmoid = tl_sigmoid_packed + 128;
