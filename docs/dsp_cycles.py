@@ -1,6 +1,6 @@
 """Instructions and estimated cycles of the target `dsp` on the shapes of interest: `python docs/dsp_cycles.py`.
 
-Instructions are counted in unicorn; cycles are estimated with the table of the Cortex-M4's manual at zero wait states."""
+Instructions are counted in unicorn; cycles are estimated with the table of the Cortex-M4's manual, zero wait states."""
 
 from __future__ import annotations
 

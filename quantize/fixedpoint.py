@@ -56,8 +56,8 @@ def lookup_packed(words: np.ndarray, z: np.ndarray) -> np.ndarray:
 def packed(nodes: np.ndarray) -> np.ndarray:
     """257 nodes -> 256 words base << 16 | uint16(2 * slope); an odd interval is based on its upper node.
 
-    A slope of 1 in an even interval adds less than 1: it is stored as 0. So the outermost intervals are flat, and a kernel
-    may saturate the index alone: whatever the fraction is then, the result is the end's."""
+    A slope of 1 in an even interval adds less than 1: it is stored as 0. So the outermost intervals are flat, and a
+    kernel may saturate the index alone: whatever the fraction is then, the result is the end's."""
     i = np.arange(256)
     odd = i & 1 == 1
     slope = nodes[i + 1] - nodes[i]

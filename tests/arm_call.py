@@ -23,11 +23,22 @@ _SIZE = 0x0010_0000
 
 def build(source: str, folder: Path, toolchain: Toolchain) -> Path:
     """One file of csrc/ as an image that can be called into."""
-    zig = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-fno-sanitize=undefined", "-Os", "-g", "-fhosted", f"-I{ROOT / 'firmware' / 'libc'}"]
+    zig = [
+        "-target",
+        "thumb-freestanding-eabi",
+        "-mcpu=cortex_m4",
+        "-fno-sanitize=undefined",
+        "-Os",
+        "-g",
+        "-fhosted",
+        f"-I{ROOT / 'firmware' / 'libc'}",
+    ]
     flags = zig if toolchain.kind == "zig" else ["-mcpu=cortex-m4", "-O2"]
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror"]
     image, script = folder / f"{source}.{toolchain.kind}.elf", folder / "call.ld"
-    script.write_text(f"SECTIONS {{ . = {_CODE:#x}; .text : {{ KEEP(*(.text*)) *(.rodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n")
+    script.write_text(
+        f"SECTIONS {{ . = {_CODE:#x}; .text : {{ KEEP(*(.text*)) *(.rodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n"
+    )
     command = [*toolchain.cc, *flags, "-mthumb", "-std=c11", *warnings, str(CSRC / source), "-o", str(image)]
     command += ["-nostdlib", "-fstack-usage", "-T", str(script), "-Wl,--entry=0", "-Wl,--build-id=none"]
     if toolchain.kind == "zig":

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.arm_call import Arm, build
 
 from quantize import fixedpoint as fp
 from quantize.ops import lstm
 from quantize.qnetwork import QLayer
+from tests.arm_call import Arm, build
 from toolkit.build import build_kernels
 from toolkit.codegen.pack_dsp import lstm_dsp
 from toolkit.codegen.render import packed_tables_header
@@ -47,10 +47,17 @@ class LstmRef(ctypes.Structure):
 class Dense(ctypes.Structure):
     """tl_dense_w16a16"""
 
-    _fields_ = [("w", ctypes.c_void_p), ("b", ctypes.c_void_p), ("inputs", ctypes.c_uint16), ("outputs", ctypes.c_uint16)]
+    _fields_ = [
+        ("w", ctypes.c_void_p),
+        ("b", ctypes.c_void_p),
+        ("inputs", ctypes.c_uint16),
+        ("outputs", ctypes.c_uint16),
+    ]
 
 
-def layer(rng: np.random.Generator, inputs: int, hidden: int, wide: bool, extreme: bool, f: int | None = None) -> QLayer:
+def layer(
+    rng: np.random.Generator, inputs: int, hidden: int, wide: bool, extreme: bool, f: int | None = None
+) -> QLayer:
     """A layer that keeps the contract; extreme: weights at both ends as far as the sums allow."""
     f = 0 if not wide else int(rng.integers(0, 16)) if f is None else f
     top = 32767 if wide else 127
@@ -116,7 +123,9 @@ def pointer(a: np.ndarray) -> int:
     return int(a.ctypes.data)
 
 
-def host_step(library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def host_step(
+    library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     packed = lstm_dsp(q)
     fields = dict(packed.fields)
     w = np.ascontiguousarray(packed.arrays[0].array)
@@ -129,7 +138,9 @@ def host_step(library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: 
     return h_new, c_new
 
 
-def ref_step(library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ref_step(
+    library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     a = {k: np.ascontiguousarray(v) for k, v in q.arrays.items()}
     wide = a["wx"].dtype == np.int16
     p = LstmRef(
@@ -146,7 +157,10 @@ def ref_step(library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: n
 
 def cases(seed: int, count: int, most_inputs: int, most_hidden: int) -> list[tuple[QLayer, np.random.Generator, bool]]:
     rng = np.random.default_rng(seed)
-    edges_i, edges_h = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17), (1, 2, 3, 4, 5, 8, 63, 64, 65, 66, 67, 68, 69, 72, 128, 132, 133)
+    edges_i, edges_h = (
+        (1, 2, 3, 4, 5, 7, 8, 15, 16, 17),
+        (1, 2, 3, 4, 5, 8, 63, 64, 65, 66, 67, 68, 69, 72, 128, 132, 133),
+    )
     found = []
     for k in range(count):
         extreme = bool(rng.integers(0, 2))

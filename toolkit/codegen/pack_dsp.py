@@ -13,7 +13,7 @@ GROUPS, PAIRS = 16, 7
 
 
 def lstm_dsp(q: QLayer) -> Packed:
-    """Per hidden unit: wide pairs, starts, groups of h, multipliers; or starts, groups of x, groups of h, multipliers."""
+    """Per hidden unit: int16 inputs, starts, groups of h, multipliers; or starts, groups of x and h, multipliers."""
     a, p, size = q.arrays, q.params, lstm.hidden_size(q)
     wide = a["wx"].dtype == np.int16
     wx, wh = (_units(a[k]) for k in ("wx", "wh"))
@@ -56,7 +56,7 @@ def lstm_dsp(q: QLayer) -> Packed:
 
 
 def _passes(columns: int, size: int, body: int) -> tuple[int, int]:
-    """(groups that the first pass skips, bytes of values between the first and the last pass), behind the first group."""
+    """(groups that the first pass skips, bytes of values between first and last pass), behind the first group."""
     groups = (columns - 1) // size
     passes = max(1, -(-groups // body))
     return passes * body - groups, (passes - 1) * body * size * 2
@@ -92,7 +92,7 @@ def _pairs(wx: np.ndarray) -> np.ndarray:
 
 
 def _groups(w8: np.ndarray) -> np.ndarray:
-    """int8 weights: per four columns F,I of the first two, F,I of the last two, O,G, O,G; half-words 256 a + b + 128."""
+    """int8 weights: per four columns F,I of the first two, F,I of the last two, O,G, O,G; half-words 256a + b + 128."""
     i, f, g, o = _in_groups(w8, 4).transpose(1, 0, 2, 3)
     fi, og = 256 * f + i + 128, 256 * o + g + 128
     columns = [_word(v[..., k], v[..., k + 1]) for v in (fi, og) for k in (0, 2)]
@@ -106,7 +106,7 @@ def _products(w8: np.ndarray) -> np.ndarray:
 
 
 def _starts(b: np.ndarray, products: np.ndarray, wide: bool) -> np.ndarray:
-    """Starts of the four sums. The kernel adds 256 F to I where the inputs are wide, since F then has its inputs' part."""
+    """Starts of the four sums. With int16 inputs the kernel adds 256 F to I, as F then has its inputs' part."""
     i, f, g, o = b.T
     _, ff, _, oo = products.T
     if wide:
