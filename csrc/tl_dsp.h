@@ -14,8 +14,8 @@ extern "C" {
  *   kind 1 (one int16 input, f>0): weights of I, F and of G, O in two words, 4 starts, groups of h, 4 multipliers
  *   kind 2 (other int16 inputs):   pairs (words of I, F, G, O per two columns), 4 starts, groups of h, 4 multipliers
  * A group is four columns k .. k+3 of four rows: F,I of k and k+1; F,I of k+2 and k+3; then O,G the same. Each
- * half-word is 256 * (first row) + (second row + 128). Weights beyond the last column are 0, and when the number of columns is no
- * multiple of the group the incomplete group stands first: nothing is read behind x or h.
+ * half-word is 256 * (first row) + (second row + 128). Weights beyond the last column are 0, and when the number of
+ * columns is no multiple of the group the incomplete group stands first: nothing is read behind x or h.
  * Starts: b - sum(w0 w2) for F and O (pairs of columns of a group: 0 and 2, 1 and 3); for I and G what they lack, see
  * pack_dsp.py. Multipliers: m * 2^(16 - t), so that the high word of sum * multiplier is mulw(sum, m) >> t. */
 typedef struct tl_lstm_w8a16_dsp {

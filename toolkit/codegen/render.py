@@ -106,7 +106,7 @@ def packed_tables_header() -> str:
     """Text of csrc/tl_tables_packed.h, from quantize/nodes.json. `python -m toolkit.codegen.render` writes it."""
     text = [
         SPDX,
-        "/* The tables of tl_tables.h for the fast kernels: a word per interval, base << 16 | uint16(2 * slope); z in Q3.12:",
+        "/* The tables of tl_tables.h for fast kernels: a word per interval, base << 16 | uint16(2 * slope); z in Q3.12:",
         " *     y = (int32_t)(word + (int16_t)word * (int16_t)(z << 7)) >> 16, word = table[(z + 32768) >> 8].",
         " * The outermost slopes are 0. Made from quantize/nodes.json by `python -m toolkit.codegen.render`. */",
         "#ifndef TL_TABLES_PACKED_H",
