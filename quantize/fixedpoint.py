@@ -54,10 +54,15 @@ def lookup_packed(words: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def packed(nodes: np.ndarray) -> np.ndarray:
-    """257 nodes -> 256 words base << 16 | uint16(2 * slope); an odd interval is based on its upper node."""
+    """257 nodes -> 256 words base << 16 | uint16(2 * slope); an odd interval is based on its upper node.
+
+    A slope of 1 in an even interval adds less than 1: it is stored as 0. So the outermost intervals are flat, and a
+    kernel may saturate the index alone: whatever the fraction is then, the result is the end's."""
     i = np.arange(256)
-    base = np.where(i & 1, nodes[i + 1], nodes[i])
-    return ((base & 0xFFFF) << 16) | ((2 * (nodes[i + 1] - nodes[i])) & 0xFFFF)
+    odd = i & 1 == 1
+    slope = nodes[i + 1] - nodes[i]
+    slope = np.where(~odd & (slope == 1), 0, slope)
+    return ((np.where(odd, nodes[i + 1], nodes[i]) & 0xFFFF) << 16) | ((2 * slope) & 0xFFFF)
 
 
 def cell(f: np.ndarray, c: np.ndarray, i: np.ndarray, g: np.ndarray, frac: int) -> np.ndarray:

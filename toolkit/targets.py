@@ -40,6 +40,7 @@ TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
         Target("ref", "tl_ref.c", ("tl_tables.h",), _BOTH, (), ()),
+        Target("dsp", "tl_dsp.c", ("tl_dsp.h", "tl_dsp_units.h", "tl_tables_packed.h"), _BOTH, (), ()),
         Target("avx2", "tl_avx2.c", ("tl_avx2.h", "tl_x86.h", "tl_tables.h"), _BOTH, ("-mavx2",), ("-mavx2",)),
         Target(
             "avx512vnni", "tl_avx512vnni.c", ("tl_avx512vnni.h", "tl_x86.h", "tl_tables_planes.h"), _BOTH, _VNNI, _VNNI

@@ -60,13 +60,13 @@ extern "C" {
 /* One stream. Reset it before use; read it only through the functions below. */
 typedef struct demo_state {
     uint32_t steps; /* since the reset */
-    uint16_t lost;  /* samples lost in a row */
-    int16_t last[DEMO_INPUTS];
     int16_t lstm0_h[4];
     int16_t lstm0_c[4];
     int16_t lstm1_h[3];
     int16_t lstm1_c[3];
     int16_t next[4]; /* scratch: a layer's new h */
+    int16_t last[DEMO_INPUTS];
+    uint16_t lost; /* samples lost in a row */
 } demo_state;
 TL_STATIC_ASSERT(sizeof(demo_state) == DEMO_STATE_BYTES + DEMO_SCRATCH_BYTES, "unexpected padding");
 

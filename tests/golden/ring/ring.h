@@ -61,13 +61,13 @@ extern "C" {
 /* One stream. Reset it before use; read it only through the functions below. */
 typedef struct ring_state {
     uint32_t steps; /* since the reset */
-    uint16_t lost;  /* samples lost in a row */
-    uint16_t held;   /* samples in the ring */
-    uint16_t newest; /* its newest row */
-    int16_t ring[RING_WINDOW][RING_INPUTS];
     int16_t lstm0_h[3];
     int16_t lstm0_c[3];
     int16_t next[3]; /* scratch: a layer's new h */
+    int16_t ring[RING_WINDOW][RING_INPUTS];
+    uint16_t held;   /* samples in the ring */
+    uint16_t newest; /* its newest row */
+    uint16_t lost; /* samples lost in a row */
 } ring_state;
 TL_STATIC_ASSERT(sizeof(ring_state) == RING_STATE_BYTES + RING_SCRATCH_BYTES, "unexpected padding");
 

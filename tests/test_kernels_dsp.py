@@ -1,0 +1,235 @@
+"""The target `dsp` returns the bits of `ref`: its twin on this computer, its instructions in unicorn."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantize import fixedpoint as fp
+from quantize.ops import lstm
+from quantize.qnetwork import QLayer
+from tests.arm_call import Arm, build
+from toolkit.build import build_kernels
+from toolkit.codegen.pack_dsp import lstm_dsp
+from toolkit.targets import CSRC
+from toolkit.toolchain import cross_toolchain
+
+TOP = 32640
+
+
+class Lstm(ctypes.Structure):
+    """tl_lstm_w8a16_dsp"""
+
+    _fields_ = [
+        ("w", ctypes.c_void_p),
+        ("words", ctypes.c_uint32),
+        *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "x_more", "h_more")),
+        *((name, ctypes.c_uint8) for name in ("x_skip", "h_skip", "kind", "f", "frac")),
+    ]
+
+
+class LstmRef(ctypes.Structure):
+    """tl_lstm_w8a16"""
+
+    _fields_ = (
+        [(name, ctypes.c_void_p) for name in ("wh", "wx16", "wx8", "b", "m")]
+        + [("inputs", ctypes.c_uint16), ("hidden", ctypes.c_uint16)]
+        + [(name, ctypes.c_uint8) for name in ("t", "f", "frac")]
+    )
+
+
+class Dense(ctypes.Structure):
+    """tl_dense_w16a16"""
+
+    _fields_ = [
+        ("w", ctypes.c_void_p),
+        ("b", ctypes.c_void_p),
+        ("inputs", ctypes.c_uint16),
+        ("outputs", ctypes.c_uint16),
+    ]
+
+
+def layer(
+    rng: np.random.Generator, inputs: int, hidden: int, wide: bool, extreme: bool, f: int | None = None
+) -> QLayer:
+    """A layer that keeps the contract; extreme: weights at both ends as far as the sums allow."""
+    f = 0 if not wide else int(rng.integers(0, 16)) if f is None else f
+    top = 32767 if wide else 127
+    rows = 4 * hidden
+    if extreme:
+        wh = rng.choice([-127, 127], (rows, hidden))
+        wx = rng.choice([-top, top], (rows, inputs))
+    else:
+        wh = rng.integers(-127, 128, (rows, hidden))
+        wx = rng.integers(-top, top + 1, (rows, inputs))
+    if wide:
+        total = np.abs(wx).sum(1, keepdims=True)
+        wx = np.trunc(wx * np.minimum(1, 65000 / total)).astype(np.int64)
+    for _ in range(64):
+        sum_x = TOP * np.abs(wx).sum(1)
+        over = TOP * np.abs(wh).sum(1) + (sum_x >> f) + 2 >= 2**31
+        if not over.any():
+            break
+        wx = np.where(over[:, None], np.trunc(wx * 0.9), wx).astype(np.int64)
+        wh = np.where(over[:, None], np.trunc(wh * 0.95), wh).astype(np.int64)
+    room = 2**31 - 2 - TOP * np.abs(wh).sum(1) - (sum_x >> f)
+    b = rng.choice([-1, 1], rows) * np.where(rng.random(rows) < 0.5, room, rng.integers(0, room + 1))
+    t = int(rng.integers(0, 16))
+    m = rng.choice([1, 2, 300, 9000, 32766, 32767], rows) if extreme else rng.integers(1, 32768, rows)
+    arrays = {
+        "wh": wh.astype(np.int8),
+        "wx": wx.astype(np.int16 if wide else np.int8),
+        "b": b.astype(np.int32),
+        "m": m.astype(np.int16),
+    }
+    q = QLayer("q", "lstm", arrays, {"t": t, "f": f, "frac": int(rng.integers(0, 13))})
+    assert lstm.fits(q).all()
+    return q
+
+
+def vectors(rng: np.random.Generator, q: QLayer, extreme: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """h, c, x"""
+    hidden, inputs = lstm.hidden_size(q), lstm.input_size(q)
+    if extreme:
+        return tuple(  # type: ignore[return-value]
+            rng.choice([-v, v - d, 0], n).astype(np.int16)
+            for v, d, n in ((TOP, 0, hidden), (32768, 1, hidden), (TOP, 0, inputs))
+        )
+    return (
+        rng.integers(-TOP, TOP + 1, hidden).astype(np.int16),
+        rng.integers(-32768, 32768, hidden).astype(np.int16),
+        rng.integers(-TOP, TOP + 1, inputs).astype(np.int16),
+    )
+
+
+def expected(q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    state = {"h": h[None].astype(np.int64), "c": c[None].astype(np.int64)}
+    new, state = lstm.int_step(q, x[None].astype(np.int64), state, None)
+    return new[0], state["c"][0]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return ctypes.CDLL(str(build_kernels(tmp_path_factory.mktemp("kernels"))))
+
+
+def pointer(a: np.ndarray) -> int:
+    return int(a.ctypes.data)
+
+
+def host_step(
+    library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    packed = lstm_dsp(q)
+    fields = dict(packed.fields)
+    w = np.ascontiguousarray(packed.arrays[0].array)
+    p = Lstm(pointer(w), *(int(fields[name]) for name, _ in Lstm._fields_[1:]))
+    h_new, c_new = np.empty_like(h), c.copy()
+    library.tl_lstm_step_w8a16_dsp(
+        ctypes.c_void_p(pointer(h_new)), ctypes.c_void_p(pointer(c_new)), ctypes.c_void_p(pointer(h)),
+        ctypes.c_void_p(pointer(x)), ctypes.byref(p),
+    )  # fmt: skip
+    return h_new, c_new
+
+
+def ref_step(
+    library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    a = {k: np.ascontiguousarray(v) for k, v in q.arrays.items()}
+    wide = a["wx"].dtype == np.int16
+    p = LstmRef(
+        pointer(a["wh"]), pointer(a["wx"]) if wide else None, None if wide else pointer(a["wx"]), pointer(a["b"]),
+        pointer(a["m"]), len(x), len(h), q.params["t"], q.params["f"], q.params["frac"],
+    )  # fmt: skip
+    h_new, c_new = np.empty_like(h), c.copy()
+    library.tl_lstm_step_w8a16_ref(
+        ctypes.c_void_p(pointer(h_new)), ctypes.c_void_p(pointer(c_new)), ctypes.c_void_p(pointer(h)),
+        ctypes.c_void_p(pointer(x)), ctypes.byref(p),
+    )  # fmt: skip
+    return h_new, c_new
+
+
+def cases(seed: int, count: int, most_inputs: int, most_hidden: int) -> list[tuple[QLayer, np.random.Generator, bool]]:
+    rng = np.random.default_rng(seed)
+    edges_i, edges_h = (
+        (1, 2, 3, 4, 5, 7, 8, 15, 16, 17),
+        (1, 2, 3, 4, 5, 8, 63, 64, 65, 66, 67, 68, 69, 72, 128, 132, 133),
+    )
+    found = []
+    for k in range(count):
+        extreme = bool(rng.integers(0, 2))
+        inputs = int(rng.choice(edges_i)) if k % 3 == 0 else int(rng.integers(1, most_inputs + 1))
+        hidden = int(rng.choice(edges_h)) if k % 3 == 1 else int(rng.integers(1, most_hidden + 1))
+        f = k % 5 if k % 2 == 0 else None
+        found.append((layer(rng, inputs, hidden, bool(rng.integers(0, 2)), extreme, f), rng, extreme))
+    return found
+
+
+def test_lstm_twin(library: ctypes.CDLL) -> None:
+    for q, rng, extreme in cases(1, 400, 20, 140):
+        h, c, x = vectors(rng, q, extreme)
+        want = ref_step(library, q, h, c, x)
+        for got, w in zip(host_step(library, q, h, c, x), want, strict=True):
+            np.testing.assert_array_equal(got, w, err_msg=f"{len(x)} -> {len(h)} {q.arrays['wx'].dtype} {q.params}")
+        for got, w in zip(expected(q, h, c, x), want, strict=True):
+            np.testing.assert_array_equal(got, w)
+
+
+def test_dense_twin(library: ctypes.CDLL) -> None:
+    rng = np.random.default_rng(2)
+    for inputs in range(1, 40):
+        w = rng.integers(-1600, 1601, (3, inputs)).astype(np.int16)
+        h = rng.choice([-TOP, TOP, 1], inputs).astype(np.int16)
+        b = rng.integers(-(2**20), 2**20, 3).astype(np.int32)
+        y = np.empty(3, np.int32)
+        p = Dense(pointer(w), pointer(b), inputs, 3)
+        library.tl_dense_w16a16_dsp(ctypes.c_void_p(pointer(y)), ctypes.c_void_p(pointer(h)), ctypes.byref(p))
+        np.testing.assert_array_equal(y, w.astype(np.int64) @ h + b)
+
+
+@pytest.fixture(scope="module", params=["gcc", "zig"])
+def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "gcc" and shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("arm-none-eabi-gcc is not installed")
+    pytest.importorskip("unicorn")
+    return build("tl_dsp.c", tmp_path_factory.mktemp("arm"), cross_toolchain(request.param))
+
+
+def arm_step(
+    machine: Arm, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray, skew: int
+) -> tuple[np.ndarray, np.ndarray]:
+    packed = lstm_dsp(q)
+    fields = dict(packed.fields)
+    w = machine.array(packed.arrays[0].array)
+    p = machine.put(struct.pack("<II4H5B3x", w, *(int(fields[name]) for name, _ in Lstm._fields_[1:])))
+    h_at, c_at, x_at, new_at = (machine.array(v, skew) for v in (h, c, x, np.zeros_like(h)))
+    machine.call("tl_lstm_step_w8a16_dsp", new_at, c_at, h_at, x_at, p)
+    assert (machine.get(h_at, h) == h).all() and (machine.get(x_at, x) == x).all()
+    return machine.get(new_at, h), machine.get(c_at, c)
+
+
+def test_lstm_instructions(library: ctypes.CDLL, image: Path) -> None:
+    machine = Arm(image)
+    for k, (q, rng, extreme) in enumerate(cases(3, 150, 20, 140)):
+        machine.top = 0x2000_0000
+        h, c, x = vectors(rng, q, extreme)
+        want = ref_step(library, q, h, c, x)
+        for got, w in zip(arm_step(machine, q, h, c, x, 2 * (k % 2)), want, strict=True):
+            np.testing.assert_array_equal(got, w, err_msg=f"{len(x)} -> {len(h)} {q.arrays['wx'].dtype} {q.params}")
+
+
+def test_dense_instructions(image: Path) -> None:
+    machine, rng = Arm(image), np.random.default_rng(4)
+    for inputs in range(1, 40):
+        w = rng.integers(-1600, 1601, (3, inputs)).astype(np.int16)
+        h = rng.choice([-TOP, TOP, 1], inputs).astype(np.int16)
+        b = rng.integers(-(2**20), 2**20, 3).astype(np.int32)
+        p = machine.put(struct.pack("<IIHH", machine.array(w), machine.array(b), inputs, 3))
+        y = machine.array(np.zeros(3, np.int32))
+        machine.call("tl_dense_w16a16_dsp", y, machine.array(h), p)
+        np.testing.assert_array_equal(machine.get(y, b), w.astype(np.int64) @ h + b)
