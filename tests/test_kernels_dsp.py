@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantize import fixedpoint as fp
 from quantize.ops import lstm
 from quantize.qnetwork import QLayer
 from tests.arm_call import Arm, build
 from toolkit.build import build_kernels
 from toolkit.codegen.pack_dsp import lstm_dsp
-from toolkit.targets import CSRC
 from toolkit.toolchain import cross_toolchain
 
 TOP = 32640
