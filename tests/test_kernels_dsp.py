@@ -155,7 +155,7 @@ def ref_step(
 def cases(seed: int, count: int, most_inputs: int, most_hidden: int) -> list[tuple[QLayer, np.random.Generator, bool]]:
     rng = np.random.default_rng(seed)
     edges_i, edges_h = (
-        (1, 2, 3, 4, 5, 7, 8, 15, 16, 17),
+        (1, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 30, 31, 68, 69, 133, 140),
         (1, 2, 3, 4, 5, 8, 63, 64, 65, 66, 67, 68, 69, 72, 128, 132, 133),
     )
     found = []
