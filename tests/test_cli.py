@@ -70,6 +70,7 @@ def test_a_state_saved_on_the_host_continues_on_the_board(run: Path, tmp_path: P
 
 
 def test_a_flipped_weight_bit_is_found_and_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate-c", str(run), "--board", "mps2_an386", "--target", "ref"]) == 0
     assert main(["run", str(run), "--board", "mps2_an386", "--steps", "60"]) == 0
     image = run / "build" / "mps2_an386" / "firmware.elf"
     row, column, size = 2 * 8 + 5, 3, 8  # gate g, unit 5
@@ -82,6 +83,16 @@ def test_a_flipped_weight_bit_is_found_and_named(run: Path, capsys: pytest.Captu
     assert not seen["passed"] and seen["lines"][-1] == "EXIT:1"
     report = json.loads((run / "report.json").read_text())
     assert report["parity"]["equal"] is False and report["boards"]["mps2_an386"]["parity"] is False
+
+
+def test_a_flipped_bit_of_a_packed_layout_names_the_unit(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", str(run), "--board", "mps2_an386", "--steps", "60"]) == 0
+    image = run / "build" / "mps2_an386" / "firmware.elf"
+    words = len(elf.read_symbol(image, "lstm0_w")) // 8  # bytes of a unit
+    elf.patch_symbol(image, "lstm0_w", 6 * words + words // 2 + 1, 0x40, image)
+    assert main(["run", str(run), "--board", "mps2_an386", "--steps", "60", "--no-build"]) == 3
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "layer lstm0, unit 6" in message and "weight lstm0_w[6]" in message and "(unit 6)" in message
 
 
 def test_a_flipped_head_bit_names_the_output(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
