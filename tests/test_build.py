@@ -141,7 +141,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ToolkitError, match=r"model\.h: missing"):
         build_firmware(fake_model.FOLDER, board, tmp_path / "out", toolchain="auto", say=lambda _: None)
     fake_model.write(tmp_path, fake_model.vectors(5))
-    with pytest.raises(ToolkitError, match="no C here; run `toolkit generate-c` first"):
+    with pytest.raises(ToolkitError, match=r"no C here; run `python3 run\.py generate-c` first"):
         build_firmware(tmp_path / "none", board, tmp_path / "build", toolchain="auto", say=lambda _: None)
     with pytest.raises(ToolkitError, match='toolchain "gc" is not known; did you mean "gcc"'):
         build_firmware(tmp_path / "c", board, tmp_path / "build", toolchain="gc", say=lambda _: None)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -126,7 +130,7 @@ def test_training_again_gives_the_same_model(run: Path, tmp_path: Path) -> None:
 
 BAD = [
     (["generate-c", "{run}", "--board", "microbat"], 1, 'board "microbat" is not known; did you mean "microbit"?'),
-    (["generate-c", "{run}/none", "--board", "microbit"], 1, "{run}/none: no such file"),
+    (["generate-c", "{run}/none", "--board", "microbit"], 1, "{run}/none: no such run folder"),
     (["generate-c", "{run}", "--board", "microbit", "--out", "{tmp}/file"], 1, "is a file; expected a folder"),
     (
         ["generate-c", "{run}", "--board", "microbit", "--out", "{tmp}/full"],
@@ -135,7 +139,11 @@ BAD = [
     ),
     (["generate-c", "{tmp}/file", "--board", "microbit"], 1, "not a complete safetensors file"),
     (["generate-c", "{run}/model.safetensors", "--board", "microbit"], 1, "expected a tealight-qnetwork"),
+    (["generate-c", "{tmp}/nowhere", "--board", "microbit"], 1, "no such run folder"),
     (["quantize", "{tmp}/nowhere"], 1, "no such run folder"),
+    (["quantize", "{run}", "--set", "train.epochs=2"], 1, "--set train.epochs=2: the run is trained"),
+    (["train", str(ROOT / "docs/examples/room.toml"), "--out", "{tmp}/file"], 1, "cannot write: {tmp}/file: Not a"),
+    (["demo", "--set", 'deploy.boards=["hosst"]', "--out", "{tmp}/demo"], 1, 'did you mean "host"?'),
     (["run", "{run}", "--board", "microbit", "--steps", "0"], 1, "--steps 0: expected"),
     (
         ["run", "{run}", "--board", "microbit", "--first", "999999"],
@@ -216,7 +224,7 @@ def test_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as caught:
         main([verb, "--help"])
     assert caught.value.code == 0
-    assert f"example: toolkit {verb}" in capsys.readouterr().out
+    assert f"example: python3 run.py {verb}" in capsys.readouterr().out
 
 
 def test_json_is_all_there_is_on_stdout(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,3 +234,33 @@ def test_json_is_all_there_is_on_stdout(run: Path, capsys: pytest.CaptureFixture
         assert isinstance(json.loads(capsys.readouterr().out), dict)
     assert main(["run", str(run), "--board", "host", "--steps", "5", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["equal"] is True
+
+
+def test_a_series_of_another_training_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = ["--set", "data.horizon=2", "--out", str(tmp_path / "other")]
+    assert main(["train", str(ROOT / "docs/examples/room.toml"), *other, *QUICK]) == 0
+    shutil.copy(tmp_path / "other" / "data.safetensors", run / "data.safetensors")
+    for verb in (["quantize", str(run)], ["run", str(run), "--board", "host"]):
+        capsys.readouterr()
+        assert main(verb) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"error: {run / 'data.safetensors'}: ") and line.endswith("6 ahead; train again")
+
+
+def test_a_loss_that_explodes_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        arguments = ["train", str(ROOT / "docs/examples/room.toml"), *QUICK, "--set", "train.lr=1e30"]
+        assert main([*arguments, "--out", str(tmp_path / "x")]) == 1
+    assert "lower train.lr (now 1e+30)" in capsys.readouterr().err.splitlines()[-1]
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_console_without_unicode_gets_question_marks(run: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "toolkit", "run", str(run), "--board", "host"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        cwd=ROOT,
+        capture_output=True,
+    )
+    assert done.returncode == 0 and b"Bit for bit equal" in done.stdout and b"???" in done.stdout

@@ -37,6 +37,7 @@ def test_text_needs_no_quotes_and_a_whole_number_is_a_number(tmp_path: Path) -> 
         write(tmp_path, GOOD), sets=["data.missing=drop", "train.lr=1", "data.date=2024", "name=other"], env={}
     )
     assert (config.data.missing, config.train.lr, config.data.date, config.name) == ("drop", 1.0, "2024", "other")
+    assert load_config(write(tmp_path, GOOD), sets=['name="other"'], env={}).name == "other"
 
 
 def test_saved_config_loads_as_the_same(tmp_path: Path) -> None:
@@ -82,8 +83,10 @@ BAD = {
     "[data]\nseries='glucose'\nsplit=[0.5,0.5,0.5]": "expected three positive shares with the sum 1",
     "[data]\nseries='glucose'\ninputs=['a','a']": "a column is named twice",
     "[data]\nseries='glucose'\ndelimiter='ab'": "expected one character",
-    "name = 'a-b'\n[data]\nseries='glucose'": "name = 'a-b': expected a C identifier",
-    "name = 3\n[data]\nseries='glucose'": "name = 3: expected a C identifier",
+    "name = 'a-b'\n[data]\nseries='glucose'": 'name "a-b": cannot be a C prefix',
+    "name = 3\n[data]\nseries='glucose'": "name = 3: expected text in quotes",
+    "name = 'int'\n[data]\nseries='glucose'": 'name "int": cannot be a C prefix',
+    "name = 'Room'\n[data]\nseries='glucose'": 'name "Room": cannot be a C prefix',
     "[data\n": "not valid TOML",
 }
 
@@ -105,6 +108,7 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, text: str) -> None
         (["train.lrr=1"], {}, '--set train.lrr=1: unknown key `train.lrr`; did you mean "lr"?'),
         (["train.lr=fast"], {}, "--set train.lr=fast: train.lr = 'fast': expected a number"),
         ([], {"TEALIGHT_TRAIN__EPOCHS": "many"}, "environment TEALIGHT_TRAIN__EPOCHS: train.epochs = 'many'"),
+        ([], {"TEALIGHT_TRAIN_LR": "1"}, "environment TEALIGHT_TRAIN_LR: expected two underscores"),
         ([], {"TEALIGHT_TRIAN__LR": "1"}, 'unknown section `trian`; did you mean "train"?'),
     ],
 )

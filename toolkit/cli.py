@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from toolkit import __version__
 from toolkit.errors import CheckFailed, ToolkitError
 
 ROOT = Path(__file__).resolve().parents[1]
+Do = Callable[[argparse.Namespace], dict[str, Any]]
 DEMO = ROOT / "docs" / "examples" / "glucose.toml"
 
 
@@ -38,7 +40,7 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     config = _config(a.config, sets)
     out = a.out or Path("runs") / config.name
     result = train(config, out, say=say)
-    say(f"{out}: trained; next: toolkit quantize {out}")
+    say(f"{out}: trained; next: python3 run.py quantize {out}")
     return result
 
 
@@ -46,6 +48,9 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.demo import options
     from toolkit.stages.quantize import quantize
 
+    for text in a.set:
+        if not text.startswith("quantize."):
+            raise ToolkitError(f"--set {text}: the run is trained; expected a key of quantize: set others in `train`")
     sets = [*a.set, *(["quantize.refit=false"] if a.no_refit else [])]
     result = quantize(_run_folder(a.run), options(_config(a.run / "config.toml", sets)), say=say)
     for row in result["overflow"]:
@@ -53,9 +58,9 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
             f"{row['layer']}: {row['rows']} rows proven to fit int32; the largest can reach {row['of_int32']:.1%} of it"
         )
     r = result["accuracy"]
-    say(f"test RMSE {r['quantized']:.5g}, float {r['float']:.5g} {r['unit']}")
+    say(f"test RMSE {r['quantized']:.5g}, float {r['float']:.5g} {r['unit']}".rstrip())
     say(f"NER {r['ner']:.4f}, RMSE ratio {r['rmse_ratio']:.5f}")
-    say(f"next: toolkit generate-c {a.run} --board NAME (toolkit boards lists them)")
+    say(f"next: python3 run.py generate-c {a.run} --board NAME (python3 run.py boards lists them)")
     return result
 
 
@@ -63,6 +68,8 @@ def _generate(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.boards import load_board
     from toolkit.stages.generate import generate_c
 
+    if not a.run.is_file():
+        _run_folder(a.run)
     board = load_board(a.board)
     return generate_c(a.run, board, a.out, float_api=a.float_api, target=a.target, say=say)
 
@@ -139,90 +146,75 @@ def _demo(a: argparse.Namespace) -> dict[str, Any]:
 
 def _run_folder(path: Path) -> Path:
     if not path.is_dir():
-        raise ToolkitError(f"{path}: no such run folder; expected one that `toolkit train` made, e.g. runs/glucose")
+        raise ToolkitError(f"{path}: no such run folder; expected one that `train` made, e.g. runs/glucose")
     return path
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="toolkit",
+        prog="run.py",
         description="Recurrent networks on microcontrollers: train, quantize, generate C, prove it on the board.",
     )
     parser.add_argument("--version", action="version", version=f"tealight {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(
-        name: str, do: Callable[[argparse.Namespace], dict[str, Any]], text: str, example: str
-    ) -> argparse.ArgumentParser:
+    def verb(name: str, do: Do, text: str, example: str) -> argparse.ArgumentParser:
         p = verbs.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=f"example: {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            name, help=text, description=text, epilog=f"example: python3 run.py {name} {example}".strip()
         )
         p.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
         p.set_defaults(do=do)
         return p
 
-    p = verb(
-        "train", _train, "Train a network on a series.", "toolkit train docs/examples/room.toml --set train.epochs=20"
-    )
+    _model_verbs(verb)
+    _board_verbs(verb)
+    p = verb("boards", _boards, "List the boards, or show one.", "microbit --json")
+    p.add_argument("name", nargs="?", help="one board")
+    p = verb("demo", _demo, "Everything in a row on the glucose series.", "")
+    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="the run's folder")
+    _tools(p)
+    _sets(p)
+    return parser
+
+
+def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -> None:
+    p = verb("train", _train, "Train a network on a series.", "docs/examples/room.toml --set train.epochs=20")
     p.add_argument("config", type=Path, help="run.toml")
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     _sets(p)
 
-    p = verb("quantize", _quantize, "Quantize a trained network to integers.", "toolkit quantize runs/room")
+    p = verb("quantize", _quantize, "Quantize a trained network to integers.", "runs/room")
     p.add_argument("run", type=Path, help="a run's folder")
     p.add_argument("--no-refit", action="store_true", help="leave the head as it was trained")
     _sets(p)
 
-    p = verb(
-        "generate-c",
-        _generate,
-        "Generate C for a board.",
-        "toolkit generate-c runs/room --board microbit --out firmware/model",
-    )
+    p = verb("generate-c", _generate, "Generate C for a board.", "runs/room --board microbit --out firmware/model")
     p.add_argument("run", type=Path, help="a run's folder, or a model.q.safetensors")
-    p.add_argument("--board", required=True, help="a name from `toolkit boards`, or the path of a .toml")
+    p.add_argument("--board", required=True, help="a name from `boards`, or the path of a .toml")
     p.add_argument("--out", type=Path, help="folder for the C; <run>/c/<board> unless given")
     p.add_argument("--target", help="other kernels than the board's: a name, or `best` on the host")
     p.add_argument("--float-api", action="store_true", help="predict_f32 also where the core has no FPU")
 
-    p = verb("build", _build, "Build the image for a board.", "toolkit build runs/room --board microbit")
-    _job_arguments(p)
 
-    p = verb(
-        "run",
-        _run,
-        "Build, run on the emulated board, and compare every bit with the oracle.",
-        "toolkit run runs/room --board mps2_an386",
-    )
+def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -> None:
+    p = verb("build", _build, "Build the image for a board.", "runs/room --board microbit")
+    _job_arguments(p)
+    _toolchain(p)
+
+    text = "Build, run on the emulated board, and compare every bit with the oracle."
+    p = verb("run", _run, text, "runs/room --board mps2_an386")
     _job_arguments(p)
     p.add_argument("--save-state", type=Path, help="write the state after the last step to this file")
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="run the image as it lies there")
-    _emulator(p)
+    _tools(p)
 
-    p = verb(
-        "profile",
-        _profile,
-        "Count what a step costs on a board: by function, by layer, in time and in memory.",
-        "toolkit profile runs/room --board mps2_an386",
-    )
+    text = "Count what a step costs on a board: by function, by layer, in time and in memory."
+    p = verb("profile", _profile, text, "runs/room --board mps2_an386")
     _job_arguments(p)
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
-
-    p = verb("boards", _boards, "List the boards, or show one.", "toolkit boards microbit --json")
-    p.add_argument("name", nargs="?", help="one board")
-
-    p = verb("demo", _demo, "Everything in a row on the glucose series.", "toolkit demo")
-    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="the run's folder")
-    p.add_argument("--toolchain", default="auto", choices=("auto", "gcc", "zig"), help="the cross compiler")
-    _emulator(p)
-    _sets(p)
-    return parser
+    _toolchain(p)
 
 
 def _sets(p: argparse.ArgumentParser) -> None:
@@ -231,21 +223,27 @@ def _sets(p: argparse.ArgumentParser) -> None:
 
 def _job_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("run", type=Path, help="a run's folder")
-    p.add_argument("--board", required=True, help="a name from `toolkit boards`, or the path of a .toml")
+    p.add_argument("--board", required=True, help="a name from `boards`, or the path of a .toml")
     p.add_argument("--steps", type=int, default=1024, help="test vectors to replay (1024)")
     p.add_argument("--first", type=int, default=0, help="the first of them (0)")
     p.add_argument("--state", type=Path, help="a saved state to continue from")
+
+
+def _toolchain(p: argparse.ArgumentParser) -> None:
     p.add_argument("--toolchain", default="auto", choices=("auto", "gcc", "zig"), help="the cross compiler")
 
 
-def _emulator(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--emulator", default="auto", choices=("auto", "qemu", "unicorn"), help="which emulator runs the image"
-    )
+def _tools(p: argparse.ArgumentParser) -> None:
+    _toolchain(p)
+    text = "which emulator runs the image"
+    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn"), help=text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console or a pipe that has no bars and no umlauts shows ?
     a = _parser().parse_args(arguments)
     try:
         result = a.do(a)

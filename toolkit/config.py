@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 import tomli_w
 
+from toolkit.codegen.lower import check_name
 from toolkit.errors import ToolkitError, nearest, write_whole
 
 if sys.version_info >= (3, 11):
@@ -136,17 +137,18 @@ def load_config(path: str | Path, *, sets: Sequence[str], env: Mapping[str, str]
         values["data"]["path"] = str((path.resolve().parent / values["data"]["path"]).resolve())
     for where, dotted, text in [*_from_environment(env), *_from_sets(sets)]:
         if dotted == ["name"]:
-            name = text
+            name = text.strip('"')
             continue
         section, key = _section_key(where, dotted)
         values[section][key] = _checked(section, key, _literal(section, key, text, where=where), where=where)
         if (section, key) == ("data", "path") and text:
             values["data"]["path"] = str(Path(text).resolve())
-    if not isinstance(name, str) or not name.isascii() or not name.isidentifier() or name.startswith("_"):
-        raise ToolkitError(
-            f"{path}: name = {name!r}: expected a C identifier, e.g. glucose: letters, digits and _, a letter first "
-            "(it becomes the prefix of the generated functions)"
-        )
+    if not isinstance(name, str):
+        raise ToolkitError(f'{path}: name = {name!r}: expected text in quotes, e.g. "glucose"')
+    try:
+        check_name(name)
+    except ToolkitError as e:
+        raise ToolkitError(f"{path}: {e}") from None
     config = Config(name=name, **{s: cls(**values[s]) for s, cls in SECTIONS.items()})
     _check_together(config, path)
     return config
@@ -189,6 +191,8 @@ def _from_environment(env: Mapping[str, str]) -> list[tuple[str, list[str], str]
     for variable in sorted(env):
         if variable.startswith(PREFIX) and ("__" in variable or variable == PREFIX + "NAME"):
             found.append((f"environment {variable}", variable[len(PREFIX) :].lower().split("__"), env[variable]))
+        elif variable.startswith(tuple(f"{PREFIX}{s.upper()}_" for s in SECTIONS)):
+            raise ToolkitError(f"environment {variable}: expected two underscores, e.g. {PREFIX}TRAIN__LR=0.01")
     return found
 
 

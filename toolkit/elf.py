@@ -39,7 +39,7 @@ def _open(path: Path) -> Any:
     try:
         return ELFFile(io.BytesIO(path.read_bytes()))
     except OSError as e:
-        raise ToolkitError(f"{path}: cannot read: {e.strerror}; run `toolkit build` first") from None
+        raise ToolkitError(f"{path}: cannot read: {e.strerror}; run `python3 run.py build` first") from None
     except ELFError as e:
         raise ToolkitError(f"{path}: not an ELF file: {e}") from None
 
@@ -63,7 +63,7 @@ def symbols(path: Path) -> list[Symbol]:
     elf = _open(path)
     table = elf.get_section_by_name(".symtab")
     if table is None:
-        raise ToolkitError(f"{path}: no symbol table; build it again with `toolkit build`")
+        raise ToolkitError(f"{path}: no symbol table; build it again with `python3 run.py build`")
     found = []
     for entry in table.iter_symbols():
         if entry["st_info"]["type"] in ("STT_FILE", "STT_SECTION"):

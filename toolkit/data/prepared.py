@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from quantize.errors import QuantizeError
-from quantize.network import Column, read_file, write_file
+from quantize.network import Column, Network, read_file, write_file
+from quantize.qnetwork import QNetwork
 from toolkit.config import Data
 from toolkit.data.csvfile import read_csv
 from toolkit.data.demo import read_glucose
@@ -154,3 +155,14 @@ def load_prepared(path: str | Path) -> Prepared:
         array.setflags(write=False)
     plain: dict[str, Any] = {f: tuple(d[f]) if isinstance(d[f], list) else d[f] for f in SCALARS} | arrays
     return Prepared(scalers=tuple(Column(**c) for c in d["scalers"]), **plain)
+
+
+def check_series(prepared: Prepared, network: Network | QNetwork, run: Path) -> None:
+    """Raises: ToolkitError when a run's series and its network are of two trainings."""
+    found = [[prepared.columns[k] for k in side] for side in (prepared.inputs, prepared.targets)]
+    wanted = [[c.name for c in side] for side in (network.inputs, network.outputs)]
+    if found != wanted or prepared.horizon != network.horizon:
+        raise ToolkitError(
+            f"{run / 'data.safetensors'}: {found[0]} -> {found[1]}, {prepared.horizon} ahead; expected the network's "
+            f"{wanted[0]} -> {wanted[1]}, {network.horizon} ahead; train again"
+        )

@@ -52,7 +52,7 @@ def to_series(table: Table, data: Data, columns: tuple[str, ...], *, say: Callab
     starts = np.flatnonzero(broken).astype(np.int64)
     if len(starts) > 1:
         say(f"{table.source}: {len(values)} rows in {len(starts)} gap-free segments")
-    decimals = tuple(_decimals(name, texts[k], values[:, k], say=say) for k, name in enumerate(columns))
+    decimals = tuple(_decimals(name, texts[k], values[:, k], table.source, say=say) for k, name in enumerate(columns))
     return Series(columns, decimals, values, times, starts, period if data.date else 0.0)
 
 
@@ -75,9 +75,10 @@ def _bad_values(
     row, column = (int(i[0]) for i in np.nonzero(bad))
     if data.missing == "error":
         cell = table.rows[row][table.names.index(columns[column])]
+        wanted = "a number with a decimal point" if "," in cell else "a number"
         raise ToolkitError(
             f"{table.source}: row {table.lines[row]}, column {columns[column]}: "
-            f"{'empty' if not cell else repr(cell)}: expected a number; --missing drop|interpolate goes on "
+            f"{'empty' if not cell else repr(cell)}: expected {wanted}; --missing drop|interpolate goes on "
             f"({int(bad.any(axis=1).sum())} such rows)"
         )
     filled = 0
@@ -177,7 +178,7 @@ def _repeats(
     return keep
 
 
-def _decimals(name: str, cells: list[str], values: np.ndarray, *, say: Callable[[str], None]) -> int:
+def _decimals(name: str, cells: list[str], values: np.ndarray, source: str, *, say: Callable[[str], None]) -> int:
     """Most digits after the point in the text, at most 6, and few enough for int32."""
     digits = 0
     for cell in set(cells):
@@ -188,7 +189,9 @@ def _decimals(name: str, cells: list[str], values: np.ndarray, *, say: Callable[
         digits = max(digits, -exponent if isinstance(exponent, int) else 0)
     limit = math.floor(math.log10(2**31 / (HEADROOM * max(float(np.abs(values).max()), 1e-9))))
     if limit < 0:
-        raise ToolkitError(f"column {name}: values up to {np.abs(values).max():g} do not fit int32; use a larger unit")
+        raise ToolkitError(
+            f"{source}: column {name}: values up to {np.abs(values).max():g} do not fit int32; use a larger unit"
+        )
     good = min(digits, MAX_DECIMALS, limit)
     if good < digits:
         say(f"column {name}: {digits} decimals in the data, {good} in the fixed-point API")

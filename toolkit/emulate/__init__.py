@@ -78,7 +78,7 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
         raise ToolkitError(f"board {board.name} takes no image; choose another board")
     image = build_dir / "firmware.elf"
     if not (build_dir / "build.json").is_file():
-        raise ToolkitError(f"{build_dir}: no finished build here; run `toolkit build --board {board.name}` first")
+        raise ToolkitError(f"{build_dir}: no finished build; run `python3 run.py build --board {board.name}` first")
     chosen = choose_emulator(board, emulator)
     name = qemu.version() if chosen == "qemu" else unicorn_.version()
     say(f"run {board.name} in {name}")

@@ -58,7 +58,7 @@ def read_run(run: Path) -> RunFiles:
     stale: list[str] = []
     there = {name: (run / f"{name}.safetensors").is_file() for name in ("model", "model.q", "data", "forecast")}
     if not run.is_dir() or not (there["model"] or there["model.q"]):
-        raise ToolkitError(f"{run}: no run here: expected model.safetensors; run `toolkit train` first")
+        raise ToolkitError(f"{run}: no run here: expected model.safetensors; run `python3 run.py train` first")
     network = load_network(run / "model.safetensors") if there["model"] else None
     digest = network_digest(run / "model.safetensors") if there["model"] else None
     train = _current(run / "train.json", {("model", "sha256"): digest}, stale)
@@ -131,7 +131,7 @@ def _epochs(path: Path) -> tuple[dict[str, Any], ...]:
     try:
         return tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as e:
-        raise ToolkitError(f"{path}: not readable as JSON lines ({e}); run `toolkit train` again") from None
+        raise ToolkitError(f"{path}: not readable as JSON lines ({e}); run `python3 run.py train` again") from None
 
 
 def _wanted(path: Path) -> tuple[str, ...]:

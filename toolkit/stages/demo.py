@@ -28,13 +28,13 @@ def demo(config: Config, out: Path, *, toolchain: str, emulator: str, say: Calla
     def stage(text: str) -> None:
         say(f"[{time.monotonic() - begin:5.1f} s] {text}")
 
+    boards = [load_board(name) for name in config.deploy.boards]  # a wrong name is told before the training
     stage(f"train: {config.data.series or os.path.basename(config.data.path)}, {config.data.horizon} steps ahead")
     train(config, out, say=say)
     stage("quantize")
     quantize(out, options(config), say=say)
-    for name in config.deploy.boards:
-        board = load_board(name)
-        stage(f"{name}: generate, build, run")
+    for board in boards:
+        stage(f"{board.name}: generate, build, run")
         generate_c(out, board, None, float_api=False, say=say)
         run(Job(out, board, toolchain=toolchain, emulator=emulator), say=say)
     stage("report")

@@ -16,7 +16,7 @@ from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit import emulate
 from toolkit.boards import Board
 from toolkit.build import build_firmware, build_host
-from toolkit.data.prepared import load_prepared, runs
+from toolkit.data.prepared import check_series, load_prepared, runs
 from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.host import HostModel
@@ -114,6 +114,7 @@ def _vectors(job: Job, q: QNetwork) -> Vectors:
             raise ToolkitError(f"{job.state}: cannot read: {e.strerror}; expected a saved state") from None
     if (job.run / "data.safetensors").is_file():
         prepared = load_prepared(job.run / "data.safetensors")
+        check_series(prepared, q, job.run)
         series = prepared.values[:, list(prepared.inputs)]
         parts = [series[a:b] for a, b in runs(prepared, "test")]
     else:

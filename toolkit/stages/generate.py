@@ -85,10 +85,10 @@ def folder_for(run: Path, q: QNetwork, board: Board) -> Path:
     folder = run / "c" / board.name
     header = folder / f"{q.name}.h"
     if not header.is_file():
-        raise ToolkitError(f"{folder}: no generated C; run `toolkit generate-c {run} --board {board.name}` first")
+        raise ToolkitError(f"{folder}: no C; run `python3 run.py generate-c {run} --board {board.name}` first")
     if f" * Model {q.digest} " not in header.read_text(encoding="utf-8"):
         raise ToolkitError(
             f"{folder}: generated from another model than {run / 'model.q.safetensors'}; "
-            f"run `toolkit generate-c {run} --board {board.name}` again"
+            f"run `python3 run.py generate-c {run} --board {board.name}` again"
         )
     return folder

@@ -14,7 +14,7 @@ from quantize.calibrate import float_run
 from quantize.network import Network, load_network, network_digest, write_file
 from quantize.qnetwork import QNetwork, save_qnetwork
 from toolkit.data.baselines import baseline_predictions, rmse
-from toolkit.data.prepared import Prepared, forecast_rows, load_prepared, runs, truth
+from toolkit.data.prepared import Prepared, check_series, forecast_rows, load_prepared, runs, truth
 from toolkit.errors import write_whole
 
 PIECES = (1024, 256, 64)  # rows of a calibration sequence, stateful mode: the longest that a run has room for
@@ -27,6 +27,7 @@ def quantize(run: Path, options: ptq.Options, *, say: Callable[[str], None]) -> 
     Raises: QuantizeError or ToolkitError, one line, when a file is bad or the network does not fit."""
     network = load_network(run / "model.safetensors")
     prepared = load_prepared(run / "data.safetensors")
+    check_series(prepared, network, run)
     source = network_digest(run / "model.safetensors")
     say("calibrating" + (" and refitting the head" if options.refit else "") + " on the training rows")
     q = ptq.quantize(network, calibration(prepared, network), options, source)

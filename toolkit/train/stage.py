@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str,
         network = init_network(network, hidden=config.model.hidden, layers=config.model.layers, rng=rng)
         target = prepared.scalers[prepared.targets[0]]
         one = len(prepared.targets) == 1
-        with progress(config.train.epochs, target.std if one else 1.0, target.unit if one else "") as each:
+        with progress(config.train.epochs, target.std if one else 1.0, target.unit if one else "(normalised)") as each:
             trained = fit(network, prepared, train=config.train, rng=rng, each=each, say=say)
         result = _result(config, prepared, trained)
     except KeyboardInterrupt:
@@ -135,9 +135,11 @@ def _verdict(scores: dict[str, Any]) -> list[str]:
 
 
 def _check_writable(out: Path) -> None:
-    """Before the work, not after it. Makes nothing."""
+    """Before the work, not after it. Leaves nothing."""
     there = out.resolve()
     while not there.exists():
         there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ToolkitError(f"{out}: cannot write: {there} is not a writable folder; choose another with --out")
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as e:
+        raise ToolkitError(f"{out}: cannot write: {there}: {e.strerror}; choose another with --out") from None

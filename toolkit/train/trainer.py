@@ -76,8 +76,9 @@ def fit(
         say(f"{count} streams side by side, not train.batch = {train.batch}: too few training rows for more")
     for number in range(1, train.epochs + 1):
         lr = train.lr * SCHEDULES[train.schedule]((number - 1) / train.epochs)
-        loss = _one_epoch(backend, _batches(rows, network, train, count, rng), lr)
-        val = _rms([backend.evaluate(batch) for batch in validation])
+        with np.errstate(all="ignore"):  # what overflows is judged below
+            loss = _one_epoch(backend, _batches(rows, network, train, count, rng), lr)
+            val = _rms([backend.evaluate(batch) for batch in validation])
         if not (math.isfinite(loss) and math.isfinite(val)):
             raise ToolkitError(f"epoch {number}: the loss is no longer a number; lower train.lr (now {train.lr:g})")
         better = val < best
