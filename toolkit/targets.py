@@ -30,4 +30,6 @@ class Target:
 
 TARGETS: dict[str, Target] = {
     "ref": Target("ref", "tl_ref.c", frozenset({"lstm_step_w8a16", "dense_w16a16"}), (), ()),
+    "v6m": Target("v6m", "tl_v6m.c", frozenset({"lstm_step_w8a16"}), (), ()),
+    "v7m": Target("v7m", "tl_v7m.c", frozenset({"lstm_step_w8a16"}), (), ()),
 }

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
+from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES, packed
 from quantize.qnetwork import QNetwork
 from toolkit import __version__
 from toolkit.codegen.lower import Destination, facts
@@ -102,6 +102,24 @@ def tables_header() -> str:
     return "\n".join(text) + "\n"
 
 
+def packed_tables_header() -> str:
+    """Text of csrc/tl_tables_packed.h, from quantize/nodes.json. `python -m toolkit.codegen.render` writes it."""
+    text = [
+        SPDX,
+        "/* sigmoid and tanh for the fast kernels: a word per interval, base << 16 | uint16(2 * slope), the same bits as the",
+        " * nodes of tl_tables.h (quantize/fixedpoint.py: packed). Made by `python -m toolkit.codegen.render`. */",
+        "#ifndef TL_TABLES_PACKED_H",
+        "#define TL_TABLES_PACKED_H",
+        "",
+        "#include <stdint.h>",
+    ]
+    for name, nodes in (("sigmoid", SIGMOID_NODES), ("tanh", TANH_NODES)):
+        words = [f"0x{int(w):08x}u" for w in packed(nodes)]
+        text += ["", f"static const uint32_t tl_{name}_packed[256] = {{"]
+        text += ["    " + ", ".join(words[i : i + 8]) + "," for i in range(0, 256, 8)] + ["};"]
+    return "\n".join([*text, "", "#endif"]) + "\n"
+
+
 def write_folder(files: dict[str, str], out: Path) -> None:
     """Writes the files into `out`, which appears whole or not at all. A folder of ours that is there is replaced.
 
@@ -138,3 +156,4 @@ def _ours(path: Path) -> bool:
 
 if __name__ == "__main__":
     (CSRC / "tl_tables.h").write_text(tables_header())
+    (CSRC / "tl_tables_packed.h").write_text(packed_tables_header())
