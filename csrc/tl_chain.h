@@ -15,7 +15,7 @@
 #include "tl_tables_packed.h"
 
 /* |sum| <= 65535 * 32640 < 2^31. */
-static inline uint32_t tl_total(const int16_t *v, uint32_t n)
+TL_INLINE uint32_t tl_total(const int16_t *v, uint32_t n)
 {
     int32_t sum = 0;
     for (uint32_t k = 0; k < n; k++) {
@@ -26,7 +26,7 @@ static inline uint32_t tl_total(const int16_t *v, uint32_t n)
 
 /* sum[j] of the int16 input weights -> sum[j] as tl_columns8 would leave them, with the shift f done per row.
  * total: -32768 sum(x). */
-static inline void tl_join(uint32_t sum[4], uint32_t total, uint32_t f)
+TL_INLINE void tl_join(uint32_t sum[4], uint32_t total, uint32_t f)
 {
     uint32_t i = (uint32_t)((int32_t)sum[0] >> f);
     uint32_t g = (uint32_t)((int32_t)sum[2] >> f);
@@ -38,7 +38,7 @@ static inline void tl_join(uint32_t sum[4], uint32_t total, uint32_t f)
 }
 
 /* Linear interpolation in a packed table; z in Q3.12, saturated here to int16. Same bits as tl_lookup. */
-static inline int32_t tl_look(const uint32_t table[256], int32_t z)
+TL_INLINE int32_t tl_look(const uint32_t table[256], int32_t z)
 {
     uint32_t at = (uint32_t)z + 32768u;
     if (at >> 16 != 0) {
@@ -49,12 +49,12 @@ static inline int32_t tl_look(const uint32_t table[256], int32_t z)
 }
 
 /* Accumulator -> gate. */
-static inline int32_t tl_gate(const uint32_t table[256], uint32_t acc, int32_t m, uint32_t t)
+TL_INLINE int32_t tl_gate(const uint32_t table[256], uint32_t acc, int32_t m, uint32_t t)
 {
     return tl_look(table, tl_mulw((int32_t)acc, (int16_t)m) >> t);
 }
 
-static inline void tl_lstm_step_chain(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
+TL_INLINE void tl_lstm_step_chain(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                                       const tl_lstm_w8a16_v6m *p)
 {
     const uint32_t n = p->hidden, inputs = p->inputs, wide = p->wide, frac = p->frac;

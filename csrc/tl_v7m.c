@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "tl_v7m.h"
 
-static inline const uint32_t *tl_columns8(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
+#define TL_INLINE static inline __attribute__((always_inline)) /* the sums must stay in registers */
+
+TL_INLINE const uint32_t *tl_columns8(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
 {
     for (const int16_t *end = v + n; v != end; v++, w++) {
         uint32_t x = (uint32_t)(int32_t)*v;
@@ -13,7 +15,7 @@ static inline const uint32_t *tl_columns8(uint32_t sum[4], const uint32_t *w, co
     return w;
 }
 
-static inline const uint32_t *tl_columns16(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
+TL_INLINE const uint32_t *tl_columns16(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
 {
     for (const int16_t *end = v + n; v != end; v++, w += 2) {
         uint32_t x = (uint32_t)(int32_t)*v;

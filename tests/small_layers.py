@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from quantize.network import Layer
 from quantize.ops import lstm
 from quantize.qnetwork import QLayer
 from toolkit.codegen.pack import Packed
@@ -71,3 +72,15 @@ def call(ffi: Any, function: Any, packed: Packed, state: dict[str, np.ndarray]) 
     c, h_new = state["c"].copy(), np.empty_like(state["h"])
     function(*(ffi.cast("int16_t *", a.ctypes.data) for a in (h_new, c, state["h"], state["x"])), p)
     return h_new, c
+
+
+def typical_layer(rng: np.random.Generator, inputs: int, hidden: int, *, wide: bool) -> QLayer:
+    """A layer as training leaves it: gates spread over the whole of the tables, few of them saturated."""
+    s = 2 / np.sqrt(hidden)
+    weights = {
+        "w_ih": rng.normal(0, s, (4 * hidden, inputs)),
+        "w_hh": rng.normal(0, s, (4 * hidden, hidden)),
+        "b": rng.normal(0, 1, 4 * hidden),
+    }
+    x_scale = np.full(inputs, 4 * 3 / 32767 if wide else 1 / TOP)
+    return lstm.quantize(Layer("lstm0", "lstm", weights), x_scale, 2.0, 16 if wide else 8)
