@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The LSTM step of the cores without DSP instructions: four rows of a hidden unit in one word (tl_v6m.h), multiplied as
- * they are, without masks. Included by tl_v6m.c and tl_v7m.c behind their own
- *     tl_columns8(sum, w, v, n): sum[j] += (w[k] >> (24 - 8 j)) * v[k], k < n; returns w + n
- *     tl_columns16(sum, w, v, n): sum[2 j] += (w[2 k + j] >> 16) * v[k], sum[2 j + 1] += w[2 k + j] * v[k]; w + 2 n
+ * they are, without masks.
  *
  * With W = a << 24 | b << 16 | c << 8 | d, where a is signed and b, c, d are not,
  *     W >> 24 = a,   W >> 16 = 256 a + b,   W >> 8 = 256 (256 a + b) + c,   W = 256 (...) + d,
@@ -14,6 +12,8 @@
 #include "tl_kernels.h"
 #include "tl_tables_packed.h"
 
+#define TL_INLINE static inline __attribute__((always_inline)) /* or the sums would go to memory */
+
 /* |sum| <= 65535 * 32640 < 2^31. */
 TL_INLINE uint32_t tl_total(const int16_t *v, uint32_t n)
 {
@@ -22,6 +22,32 @@ TL_INLINE uint32_t tl_total(const int16_t *v, uint32_t n)
         sum += v[k];
     }
     return (uint32_t)sum;
+}
+
+/* sum[j] += (w[k] >> (24 - 8 j)) v[k], k < n; the columns behind them. */
+TL_INLINE const uint32_t *tl_columns8(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
+{
+    for (const int16_t *end = v + n; v != end; v++, w++) {
+        uint32_t x = (uint32_t)(int32_t)*v;
+        sum[0] += (uint32_t)((int32_t)*w >> 24) * x;
+        sum[1] += (uint32_t)((int32_t)*w >> 16) * x;
+        sum[2] += (uint32_t)((int32_t)*w >> 8) * x;
+        sum[3] += *w * x;
+    }
+    return w;
+}
+
+/* sum[2 j] += (w[2 k + j] >> 16) v[k], sum[2 j + 1] += w[2 k + j] v[k], k < n; the columns behind them. */
+TL_INLINE const uint32_t *tl_columns16(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
+{
+    for (const int16_t *end = v + n; v != end; v++, w += 2) {
+        uint32_t x = (uint32_t)(int32_t)*v;
+        sum[0] += (uint32_t)((int32_t)w[0] >> 16) * x;
+        sum[1] += w[0] * x;
+        sum[2] += (uint32_t)((int32_t)w[1] >> 16) * x;
+        sum[3] += w[1] * x;
+    }
+    return w;
 }
 
 /* sum[j] of the int16 input weights -> sum[j] as tl_columns8 would leave them, with the shift f done per row.

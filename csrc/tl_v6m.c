@@ -1,130 +1,191 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The sums of tl_chain.h for Armv6-M. The four sums stay in r8 .. r11, which cannot compute but can be added to, and two
- * columns share the load of their v. On the M0+, with the single-cycle multiplier, a pair of columns takes 29 cycles. */
+/* The step of tl_chain.h for Armv6-M, whose compilers keep too little of it in registers: the loop over the units is one
+ * function in assembly. The four sums stay in r8 .. r11, which cannot compute but can be added to, and two columns share
+ * the load of their v: a pair of columns takes 29 cycles on an M0+ with the single-cycle multiplier.
+ * On the host the same step is the C of tl_chain.h. */
 #include "tl_v6m.h"
 
-#define TL_INLINE static inline __attribute__((always_inline)) /* the sums must stay in registers */
-
-#if !defined(TL_HOST) && !(defined(__ARM_ARCH_6M__) || (defined(__thumb__) && !defined(__thumb2__)))
-#error "tl_v6m.c is for Armv6-M: compile with -mcpu=cortex-m0 -mthumb"
-#endif
-
-TL_INLINE const uint32_t *tl_column8(uint32_t sum[4], const uint32_t *w, uint32_t x)
-{
-    sum[0] += (uint32_t)((int32_t)*w >> 24) * x;
-    sum[1] += (uint32_t)((int32_t)*w >> 16) * x;
-    sum[2] += (uint32_t)((int32_t)*w >> 8) * x;
-    sum[3] += *w * x;
-    return w + 1;
-}
-
-TL_INLINE const uint32_t *tl_column16(uint32_t sum[4], const uint32_t *w, uint32_t x)
-{
-    sum[0] += (uint32_t)((int32_t)w[0] >> 16) * x;
-    sum[1] += w[0] * x;
-    sum[2] += (uint32_t)((int32_t)w[1] >> 16) * x;
-    sum[3] += w[1] * x;
-    return w + 2;
-}
+#include "tl_chain.h"
 
 #if defined(TL_HOST)
-
-/* Columns v .. end, an even number of them, v on a word. */
-TL_INLINE const uint32_t *tl_pairs8(uint32_t sum[4], const uint32_t *w, const int16_t *v, const int16_t *end)
-{
-    for (; v != end; v += 2) {
-        w = tl_column8(sum, w, (uint32_t)(int32_t)v[0]);
-        w = tl_column8(sum, w, (uint32_t)(int32_t)v[1]);
-    }
-    return w;
-}
-
-TL_INLINE const uint32_t *tl_pairs16(uint32_t sum[4], const uint32_t *w, const int16_t *v, const int16_t *end)
-{
-    for (; v != end; v += 2) {
-        w = tl_column16(sum, w, (uint32_t)(int32_t)v[0]);
-        w = tl_column16(sum, w, (uint32_t)(int32_t)v[1]);
-    }
-    return w;
-}
-
-#else
-
-/* One column: adds W * x to the four sums, W in `w`. */
-#define TL_COLUMN(w)                                                                                                   \
-    "asrs %[t], " w ", #24\n muls %[t], %[x]\n add %[s0], %[t]\n"                                                      \
-    "asrs %[t], " w ", #16\n muls %[t], %[x]\n add %[s1], %[t]\n"                                                      \
-    "asrs %[t], " w ", #8\n muls %[t], %[x]\n add %[s2], %[t]\n"                                                       \
-    "muls " w ", %[x]\n add %[s3], " w "\n"
-#define TL_PAIR                                                                                                        \
-    "ldmia %[v]!, {%[pair]}\n ldmia %[w]!, {r4, r5}\n"                                                                 \
-    "sxth %[x], %[pair]\n" TL_COLUMN("r4") "asrs %[x], %[pair], #16\n" TL_COLUMN("r5")
-/* One column of int16 weights, in r4 and r5. */
-#define TL_WIDE                                                                                                        \
-    "ldmia %[w]!, {r4, r5}\n"                                                                                          \
-    "asrs %[t], r4, #16\n muls %[t], %[x]\n add %[s0], %[t]\n muls r4, %[x]\n add %[s1], r4\n"                         \
-    "asrs %[t], r5, #16\n muls %[t], %[x]\n add %[s2], %[t]\n muls r5, %[x]\n add %[s3], r5\n"
-
-/* Enters the unrolled loop so that whole turns are left. A pair is 26 instructions, 52 bytes. */
-TL_INLINE const uint32_t *tl_pairs8(uint32_t sum[4], const uint32_t *w, const int16_t *v, const int16_t *end)
-{
-    uint32_t pair, x, t = (uint32_t)(v - end) / 2 % 4 * 52;
-    if (v == end) {
-        return w;
-    }
-    __asm__(".syntax unified\n"
-            "add pc, %[t]\n"
-            "nop\n"
-            "1:\n"
-            TL_PAIR TL_PAIR TL_PAIR TL_PAIR
-            "cmp %[v], %[end]\n"
-            "bne 1b\n"
-            : [s0] "+h"(sum[0]), [s1] "+h"(sum[1]), [s2] "+h"(sum[2]), [s3] "+h"(sum[3]), [w] "+l"(w), [v] "+l"(v),
-              [t] "+l"(t), [x] "=&l"(x), [pair] "=&l"(pair)
-            : [end] "h"(end)
-            : "r4", "r5", "cc", "memory");
-    return w;
-}
-
-TL_INLINE const uint32_t *tl_pairs16(uint32_t sum[4], const uint32_t *w, const int16_t *v, const int16_t *end)
-{
-    uint32_t pair, x, t;
-    if (v == end) {
-        return w;
-    }
-    __asm__(".syntax unified\n"
-            "1:\n"
-            "ldmia %[v]!, {%[pair]}\n"
-            "sxth %[x], %[pair]\n" TL_WIDE "asrs %[x], %[pair], #16\n" TL_WIDE
-            "cmp %[v], %[end]\n"
-            "bne 1b\n"
-            : [s0] "+h"(sum[0]), [s1] "+h"(sum[1]), [s2] "+h"(sum[2]), [s3] "+h"(sum[3]), [w] "+l"(w), [v] "+l"(v),
-              [t] "=&l"(t), [x] "=&l"(x), [pair] "=&l"(pair)
-            : [end] "h"(end)
-            : "r4", "r5", "cc", "memory");
-    return w;
-}
-
-#endif
-
-/* v may lie between two words, and n may be odd: pairs start on a word. */
-#define TL_COLUMNS(bits)                                                                                               \
-    TL_INLINE const uint32_t *tl_columns##bits(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)   \
-    {                                                                                                                  \
-        if (((uintptr_t)v & 2) != 0 && n != 0) {                                                                       \
-            w = tl_column##bits(sum, w, (uint32_t)(int32_t)*v++);                                                      \
-            n--;                                                                                                       \
-        }                                                                                                              \
-        w = tl_pairs##bits(sum, w, v, v + (n & ~1u));                                                                  \
-        return (n & 1) != 0 ? tl_column##bits(sum, w, (uint32_t)(int32_t)v[n - 1]) : w;                                \
-    }
-
-TL_COLUMNS(8)
-TL_COLUMNS(16)
-
-#include "tl_chain.h"
 
 void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_v6m *p)
 {
     tl_lstm_step_chain(h_new, c, h, x, p);
 }
+
+#else
+
+#if !defined(__thumb__)
+#error "tl_v6m.c is Thumb code: compile with -mcpu=cortex-m0 -mthumb, or with -DTL_HOST=1 for its twin in C"
+#endif
+
+/* A run of columns: v; how far to jump into the unrolled loop; and where v stands behind the last whole pair, less 1 when
+ * another column follows, less 3 when this is the x of a layer with int8 inputs, behind which comes h. */
+typedef struct tl_run {
+    const int16_t *v;
+    uint32_t jump;
+    uintptr_t end;
+} tl_run;
+
+/* What tl_units reads, at the offsets that stand in its text. u and end are bytes of c and of h_new. */
+typedef struct tl_job {
+    const uint32_t *w;             /* 0 */
+    uint32_t wide, u, end;         /* 4, 8, 12 */
+    uint32_t first[4];             /* 16: the sums of a unit before its first column */
+    tl_run x, h;                   /* 32, 44 */
+    uint32_t x_odd;                /* 56: another column follows the pairs of x */
+    uint32_t total, total_x, f;    /* 60, 64, 68 */
+    const uint32_t *sigmoid;       /* 72 */
+    const uint32_t *tanh;          /* 76 */
+    uint32_t t, shift_ig, shift_c; /* 80, 84, 88 */
+    int16_t *c, *h_new;            /* 92, 96 */
+} tl_job;
+
+/* One column: v in r3, its weights in `w`. */
+#define COLUMN(w)                                                                                                      \
+    "asrs r6, " w ", #24\n muls r6, r3\n add r8, r6\n"                                                                 \
+    "asrs r6, " w ", #16\n muls r6, r3\n add r9, r6\n"                                                                 \
+    "asrs r6, " w ", #8\n muls r6, r3\n add r10, r6\n"                                                                 \
+    "muls " w ", r3\n add r11, " w "\n"
+#define PAIR                                                                                                           \
+    "ldmia r1!, {r2}\n ldmia r0!, {r4, r5}\n sxth r3, r2\n" COLUMN("r4") "asrs r3, r2, #16\n" COLUMN("r5")
+#define PAIR_BYTES 52u
+/* The same for int16 weights. */
+#define WIDE                                                                                                           \
+    "ldmia r0!, {r4, r5}\n"                                                                                            \
+    "asrs r6, r4, #16\n muls r6, r3\n add r8, r6\n muls r4, r3\n add r9, r4\n"                                         \
+    "asrs r6, r5, #16\n muls r6, r3\n add r10, r6\n muls r5, r3\n add r11, r5\n"
+#define WIDE_PAIR "ldmia r1!, {r2}\n sxth r3, r2\n" WIDE "asrs r3, r2, #16\n" WIDE
+#define WIDE_PAIR_BYTES 50u
+#define NEXT "ldrh r3, [r1]\n sxth r3, r3\n adds r1, #2\n"
+
+/* Gate input of a row, without its bias, in r1: its sum less 256 times the sum of the row before it. */
+#define ROW(sum, before) "mov r1, " sum "\n mov r2, " before "\n lsls r2, r2, #8\n subs r1, r1, r2\n"
+/* Adds the bias; accumulator -> z, by two short products (tl_mulw) and t in r5. */
+#define REQUANTIZE(b, m)                                                                                               \
+    "ldr r2, [r0, #" b "]\n adds r1, r1, r2\n ldrh r2, [r0, #" m "]\n uxth r3, r1\n asrs r1, r1, #16\n"                \
+    "muls r3, r2\n muls r1, r2\n lsrs r3, r3, #16\n adds r1, r1, r3\n asrs r1, r5\n"
+/* tl_look: z in r1 -> r1, table at r4, 32768 in lr. What is no int16 takes the way over SATURATE. */
+#define LOOK(saturate, back)                                                                                           \
+    "add r1, lr\n lsrs r2, r1, #16\n bne " saturate "\n" back ":\n lsrs r2, r1, #8\n lsls r2, r2, #2\n"                \
+    "ldr r2, [r4, r2]\n lsls r1, r1, #7\n sxth r1, r1\n sxth r3, r2\n muls r1, r3\n adds r1, r1, r2\n"                 \
+    "asrs r1, r1, #16\n"
+#define SATURATE(saturate, back) saturate ":\n asrs r1, r1, #31\n mvns r1, r1\n uxth r1, r1\n b " back "\n"
+/* r1 = (r1 + 2^14) >> 15. */
+#define ROUND "asrs r1, r1, #14\n adds r1, #1\n asrs r1, r1, #1\n"
+
+__attribute__((naked, noinline, used)) static void tl_units(__attribute__((unused)) tl_job *job)
+{
+    __asm__(".syntax unified\n"
+            "push {r4, r5, r6, r7, lr}\n"
+            "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
+            "push {r4, r5, r6, r7}\n"
+            "mov r7, r0\n ldr r0, [r7]\n"
+            "movs r6, #128\n lsls r6, r6, #8\n mov lr, r6\n"
+            "1:\n" /* a unit: r7 = job, r0 = w */
+            "mov r12, r7\n"
+            "ldr r1, [r7, #4]\n cmp r1, #0\n beq 2f\n b 10f\n"
+            "2:\n"
+            "adds r7, #16\n ldmia r7!, {r1, r2, r3, r4}\n"
+            "mov r8, r1\n mov r9, r2\n mov r10, r3\n mov r11, r4\n"
+            "3:\n" /* a run of int8 columns: r7 = tl_run, r12 = job */
+            "ldmia r7, {r1, r6, r7}\n"
+            "lsls r2, r1, #30\n bpl 4f\n"
+            "mov r5, r6\n" NEXT "ldmia r0!, {r4}\n" COLUMN("r4") "mov r6, r5\n" /* v between two words */
+            "4:\n add pc, r6\n"
+            "5:\n" PAIR PAIR PAIR PAIR "cmp r1, r7\n blo 5b\n"
+            "lsls r2, r7, #31\n bpl 20f\n"
+            "lsls r7, r7, #30\n bmi 6f\n" /* more after the pairs: h has one column */
+            "mov r2, r12\n ldr r2, [r2, #56]\n cmp r2, #0\n beq 7f\n"
+            "6:\n" NEXT "ldmia r0!, {r4}\n" COLUMN("r4")
+            "cmp r7, #0\n bmi 20f\n"
+            "7:\n mov r7, r12\n adds r7, #44\n b 3b\n"
+            SATURATE("30", "31f")
+            SATURATE("32", "33f")
+            "20:\n" /* the gates */
+            "mov r7, r12\n ldr r4, [r7, #72]\n ldr r5, [r7, #80]\n"
+            "mov r1, r8\n" REQUANTIZE("0", "16") LOOK("30b", "31") "mov r6, r1\n"         /* i */
+            ROW("r9", "r8") REQUANTIZE("4", "18") LOOK("32b", "33") "mov r12, r1\n"       /* f */
+            ROW("r11", "r10") REQUANTIZE("12", "22") LOOK("34f", "35") "mov r8, r1\n"     /* o */
+            "ldr r4, [r7, #76]\n" ROW("r10", "r9") REQUANTIZE("8", "20") LOOK("36f", "37") /* g */
+            "muls r1, r6\n ldr r2, [r7, #84]\n asrs r1, r2\n" /* the cell, tl_cell */
+            "ldr r3, [r7, #8]\n ldr r2, [r7, #92]\n ldrsh r6, [r2, r3]\n"
+            "mov r5, r12\n muls r6, r5\n adds r1, r1, r6\n" ROUND
+            "sxth r6, r1\n cmp r6, r1\n bne 40f\n"
+            "41:\n strh r1, [r2, r3]\n"
+            "ldr r6, [r7, #88]\n lsls r1, r6\n" LOOK("38f", "39")
+            "mov r2, r8\n muls r1, r2\n" ROUND /* h, tl_hidden */
+            "ldr r3, [r7, #8]\n ldr r2, [r7, #96]\n strh r1, [r2, r3]\n"
+            "adds r0, #24\n adds r3, #2\n str r3, [r7, #8]\n ldr r2, [r7, #12]\n"
+            "cmp r3, r2\n beq 9f\n b 1b\n"
+            SATURATE("34", "35b")
+            SATURATE("36", "37b")
+            SATURATE("38", "39b")
+            "40:\n asrs r1, r1, #31\n mov r6, lr\n subs r6, #1\n eors r1, r6\n b 41b\n"
+            "9:\n"
+            "pop {r4, r5, r6, r7}\n"
+            "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
+            "pop {r4, r5, r6, r7, pc}\n"
+            "10:\n" /* the int16 inputs of a unit */
+            "movs r1, #0\n mov r8, r1\n mov r10, r1\n"
+            "ldr r1, [r7, #64]\n mov r9, r1\n mov r11, r1\n"
+            "adds r7, #32\n ldmia r7, {r1, r6, r7}\n"
+            "lsls r2, r1, #30\n bpl 11f\n"
+            "mov r2, r6\n" NEXT WIDE "mov r6, r2\n"
+            "11:\n add pc, r6\n"
+            "12:\n" WIDE_PAIR WIDE_PAIR "cmp r1, r7\n blo 12b\n"
+            "lsls r7, r7, #31\n bpl 13f\n" NEXT WIDE
+            "13:\n" /* tl_join, total included */
+            "mov r7, r12\n ldr r6, [r7, #68]\n"
+            "mov r1, r8\n mov r2, r9\n lsls r3, r1, #16\n subs r2, r2, r3\n asrs r1, r6\n asrs r2, r6\n"
+            "mov r3, r10\n mov r4, r11\n lsls r5, r3, #16\n subs r4, r4, r5\n asrs r3, r6\n asrs r4, r6\n"
+            "ldr r6, [r7, #60]\n"
+            "mov r8, r1\n lsls r1, r1, #8\n adds r2, r2, r1\n adds r2, r2, r6\n"
+            "mov r9, r2\n lsls r2, r2, #8\n adds r3, r3, r2\n adds r3, r3, r6\n"
+            "mov r10, r3\n lsls r3, r3, #8\n adds r4, r4, r3\n adds r4, r4, r6\n mov r11, r4\n"
+            "adds r7, #44\n b 3b\n");
+}
+
+TL_INLINE tl_run tl_make_run(const int16_t *v, uint32_t n, uint32_t unrolled, uint32_t bytes, uint32_t less)
+{
+    const uint32_t first = (uint32_t)((uintptr_t)v >> 1 & 1);
+    const uint32_t pairs = (n - first) >> 1;
+    const uint32_t left_out = pairs == 0 ? unrolled : (0u - pairs) & (unrolled - 1);
+    /* `add pc` counts from the second instruction behind it */
+    return (tl_run){v, left_out * bytes - 2u, (uintptr_t)(v + first + 2 * pairs) - less};
+}
+
+void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_v6m *p)
+{
+    const uint32_t n = p->hidden, inputs = p->inputs;
+    const uint32_t x_odd = (inputs - (uint32_t)((uintptr_t)x >> 1 & 1)) & 1;
+    const uint32_t h_odd = (n - (uint32_t)((uintptr_t)h >> 1 & 1)) & 1;
+    const uint32_t total_x = tl_total(x, inputs);
+    const uint32_t total = (tl_total(h, n) + (p->wide != 0 ? 0u : total_x)) * (0u - 128u);
+    tl_job job; /* filled field by field: an initializer would call memset */
+    job.w = p->w;
+    job.wide = p->wide;
+    job.u = 0;
+    job.end = 2 * n;
+    job.first[0] = 0;
+    job.first[1] = total;
+    job.first[2] = total * 0x101u;
+    job.first[3] = total * 0x10101u;
+    job.h = tl_make_run(h, n, 4, PAIR_BYTES, h_odd);
+    job.x_odd = x_odd;
+    job.total = total;
+    job.total_x = total_x * (0u - 32768u);
+    job.f = p->f;
+    job.sigmoid = tl_sigmoid_packed;
+    job.tanh = tl_tanh_packed;
+    job.t = p->t;
+    job.shift_ig = 15u - p->frac;
+    job.shift_c = 12u - p->frac;
+    job.c = c;
+    job.h_new = h_new;
+    job.x = p->wide != 0 ? tl_make_run(x, inputs, 2, WIDE_PAIR_BYTES, x_odd) : tl_make_run(x, inputs, 4, PAIR_BYTES, 3);
+    tl_units(&job);
+}
+
+#endif
