@@ -94,7 +94,7 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "lsls r2, r1, #30\n bpl 4f\n"
             "mov r5, r6\n" NEXT "ldmia r0!, {r4}\n" COLUMN("r4") "mov r6, r5\n" /* v between two words */
             "4:\n add pc, r6\n"
-            "5:\n" PAIR PAIR PAIR PAIR "cmp r1, r7\n blo 5b\n"
+            "5:\n.rept 4\n" PAIR ".endr\n cmp r1, r7\n blo 5b\n"
             "lsls r2, r7, #31\n bpl 20f\n"
             "lsls r7, r7, #30\n bmi 6f\n" /* more after the pairs: h has one column */
             "mov r2, r12\n ldr r2, [r2, #56]\n cmp r2, #0\n beq 7f\n"
@@ -103,6 +103,8 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "7:\n mov r7, r12\n adds r7, #44\n b 3b\n"
             SATURATE("30", "31f")
             SATURATE("32", "33f")
+    );
+    __asm__(".syntax unified\n"
             "20:\n" /* the gates */
             "mov r7, r12\n ldr r4, [r7, #72]\n ldr r5, [r7, #80]\n"
             "mov r1, r8\n" REQUANTIZE("0", "16") LOOK("30b", "31") "mov r6, r1\n"         /* i */
@@ -127,6 +129,8 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "pop {r4, r5, r6, r7}\n"
             "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
             "pop {r4, r5, r6, r7, pc}\n"
+    );
+    __asm__(".syntax unified\n"
             "10:\n" /* the int16 inputs of a unit */
             "movs r1, #0\n mov r8, r1\n mov r10, r1\n"
             "ldr r1, [r7, #64]\n mov r9, r1\n mov r11, r1\n"
@@ -134,7 +138,7 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "lsls r2, r1, #30\n bpl 11f\n"
             "mov r2, r6\n" NEXT WIDE "mov r6, r2\n"
             "11:\n add pc, r6\n"
-            "12:\n" WIDE_PAIR WIDE_PAIR "cmp r1, r7\n blo 12b\n"
+            "12:\n.rept 2\n" WIDE_PAIR ".endr\n cmp r1, r7\n blo 12b\n"
             "lsls r7, r7, #31\n bpl 13f\n" NEXT WIDE
             "13:\n" /* tl_join, total included */
             "mov r7, r12\n ldr r6, [r7, #68]\n"
