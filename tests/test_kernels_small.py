@@ -11,6 +11,8 @@ import pytest
 
 from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES
 from tests import small_layers as small
+from tests.conftest import needs
+from tests.thumb import Kernel, compile_kernel
 from toolkit.build import build_kernels
 from toolkit.codegen.pack import lstm_ref
 from toolkit.codegen.pack_small import lstm_v6m, lstm_v7m
@@ -61,3 +63,37 @@ def test_equals_ref_and_oracle(ffi: Any, library: Any, target: str, wide: bool, 
         got = small.call(ffi, getattr(library, f"tl_lstm_step_w8a16_{target}"), PACK[target](q), state)
         for a, b, c in zip(want, ref, got, strict=True):
             assert np.array_equal(a, b) and np.array_equal(a, c), (inputs, hidden)
+
+
+@pytest.mark.parametrize("kind", ["gcc", "zig"])
+@pytest.mark.parametrize(("target", "core"), [("v6m", "cortex-m0"), ("v7m", "cortex-m3")])
+def test_thumb_code_equals_the_oracle(target: str, core: str, kind: str, tmp_path: Path) -> None:
+    needs("arm-gcc" if kind == "gcc" else "zig", "unicorn")
+    image, _ = compile_kernel(core, f"tl_{target}.c", tmp_path, kind, "-O2" if kind == "gcc" else "-Os")
+    kernel = Kernel(image, core)
+    rng = np.random.default_rng(7)
+    shapes = [(i, h) for i in (1, 2, 3, 4, 5) for h in (1, 2, 3, 8, 9)] + [(9, 15), (20, 33), (7, 140)]
+    for number, (inputs, hidden) in enumerate(shapes * 4):
+        wide, extreme, shift = bool(number & 1), bool(rng.integers(2)), int(rng.integers(2)) * 2
+        q = small.random_layer(rng, inputs, hidden, wide=wide, extreme=extreme)
+        state = small.random_state(rng, q, extreme=extreme)
+        h, c, cost = kernel.step(f"tl_lstm_step_w8a16_{target}", PACK[target](q), state, shift=shift, count=False)
+        want = small.expected(q, state)
+        assert np.array_equal(h, want[0]) and np.array_equal(c, want[1]), (inputs, hidden, wide, shift)
+        assert cost.stack <= 240
+
+
+def test_bars_are_met(tmp_path: Path) -> None:
+    """M3, (16,64): at most 2.6 instructions per multiply-accumulate. M0+, (8,32): at most 27 000 cycles, estimated."""
+    needs("arm-gcc", "unicorn")
+    rng = np.random.default_rng(0)
+    for target, core, inputs, hidden in (("v7m", "cortex-m3", 16, 64), ("v6m", "cortex-m0plus", 8, 32)):
+        kernel = Kernel(compile_kernel(core, f"tl_{target}.c", tmp_path, "gcc", "-O2")[0], core)
+        for wide in (True, False):
+            q = small.typical_layer(rng, inputs, hidden, wide=wide)
+            state = small.random_state(rng, q, extreme=False)
+            cost = kernel.step(f"tl_lstm_step_w8a16_{target}", PACK[target](q), state, shift=0, count=True)[2]
+            if target == "v7m":
+                assert cost.instructions <= 2.6 * 4 * hidden * (inputs + hidden)
+            else:
+                assert cost.cycles <= 27_000

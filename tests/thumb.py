@@ -127,7 +127,7 @@ class Kernel:
 
     def _cycles(self, trace: list[tuple[int, int]], end: int) -> int:
         counts: Counter[tuple[int, int, int]] = Counter()
-        for (a, s), (b, _) in zip(trace, [*trace[1:], (end, 0)], strict=True):
+        for (a, s), (b, _) in zip(trace, [*trace[1:], (end, 0)], strict=False):
             counts[a, s, int(b != a + s)] += 1
         rule = cycles_v7m if self.core == "cortex-m3" else cycles_v6m
         return sum(rule(bytes(self.uc.mem_read(a, s)), bool(t)) * k for (a, s, t), k in counts.items())
