@@ -28,10 +28,11 @@ typedef struct tl_run {
     uintptr_t end;
 } tl_run;
 
-/* What tl_units reads, at the offsets that stand in its text. u and end are bytes of c and of h_new. */
+/* What tl_units reads, at the offsets that stand in its text. c and h_new point behind their ends;
+ * u is the place of a unit in bytes from there, so it ends at 0. */
 typedef struct tl_job {
     const uint32_t *w;             /* 0 */
-    uint32_t wide, u, end;         /* 4, 8, 12 */
+    uint32_t wide, u, unused;      /* 4, 8, 12 */
     uint32_t first[4];             /* 16: the sums of a unit before its first column */
     tl_run x, h;                   /* 32, 44 */
     uint32_t x_odd;                /* 56: another column follows the pairs of x */
@@ -83,12 +84,31 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "push {r4, r5, r6, r7}\n"
             "mov r7, r0\n ldr r0, [r7]\n"
             "movs r6, #128\n lsls r6, r6, #8\n mov lr, r6\n"
-            "1:\n" /* a unit: r7 = job, r0 = w */
-            "mov r12, r7\n"
-            "ldr r1, [r7, #4]\n cmp r1, #0\n beq 2f\n b 10f\n"
-            "2:\n"
+            "b 1f\n"
+            "2:\n" /* int8 inputs: they begin a row of columns */
             "adds r7, #16\n ldmia r7!, {r1, r2, r3, r4}\n"
-            "mov r8, r1\n mov r9, r2\n mov r10, r3\n mov r11, r4\n"
+            "mov r8, r1\n mov r9, r2\n mov r10, r3\n mov r11, r4\n b 3f\n"
+            "1:\n" /* a unit: r7 = job, r0 = w */
+            "mov r12, r7\n ldr r1, [r7, #4]\n cmp r1, #0\n beq 2b\n"
+            /* int16 inputs */
+            "movs r1, #0\n mov r8, r1\n mov r10, r1\n"
+            "ldr r1, [r7, #64]\n mov r9, r1\n mov r11, r1\n"
+            "adds r7, #32\n ldmia r7, {r1, r6, r7}\n"
+            "lsls r2, r1, #30\n bpl 11f\n"
+            "mov r2, r6\n" NEXT WIDE "mov r6, r2\n"
+            "11:\n add pc, r6\n"
+            "12:\n.rept 4\n" WIDE_PAIR ".endr\n cmp r1, r7\n blo 12b\n"
+            "lsls r7, r7, #31\n bpl 13f\n" NEXT WIDE
+            "13:\n" /* tl_join, total included */
+            "mov r7, r12\n ldr r6, [r7, #68]\n"
+            "mov r1, r8\n mov r2, r9\n lsls r3, r1, #16\n subs r2, r2, r3\n asrs r1, r6\n asrs r2, r6\n"
+            "mov r3, r10\n mov r4, r11\n lsls r5, r3, #16\n subs r4, r4, r5\n asrs r3, r6\n asrs r4, r6\n"
+            "ldr r6, [r7, #60]\n"
+            "mov r8, r1\n lsls r1, r1, #8\n adds r2, r2, r1\n adds r2, r2, r6\n"
+            "mov r9, r2\n lsls r2, r2, #8\n adds r3, r3, r2\n adds r3, r3, r6\n"
+            "mov r10, r3\n lsls r3, r3, #8\n adds r4, r4, r3\n adds r4, r4, r6\n mov r11, r4\n"
+            "adds r7, #44\n");
+    __asm__(".syntax unified\n"
             "3:\n" /* a run of int8 columns: r7 = tl_run, r12 = job */
             "ldmia r7, {r1, r6, r7}\n"
             "lsls r2, r1, #30\n bpl 4f\n"
@@ -112,15 +132,14 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             ROW("r11", "r10") REQUANTIZE("12", "22") LOOK("34f", "35") "mov r8, r1\n"     /* o */
             "ldr r4, [r7, #76]\n" ROW("r10", "r9") REQUANTIZE("8", "20") LOOK("36f", "37") /* g */
             "muls r1, r6\n ldr r2, [r7, #84]\n asrs r1, r2\n" /* the cell, tl_cell */
-            "ldr r3, [r7, #8]\n ldr r2, [r7, #92]\n ldrsh r6, [r2, r3]\n"
-            "mov r5, r12\n muls r6, r5\n adds r1, r1, r6\n" ROUND
+            "ldr r5, [r7, #8]\n ldr r2, [r7, #92]\n ldrsh r6, [r2, r5]\n"
+            "mov r3, r12\n muls r6, r3\n adds r1, r1, r6\n" ROUND
             "sxth r6, r1\n cmp r6, r1\n bne 40f\n"
-            "41:\n strh r1, [r2, r3]\n"
+            "41:\n strh r1, [r2, r5]\n"
             "ldr r6, [r7, #88]\n lsls r1, r6\n" LOOK("38f", "39")
             "mov r2, r8\n muls r1, r2\n" ROUND /* h, tl_hidden */
-            "ldr r3, [r7, #8]\n ldr r2, [r7, #96]\n strh r1, [r2, r3]\n"
-            "adds r0, #24\n adds r3, #2\n str r3, [r7, #8]\n ldr r2, [r7, #12]\n"
-            "cmp r3, r2\n beq 9f\n b 1b\n"
+            "ldr r2, [r7, #96]\n strh r1, [r2, r5]\n"
+            "adds r0, #24\n adds r5, #2\n str r5, [r7, #8]\n beq 9f\n b 1b\n"
             SATURATE("34", "35b")
             SATURATE("36", "37b")
             SATURATE("38", "39b")
@@ -130,25 +149,6 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
             "pop {r4, r5, r6, r7, pc}\n"
     );
-    __asm__(".syntax unified\n"
-            "10:\n" /* the int16 inputs of a unit */
-            "movs r1, #0\n mov r8, r1\n mov r10, r1\n"
-            "ldr r1, [r7, #64]\n mov r9, r1\n mov r11, r1\n"
-            "adds r7, #32\n ldmia r7, {r1, r6, r7}\n"
-            "lsls r2, r1, #30\n bpl 11f\n"
-            "mov r2, r6\n" NEXT WIDE "mov r6, r2\n"
-            "11:\n add pc, r6\n"
-            "12:\n.rept 2\n" WIDE_PAIR ".endr\n cmp r1, r7\n blo 12b\n"
-            "lsls r7, r7, #31\n bpl 13f\n" NEXT WIDE
-            "13:\n" /* tl_join, total included */
-            "mov r7, r12\n ldr r6, [r7, #68]\n"
-            "mov r1, r8\n mov r2, r9\n lsls r3, r1, #16\n subs r2, r2, r3\n asrs r1, r6\n asrs r2, r6\n"
-            "mov r3, r10\n mov r4, r11\n lsls r5, r3, #16\n subs r4, r4, r5\n asrs r3, r6\n asrs r4, r6\n"
-            "ldr r6, [r7, #60]\n"
-            "mov r8, r1\n lsls r1, r1, #8\n adds r2, r2, r1\n adds r2, r2, r6\n"
-            "mov r9, r2\n lsls r2, r2, #8\n adds r3, r3, r2\n adds r3, r3, r6\n"
-            "mov r10, r3\n lsls r3, r3, #8\n adds r4, r4, r3\n adds r4, r4, r6\n mov r11, r4\n"
-            "adds r7, #44\n b 3b\n");
 }
 
 TL_INLINE tl_run tl_make_run(const int16_t *v, uint32_t n, uint32_t unrolled, uint32_t bytes, uint32_t less)
@@ -170,8 +170,7 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     tl_job job; /* filled field by field: an initializer would call memset */
     job.w = p->w;
     job.wide = p->wide;
-    job.u = 0;
-    job.end = 2 * n;
+    job.u = 0u - 2 * n;
     job.first[0] = 0;
     job.first[1] = total;
     job.first[2] = total * 0x101u;
@@ -186,9 +185,9 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     job.t = p->t;
     job.shift_ig = 15u - p->frac;
     job.shift_c = 12u - p->frac;
-    job.c = c;
-    job.h_new = h_new;
-    job.x = p->wide != 0 ? tl_make_run(x, inputs, 2, WIDE_PAIR_BYTES, x_odd) : tl_make_run(x, inputs, 4, PAIR_BYTES, 3);
+    job.c = c + n;
+    job.h_new = h_new + n;
+    job.x = p->wide != 0 ? tl_make_run(x, inputs, 4, WIDE_PAIR_BYTES, x_odd) : tl_make_run(x, inputs, 4, PAIR_BYTES, 3);
     tl_units(&job);
 }
 
