@@ -18,8 +18,8 @@
 TL_INLINE uint32_t tl_total(const int16_t *v, uint32_t n)
 {
     int32_t sum = 0;
-    for (uint32_t k = 0; k < n; k++) {
-        sum += v[k];
+    for (const int16_t *end = v + n; v != end; v++) {
+        sum += *v;
     }
     return (uint32_t)sum;
 }

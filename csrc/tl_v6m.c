@@ -114,7 +114,8 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "lsls r2, r1, #30\n bpl 4f\n"
             "mov r5, r6\n" NEXT "ldmia r0!, {r4}\n" COLUMN("r4") "mov r6, r5\n" /* v between two words */
             "4:\n add pc, r6\n"
-            "5:\n.rept 4\n" PAIR ".endr\n cmp r1, r7\n blo 5b\n"
+            "5:\n.rept 8\n" PAIR ".endr\n cmp r1, r7\n bhs 8f\n b 5b\n"
+            "8:\n"
             "lsls r2, r7, #31\n bpl 20f\n"
             "lsls r7, r7, #30\n bmi 6f\n" /* more after the pairs: h has one column */
             "mov r2, r12\n ldr r2, [r2, #56]\n cmp r2, #0\n beq 7f\n"
@@ -175,7 +176,7 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     job.first[1] = total;
     job.first[2] = total * 0x101u;
     job.first[3] = total * 0x10101u;
-    job.h = tl_make_run(h, n, 4, PAIR_BYTES, h_odd);
+    job.h = tl_make_run(h, n, 8, PAIR_BYTES, h_odd);
     job.x_odd = x_odd;
     job.total = total;
     job.total_x = total_x * (0u - 32768u);
@@ -187,7 +188,7 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     job.shift_c = 12u - p->frac;
     job.c = c + n;
     job.h_new = h_new + n;
-    job.x = p->wide != 0 ? tl_make_run(x, inputs, 4, WIDE_PAIR_BYTES, x_odd) : tl_make_run(x, inputs, 4, PAIR_BYTES, 3);
+    job.x = p->wide != 0 ? tl_make_run(x, inputs, 4, WIDE_PAIR_BYTES, x_odd) : tl_make_run(x, inputs, 8, PAIR_BYTES, 3);
     tl_units(&job);
 }
 
