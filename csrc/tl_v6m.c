@@ -59,6 +59,12 @@ typedef struct tl_job {
     "asrs r6, r5, #16\n muls r6, r3\n add r10, r6\n muls r5, r3\n add r11, r5\n"
 #define WIDE_PAIR "ldmia r1!, {r2}\n sxth r3, r2\n" WIDE "asrs r3, r2, #16\n" WIDE
 #define WIDE_PAIR_BYTES 50u
+/* One column when v lies between two words, and what `jump` is for the pairs behind it. */
+#define BETWEEN (8 * PAIR_BYTES + 10u)
+#define WIDE_BETWEEN (4 * WIDE_PAIR_BYTES + 8u)
+#define REST(none, turn, bytes)                                                                                        \
+    "adds r6, r7, #3\n subs r6, r6, r1\n lsrs r6, r6, #2\n beq " none "\n negs r6, r6\n"                               \
+    "movs r2, #" turn "\n ands r6, r2\n movs r2, #" bytes "\n muls r6, r2\n subs r6, #2\n"
 #define NEXT "ldrh r3, [r1]\n sxth r3, r3\n adds r1, #2\n"
 
 /* Gate input of a row, without its bias, in r1: its sum less 256 times the sum of the row before it. */
@@ -94,11 +100,11 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "movs r1, #0\n mov r8, r1\n mov r10, r1\n"
             "ldr r1, [r7, #64]\n mov r9, r1\n mov r11, r1\n"
             "adds r7, #32\n ldmia r7, {r1, r6, r7}\n"
-            "lsls r2, r1, #30\n bpl 11f\n"
-            "mov r2, r6\n" NEXT WIDE "mov r6, r2\n"
             "11:\n add pc, r6\n"
             "12:\n.rept 4\n" WIDE_PAIR ".endr\n cmp r1, r7\n blo 12b\n"
-            "lsls r7, r7, #31\n bpl 13f\n" NEXT WIDE
+            "15:\n lsls r7, r7, #31\n bpl 13f\n b 16f\n"
+            NEXT WIDE REST("15b", "3", "50") "b 11b\n" /* WIDE_BETWEEN */
+            "16:\n" NEXT WIDE
             "13:\n" /* tl_join, total included */
             "mov r7, r12\n ldr r6, [r7, #68]\n"
             "mov r1, r8\n mov r2, r9\n lsls r3, r1, #16\n subs r2, r2, r3\n asrs r1, r6\n asrs r2, r6\n"
@@ -111,12 +117,12 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
     __asm__(".syntax unified\n"
             "3:\n" /* a run of int8 columns: r7 = tl_run, r12 = job */
             "ldmia r7, {r1, r6, r7}\n"
-            "lsls r2, r1, #30\n bpl 4f\n"
-            "mov r5, r6\n" NEXT "ldmia r0!, {r4}\n" COLUMN("r4") "mov r6, r5\n" /* v between two words */
             "4:\n add pc, r6\n"
             "5:\n.rept 8\n" PAIR ".endr\n cmp r1, r7\n bhs 8f\n b 5b\n"
             "8:\n"
-            "lsls r2, r7, #31\n bpl 20f\n"
+            "lsls r2, r7, #31\n bpl 20f\n b 14f\n"
+            NEXT "ldmia r0!, {r4}\n" COLUMN("r4") REST("8b", "7", "52") "b 4b\n" /* BETWEEN: v between two words */
+            "14:\n"
             "lsls r7, r7, #30\n bmi 6f\n" /* more after the pairs: h has one column */
             "mov r2, r12\n ldr r2, [r2, #56]\n cmp r2, #0\n beq 7f\n"
             "6:\n" NEXT "ldmia r0!, {r4}\n" COLUMN("r4")
@@ -152,13 +158,14 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
     );
 }
 
-TL_INLINE tl_run tl_make_run(const int16_t *v, uint32_t n, uint32_t unrolled, uint32_t bytes, uint32_t less)
+/* turn: pairs in a turn of the loop, a power of two. */
+TL_INLINE tl_run tl_make_run(const int16_t *v, uint32_t n, uint32_t turn, uint32_t bytes, uint32_t between, uint32_t less)
 {
     const uint32_t first = (uint32_t)((uintptr_t)v >> 1 & 1);
     const uint32_t pairs = (n - first) >> 1;
-    const uint32_t left_out = pairs == 0 ? unrolled : (0u - pairs) & (unrolled - 1);
+    const uint32_t left_out = pairs == 0 ? turn : (0u - pairs) & (turn - 1);
     /* `add pc` counts from the second instruction behind it */
-    return (tl_run){v, left_out * bytes - 2u, (uintptr_t)(v + first + 2 * pairs) - less};
+    return (tl_run){v, first != 0 ? between : left_out * bytes - 2u, (uintptr_t)(v + first + 2 * pairs) - less};
 }
 
 void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_v6m *p)
@@ -176,7 +183,7 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     job.first[1] = total;
     job.first[2] = total * 0x101u;
     job.first[3] = total * 0x10101u;
-    job.h = tl_make_run(h, n, 8, PAIR_BYTES, h_odd);
+    job.h = tl_make_run(h, n, 8, PAIR_BYTES, BETWEEN, h_odd);
     job.x_odd = x_odd;
     job.total = total;
     job.total_x = total_x * (0u - 32768u);
@@ -188,7 +195,8 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     job.shift_c = 12u - p->frac;
     job.c = c + n;
     job.h_new = h_new + n;
-    job.x = p->wide != 0 ? tl_make_run(x, inputs, 4, WIDE_PAIR_BYTES, x_odd) : tl_make_run(x, inputs, 8, PAIR_BYTES, 3);
+    job.x = p->wide != 0 ? tl_make_run(x, inputs, 4, WIDE_PAIR_BYTES, WIDE_BETWEEN, x_odd)
+                         : tl_make_run(x, inputs, 8, PAIR_BYTES, BETWEEN, 3);
     tl_units(&job);
 }
 
