@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The step of tl_chain.h for Armv6-M, whose compilers keep too little of it in registers: the loop over the units is one
- * function in assembly. The four sums stay in r8 .. r11, which cannot compute but can be added to, and two columns share
- * the load of their v: a pair of columns takes 29 cycles on an M0+ with the single-cycle multiplier.
+/* The step of tl_chain.h for Armv6-M. Compilers keep too little of it in registers, so the loop over the units is one
+ * function in assembly. The four sums stay in r8 .. r11, which can only be added to, and two columns share the load of
+ * their v: a pair of columns takes 29 cycles on an M0+ with the single-cycle multiplier.
  * On the host the same step is the C of tl_chain.h. */
 #include "tl_v6m.h"
 
@@ -20,7 +20,7 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
 #error "tl_v6m.c is Thumb code: compile with -mcpu=cortex-m0 -mthumb, or with -DTL_HOST=1 for its twin in C"
 #endif
 
-/* A run of columns: v; how far to jump into the unrolled loop; and where v stands behind the last whole pair, less 1 when
+/* A run of columns: v; how far to jump into the unrolled loop; where v stands behind the last whole pair, less 1 when
  * another column follows, less 3 when this is the x of a layer with int8 inputs, behind which comes h. */
 typedef struct tl_run {
     const int16_t *v;
@@ -159,7 +159,8 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
 }
 
 /* turn: pairs in a turn of the loop, a power of two. */
-TL_INLINE tl_run tl_make_run(const int16_t *v, uint32_t n, uint32_t turn, uint32_t bytes, uint32_t between, uint32_t less)
+TL_INLINE tl_run tl_make_run(const int16_t *v, uint32_t n, uint32_t turn, uint32_t bytes, uint32_t between,
+                             uint32_t less)
 {
     const uint32_t first = (uint32_t)((uintptr_t)v >> 1 & 1);
     const uint32_t pairs = (n - first) >> 1;

@@ -34,7 +34,7 @@
         uint32_t x, t;                                                                                                 \
         __asm__("1:\n" turn "cmp %[v], %[end]\n bne 1b\n"                                                              \
                 : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [s3] "+r"(sum[3]), [w] "+r"(w),             \
-                  [v] "+r"(v), [x] "=&r"(x), [t] "=&r"(t)                                                                \
+                  [v] "+r"(v), [x] "=&r"(x), [t] "=&r"(t)                                                              \
                 : [end] "r"(end)                                                                                       \
                 : "r8", "r9", "r10", "r11", "cc", "memory");                                                           \
     }

@@ -1,4 +1,4 @@
-"""Prints instructions, estimated cycles, bytes of code and stack of the small kernels: `python -m tests.measure_small`."""
+"""Prints instructions, estimated cycles, code and stack of the small kernels: `python -m tests.measure_small`."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _row(kernel: Kernel, target: str, kind: str, inputs: int, hidden: int, wide:
     assert np.array_equal(h, small.expected(q, state)[0]) and np.array_equal(c, small.expected(q, state)[1])
     macs = 4 * hidden * (inputs + hidden)
     return (
-        f"| {target} | {kind} {LEVEL[kind]} | ({inputs},{hidden}) | {'int16' if wide else 'int8'} | {cost.instructions} "
-        f"| {cost.instructions / macs:.2f} | {cost.cycles} | {cost.cycles / macs:.2f} | {code} | {cost.stack} "
+        f"| {target} | {kind} {LEVEL[kind]} | ({inputs},{hidden}) | {'int16' if wide else 'int8'} | "
+        f"{cost.instructions} | {cost.instructions / macs:.2f} | {cost.cycles} | {cost.cycles / macs:.2f} | {code} | {cost.stack} "
         f"| {sum(a.array.nbytes for a in packed.arrays)} |"
     )
 

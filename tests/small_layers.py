@@ -1,4 +1,4 @@
-"""Random quantized LSTM layers that reach every limit of the kernels' contract, and one call of a kernel on the host."""
+"""Random quantized LSTM layers that reach every limit of the kernels' contract, and a call of a kernel here."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ TOP = 32640
 
 
 def random_layer(rng: np.random.Generator, inputs: int, hidden: int, *, wide: bool, extreme: bool) -> QLayer:
-    """A layer whose rows fit int32, as the generator proves; extreme: weights of +-127 and +-32767, any m, t, f, frac."""
+    """A layer whose rows fit int32, as the generator proves; extreme: weights of +-127 and +-32767, any m, t, frac."""
     shape = (4 * hidden, hidden)
     wh = rng.choice([-127, 127], shape) if extreme else rng.integers(-127, 128, shape)
     if wide:
         wx = rng.choice([-32767, 32767], (4 * hidden, inputs)) if extreme else rng.normal(0, 4000, (4 * hidden, inputs))
         wx = np.trunc(wx / np.maximum(1, np.abs(wx).sum(1, keepdims=True) / 65500))
     else:
-        wx = rng.choice([-127, 127, 0], (4 * hidden, inputs)) if extreme else rng.integers(-127, 128, (4 * hidden, inputs))
+        wx = (
+            rng.choice([-127, 127, 0], (4 * hidden, inputs))
+            if extreme
+            else rng.integers(-127, 128, (4 * hidden, inputs))
+        )
     f = int(rng.integers(0, 16)) if wide else 0
     if wide and f == 0:
         wx = np.trunc(wx / 2)  # leaves the recurrent sum its room

@@ -1,4 +1,4 @@
-"""One compiled kernel in unicorn: links an object, writes its arrays, calls it, counts instructions and estimates cycles."""
+"""One compiled kernel in unicorn: links it, writes its arrays, calls it, counts instructions, estimates cycles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
@@ -42,7 +41,13 @@ def compile_kernel(core: str, source: str, out: Path, kind: str, level: str) -> 
     flags += ["-std=c11", *WARNINGS, level, "-ffunction-sections", "-fdata-sections", f"-I{CSRC}"]
     image, script = out / f"{source}.{core}.elf", out / "kernel.ld"
     script.write_text(f"SECTIONS {{ . = {CODE}; .text : {{ *(.text*) }} .rodata : {{ *(.rodata*) }} }}\n")
-    link = ["-nostdlib", f"-Wl,--entry=tl_lstm_step_w8a16_{source[3:6]}", "-T", str(script), *(["-rtlib=compiler-rt"] if tool.kind == "zig" else [])]
+    link = [
+        "-nostdlib",
+        f"-Wl,--entry=tl_lstm_step_w8a16_{source[3:6]}",
+        "-T",
+        str(script),
+        *(["-rtlib=compiler-rt"] if tool.kind == "zig" else []),
+    ]
     command = [*tool.cc, *flags, str(CSRC / source), *link, "-o", str(image)]
     CACHE.mkdir(exist_ok=True)
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **tool.env})

@@ -23,7 +23,9 @@ def _lstm(q: QLayer, target: str) -> Packed:
     wide = q.arrays["wx"].dtype == np.int16
     size, inputs = lstm.hidden_size(q), lstm.input_size(q)
     # [row, column] -> [unit, gate, column]
-    wh, wx, b, m = (np.swapaxes(q.arrays[k].astype(np.int64).reshape(4, size, -1), 0, 1) for k in ("wh", "wx", "b", "m"))
+    wh, wx, b, m = (
+        np.swapaxes(q.arrays[k].astype(np.int64).reshape(4, size, -1), 0, 1) for k in ("wh", "wx", "b", "m")
+    )
     columns = np.stack([_two(wx[:, :2]), _two(wx[:, 2:])], axis=-1).reshape(size, -1) if wide else _four(wx)
     multipliers = m[:, [1, 3], 0] << 16 | m[:, [0, 2], 0]
     stream = np.concatenate([columns, _four(wh), b[:, :, 0], multipliers], axis=1) & 0xFFFF_FFFF
@@ -51,9 +53,11 @@ def _lstm(q: QLayer, target: str) -> Packed:
 
 def _two(rows: np.ndarray) -> np.ndarray:
     """[unit, 2, column] -> [unit, column]."""
-    return rows[:, 0] << 16 | (rows[:, 1] + 32768)
+    words: np.ndarray = rows[:, 0] << 16 | (rows[:, 1] + 32768)
+    return words
 
 
 def _four(rows: np.ndarray) -> np.ndarray:
     """[unit, 4, column] -> [unit, column]."""
-    return rows[:, 0] << 24 | (rows[:, 1] + 128) << 16 | (rows[:, 2] + 128) << 8 | (rows[:, 3] + 128)
+    words: np.ndarray = rows[:, 0] << 24 | (rows[:, 1] + 128) << 16 | (rows[:, 2] + 128) << 8 | (rows[:, 3] + 128)
+    return words
