@@ -5,7 +5,7 @@
  * With W = a << 24 | b << 16 | c << 8 | d, where a is signed and b, c, d are not,
  *     W >> 24 = a,   W >> 16 = 256 a + b,   W >> 8 = 256 (256 a + b) + c,   W = 256 (...) + d,
  * so that sum[j] - 256 sum[j - 1] is the sum of row j alone. All is uint32_t and exact modulo 2^32: only the true sum
- * of a row must fit in int32, which tl_kernels.h asks for. b, c and d carry +128, which adds 128 sum(v) to their rows. */
+ * of a row must fit in int32, as tl_kernels.h asks. b, c and d carry +128, which adds 128 sum(v) to their rows. */
 #ifndef TL_CHAIN_H
 #define TL_CHAIN_H
 

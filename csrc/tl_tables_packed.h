@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* sigmoid and tanh for the fast kernels: a word per interval, base << 16 | uint16(2 * slope), the same bits
- * as the nodes of tl_tables.h (quantize/fixedpoint.py: packed). Made by `python -m toolkit.codegen.render`. */
+/* sigmoid and tanh for fast kernels: a word per interval, base << 16 | uint16(2 * slope), the same bits
+ * as the nodes of tl_tables.h (packed in quantize/fixedpoint.py). By `python -m toolkit.codegen.render`. */
 #ifndef TL_TABLES_PACKED_H
 #define TL_TABLES_PACKED_H
 

@@ -43,7 +43,8 @@ def _row(kernel: Kernel, target: str, kind: str, inputs: int, hidden: int, wide:
     macs = 4 * hidden * (inputs + hidden)
     return (
         f"| {target} | {kind} {LEVEL[kind]} | ({inputs},{hidden}) | {'int16' if wide else 'int8'} | "
-        f"{cost.instructions} | {cost.instructions / macs:.2f} | {cost.cycles} | {cost.cycles / macs:.2f} | {code} | {cost.stack} "
+        f"{cost.instructions} | {cost.instructions / macs:.2f} "
+        f"| {cost.cycles} | {cost.cycles / macs:.2f} | {code} | {cost.stack} "
         f"| {sum(a.array.nbytes for a in packed.arrays)} |"
     )
 

@@ -106,8 +106,8 @@ def packed_tables_header() -> str:
     """Text of csrc/tl_tables_packed.h, from quantize/nodes.json. `python -m toolkit.codegen.render` writes it."""
     text = [
         SPDX,
-        "/* sigmoid and tanh for the fast kernels: a word per interval, base << 16 | uint16(2 * slope), the same bits",
-        " * as the nodes of tl_tables.h (quantize/fixedpoint.py: packed). Made by `python -m toolkit.codegen.render`. */",
+        "/* sigmoid and tanh for fast kernels: a word per interval, base << 16 | uint16(2 * slope), the same bits",
+        " * as the nodes of tl_tables.h (packed in quantize/fixedpoint.py). By `python -m toolkit.codegen.render`. */",
         "#ifndef TL_TABLES_PACKED_H",
         "#define TL_TABLES_PACKED_H",
         "",
