@@ -21,6 +21,7 @@ class Target:
 
     headers: the files of csrc/ that it needs beside those that every target uses. The one called tl_<name>.h, if any,
     has its parameter structs.
+    table_bytes: of sigmoid and tanh, as its lstm step reads them.
     ops: `<op>_<scheme>` that the file has; codegen takes any other from `ref`.
     flags: what a board's compiler needs beyond its board's own flags.
     host_flags: what a host compiler needs to build the file for the tests (shims for foreign intrinsics).
@@ -29,21 +30,32 @@ class Target:
     name: str
     source: str
     headers: tuple[str, ...]
+    table_bytes: int
     ops: frozenset[str]
     flags: tuple[str, ...]
     host_flags: tuple[str, ...]
 
 
-_BOTH = frozenset({"lstm_step_w8a16", "dense_w16a16"})
+_LSTM = frozenset({"lstm_step_w8a16"})
+_BOTH = _LSTM | {"dense_w16a16"}
+_PACKED = "tl_tables_packed.h"
 
 TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
-        Target("ref", "tl_ref.c", ("tl_tables.h",), _BOTH, (), ()),
-        Target("dsp", "tl_dsp.c", ("tl_dsp.h", "tl_dsp_units.h", "tl_tables_packed.h"), _BOTH, (), ()),
-        Target("avx2", "tl_avx2.c", ("tl_avx2.h", "tl_x86.h", "tl_tables.h"), _BOTH, ("-mavx2",), ("-mavx2",)),
+        Target("ref", "tl_ref.c", ("tl_tables.h",), 1028, _BOTH, (), ()),
+        Target("v6m", "tl_v6m.c", ("tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
+        Target("v7m", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
+        Target("dsp", "tl_dsp.c", ("tl_dsp.h", "tl_dsp_units.h", _PACKED), 2048, _BOTH, (), ()),
+        Target("avx2", "tl_avx2.c", ("tl_avx2.h", "tl_x86.h", "tl_tables.h"), 1028, _BOTH, ("-mavx2",), ("-mavx2",)),
         Target(
-            "avx512vnni", "tl_avx512vnni.c", ("tl_avx512vnni.h", "tl_x86.h", "tl_tables_planes.h"), _BOTH, _VNNI, _VNNI
+            "avx512vnni",
+            "tl_avx512vnni.c",
+            ("tl_avx512vnni.h", "tl_x86.h", "tl_tables_planes.h"),
+            2048,
+            _BOTH,
+            _VNNI,
+            _VNNI,
         ),
     )
 }

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantize import oracle
-from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES
 from quantize.ops import OPS, lstm
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 from toolkit.codegen.pack import Packed
 from toolkit.codegen.packers import owner, pack
 from toolkit.errors import ToolkitError
+from toolkit.targets import TARGETS
 
 C_WORDS = set(
     """alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double
@@ -168,7 +168,7 @@ def _column_lines(q: QNetwork) -> list[str]:
 
 def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[tuple[str, str, str]]:
     weights = sum(a.array.nbytes for x in layers for a in x["packed"].arrays)
-    tables = (len(SIGMOID_NODES) + len(TANH_NODES)) * 2
+    tables = sum(TARGETS[t].table_bytes for t in {x["target"] for x in layers if x["op"] == "lstm"})
     state = state_bytes(q, scratch) - 2 * scratch
     rows = [
         ("INPUTS", str(len(q.inputs)), ""),

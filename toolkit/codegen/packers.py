@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quantize.qnetwork import QLayer, QNetwork
-from toolkit.codegen import pack_dsp, pack_x86
+from toolkit.codegen import pack_dsp, pack_small, pack_x86
 from toolkit.codegen.pack import Packed, dense_ref, lstm_ref
 from toolkit.targets import TARGETS
 
 PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed]] = {
     ("lstm", "ref"): lstm_ref,
     ("dense", "ref"): dense_ref,
+    ("lstm", "v6m"): pack_small.lstm_v6m,
+    ("lstm", "v7m"): pack_small.lstm_v7m,
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
     ("dense", "dsp"): dense_ref,
     ("lstm", "avx2"): pack_x86.lstm_avx2,

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Kernels for Armv6-M: Cortex-M0, M0+, M1. No DSP instructions, no long multiply, eight registers that can compute.
+ * tl_v7m.h takes the same layout. */
+#ifndef TL_V6M_H
+#define TL_V6M_H
+
+#include "tl_kernels.h"
+
+/* An LSTM layer, four rows of a hidden unit in one word. `w` is one stream, read forwards; per hidden unit:
+ *     an int16 input column  (wide)      i << 16 | (f + 32768), g << 16 | (o + 32768)
+ *     an int8 input column   (not wide)  i << 24 | (f + 128) << 16 | (g + 128) << 8 | (o + 128)
+ *     a recurrent column                 the same
+ *     four biases b of i, f, g, o; two words of multipliers: m of f << 16 | m of i, m of o << 16 | m of g
+ * Fields, ranges and the proof that no row's sum overflows: tl_lstm_w8a16 in tl_kernels.h. */
+typedef struct tl_lstm_w8a16_v6m {
+    const uint32_t *w; /* [hidden][(wide ? 2 : 1) * inputs + hidden + 6] */
+    uint16_t inputs, hidden;
+    uint8_t wide; /* 1: int16 input weights */
+    uint8_t t, f, frac;
+} tl_lstm_w8a16_v6m;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One step, the bits of tl_lstm_step_w8a16_ref. h_new must not overlap h, c or x. No alignment beyond int16_t's. */
+TL_KERNEL void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
+                                      const tl_lstm_w8a16_v6m *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The step of tl_chain.h with its columns in assembly, eight at a time: MLA with the shifted word. Compilers run out of
+ * registers when they unroll it. A column of four rows takes 8.25 instructions. */
+#include "tl_v7m.h"
+
+#if defined(TL_HOST)
+
+#include "tl_chain.h"
+
+#else
+
+#if !defined(__thumb2__)
+#error "tl_v7m.c is Thumb-2 code: compile with -mcpu=cortex-m3 -mthumb, or with -DTL_HOST=1 for its twin in C"
+#endif
+
+#define TL_OWN_LEAVES
+#include "tl_chain.h"
+
+#define COLUMN(w)                                                                                                      \
+    "ldrsh %[x], [%[v]], #2\n"                                                                                         \
+    "asrs %[t], " w ", #24\n mla %[s0], %[t], %[x], %[s0]\n"                                                           \
+    "asrs %[t], " w ", #16\n mla %[s1], %[t], %[x], %[s1]\n"                                                           \
+    "asrs %[t], " w ", #8\n mla %[s2], %[t], %[x], %[s2]\n"                                                            \
+    "mla %[s3], " w ", %[x], %[s3]\n"
+#define FOUR "ldmia %[w]!, {r8, r9, r10, r11}\n" COLUMN("r8") COLUMN("r9") COLUMN("r10") COLUMN("r11")
+#define WIDE(a, b)                                                                                                     \
+    "ldrsh %[x], [%[v]], #2\n"                                                                                         \
+    "asrs %[t], " a ", #16\n mla %[s0], %[t], %[x], %[s0]\n mla %[s1], " a ", %[x], %[s1]\n"                          \
+    "asrs %[t], " b ", #16\n mla %[s2], %[t], %[x], %[s2]\n mla %[s3], " b ", %[x], %[s3]\n"
+#define WIDE_TWO "ldmia %[w]!, {r8, r9, r10, r11}\n" WIDE("r8", "r9") WIDE("r10", "r11")
+/* The loop over v .. end, whole turns. */
+#define LOOP(turn)                                                                                                     \
+    if (v != end) {                                                                                                    \
+        uint32_t x, t;                                                                                                 \
+        __asm__("1:\n" turn "cmp %[v], %[end]\n bne 1b\n"                                                              \
+                : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [s3] "+r"(sum[3]), [w] "+r"(w),             \
+                  [v] "+r"(v), [x] "=&r"(x), [t] "=&r"(t)                                                              \
+                : [end] "r"(end)                                                                                       \
+                : "r8", "r9", "r10", "r11", "cc", "memory");                                                           \
+    }
+
+TL_INLINE const uint32_t *tl_columns8(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
+{
+    const int16_t *end = v + (n & ~7u);
+    LOOP(FOUR FOUR)
+    for (end += n & 7; v != end; v++, w++) {
+        tl_column8(sum, *w, *v);
+    }
+    return w;
+}
+
+TL_INLINE const uint32_t *tl_columns16(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
+{
+    const int16_t *end = v + (n & ~3u);
+    LOOP(WIDE_TWO WIDE_TWO)
+    for (end += n & 3; v != end; v++, w += 2) {
+        tl_column16(sum, w, *v);
+    }
+    return w;
+}
+
+TL_INLINE int32_t tl_clip16(int32_t v)
+{
+    int32_t clipped;
+    __asm__("ssat %0, #16, %1" : "=r"(clipped) : "r"(v) : "cc");
+    return clipped;
+}
+
+/* (acc m) >> (16 + t): one long product, and no shift of 64 bits, which would be a library call. */
+TL_INLINE int32_t tl_scale(int32_t acc, int32_t m, uint32_t t)
+{
+    uint64_t product = (uint64_t)((int64_t)acc * m);
+    return (int32_t)((uint32_t)product >> (16 + t) | (uint32_t)(product >> 32) << (16 - t));
+}
+
+#endif
+
+void tl_lstm_step_w8a16_v7m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_v7m *p)
+{
+    tl_lstm_step_chain(h_new, c, h, x, p);
+}

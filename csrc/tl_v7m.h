@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Kernels for Armv7-M without DSP instructions: Cortex-M3. */
+#ifndef TL_V7M_H
+#define TL_V7M_H
+
+#include "tl_v6m.h"
+
+/* The layout of tl_v6m.h. */
+typedef tl_lstm_w8a16_v6m tl_lstm_w8a16_v7m;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One step, the bits of tl_lstm_step_w8a16_ref. h_new must not overlap h, c or x. No alignment beyond int16_t's. */
+TL_KERNEL void tl_lstm_step_w8a16_v7m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
+                                      const tl_lstm_w8a16_v7m *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,63 @@
+"""The layout of the targets v6m and v7m: four rows of a hidden unit in one word (csrc/tl_v6m.h)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantize.ops import lstm
+from quantize.qnetwork import QLayer
+from toolkit.codegen.pack import Packed, PackedArray
+
+
+def lstm_v6m(q: QLayer) -> Packed:
+    """The stream of csrc/tl_v6m.h: `w` uint32 [H, columns + 6], one row per hidden unit."""
+    return _lstm(q, "v6m")
+
+
+def lstm_v7m(q: QLayer) -> Packed:
+    """The same for csrc/tl_v7m.h."""
+    return _lstm(q, "v7m")
+
+
+def _lstm(q: QLayer, target: str) -> Packed:
+    wide = q.arrays["wx"].dtype == np.int16
+    size, inputs = lstm.hidden_size(q), lstm.input_size(q)
+    # [row, column] -> [unit, gate, column]
+    wh, wx, b, m = (
+        np.swapaxes(q.arrays[k].astype(np.int64).reshape(4, size, -1), 0, 1) for k in ("wh", "wx", "b", "m")
+    )
+    columns = np.stack([_two(wx[:, :2]), _two(wx[:, 2:])], axis=-1).reshape(size, -1) if wide else _four(wx)
+    multipliers = m[:, [1, 3], 0] << 16 | m[:, [0, 2], 0]
+    stream = np.concatenate([columns, _four(wh), b[:, :, 0], multipliers], axis=1) & 0xFFFF_FFFF
+    kind = "int16 inputs i << 16 | f + 32768, g << 16 | o + 32768" if wide else "int8 inputs as the units"
+    return Packed(
+        f"tl_lstm_w8a16_{target}",
+        (
+            PackedArray(
+                "w",
+                "uint32_t",
+                stream.astype(np.uint32),
+                f"[unit]: {kind}; units i << 24 | (f + 128) << 16 | (g + 128) << 8 | o + 128; 4 biases; 4 multipliers",
+                [f"unit {unit}" for unit in range(size)],
+            ),
+        ),
+        (
+            ("w", "@w"),
+            ("inputs", str(inputs)),
+            ("hidden", str(size)),
+            ("wide", str(int(wide))),
+            *((k, str(q.params[k])) for k in ("t", "f", "frac")),
+        ),
+    )
+
+
+def _two(rows: np.ndarray) -> np.ndarray:
+    """[unit, 2, column] -> [unit, column]."""
+    words: np.ndarray = rows[:, 0] << 16 | (rows[:, 1] + 32768)
+    return words
+
+
+def _four(rows: np.ndarray) -> np.ndarray:
+    """[unit, 4, column] -> [unit, column]."""
+    words: np.ndarray = rows[:, 0] << 24 | (rows[:, 1] + 128) << 16 | (rows[:, 2] + 128) << 8 | (rows[:, 3] + 128)
+    return words
