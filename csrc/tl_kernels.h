@@ -7,7 +7,11 @@
 
 /* Kernels are not part of a model's API: hidden from a shared library unless a test asks for them. */
 #ifndef TL_KERNEL
+#ifdef __GNUC__
 #define TL_KERNEL __attribute__((visibility("hidden")))
+#else
+#define TL_KERNEL
+#endif
 #endif
 
 static inline void tl_copy(int16_t *to, const int16_t *from, uint32_t n)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from toolkit.boards import board_names, load_board
+from toolkit.targets import TARGETS
 
 PAGE = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -25,6 +26,15 @@ def boards_table() -> str:
     return "\n".join(rows)
 
 
+def targets_table() -> str:
+    """The kernel targets, from the registry."""
+    rows = ["| kernels | for | LSTM step | dense head | tables |", "|---|---|---|---|---|"]
+    for t in TARGETS.values():
+        own = [f"`{t.name}`" if op in t.ops else "`ref`" for op in ("lstm_step_w8a16", "dense_w16a16")]
+        rows.append(f"| `{t.name}` | {t.cores} | {own[0]} | {own[1]} | {t.table_bytes} B |")
+    return "\n".join(rows)
+
+
 def replaced(text: str, mark: str, content: str) -> str:
     """`text` with what stands between the two comments `mark` exchanged."""
     block = f"<!-- {mark} -->\n{content}\n<!-- /{mark} -->"
@@ -35,6 +45,7 @@ def main() -> None:
     demo = subprocess.run([sys.executable, "-m", "toolkit", "demo"], stdout=subprocess.PIPE, text=True, check=True)
     shown = "\n".join(line.rstrip() for line in demo.stdout.strip().splitlines())
     text = replaced(PAGE.read_text("utf-8"), "demo", f"```text\n{shown}\n```")
+    text = replaced(text, "targets", targets_table())
     PAGE.write_text(replaced(text, "boards", boards_table()), "utf-8")
 
 

@@ -86,7 +86,7 @@ def refusal(path: str) -> str:
         ("[memory]", 'zzz = "red"\n[memory]', "unknown key zzz; there is: "),
         ('core = "cortex-m0"', 'core = "cortex-m00"', 'core = "cortex-m00": not known; did you mean "cortex-m0"?'),
         ('hal = "nrf51"', 'hal = "nrf52"', 'hal = "nrf52": not known; did you mean "nrf51"?'),
-        ('target = "ref"', 'target = "reff"', 'target = "reff": not known; did you mean "ref"?'),
+        ('target = "v6m"', 'target = "v6n"', 'target = "v6n": not known; did you mean "v6m"?'),
         (
             'unicorn = "cortex-m0"',
             'unicorn = "cortex-0"',

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -51,12 +52,23 @@ def test_the_demo_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert board in shown and board in between("demo")
 
 
-def test_the_boards_table() -> None:
-    spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "readme.py")
+def script(name: str) -> ModuleType:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_the_keys() -> None:
+    assert (ROOT / "docs/config.md").read_text("utf-8") == script("config").page(), "run `python docs/config.py`"
+
+
+def test_the_tables() -> None:
+    module = script("readme")
     assert between("boards") == module.boards_table(), "run `python docs/readme.py`"
+    assert between("targets") == module.targets_table(), "run `python docs/readme.py`"
 
 
 def test_links_lead_somewhere() -> None:

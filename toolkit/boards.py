@@ -240,7 +240,7 @@ def load_board(name: str) -> Board:
         path, shown = BOARDS / f"{name}.toml", f"boards/{name}.toml"
         if not path.is_file():
             hint = nearest(name, board_names())
-            raise ToolkitError(f'board "{name}" is not known{hint}, or give the path of a .toml')
+            raise ToolkitError(f'board "{name}" is not known{hint} (or give the path of a .toml)')
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:

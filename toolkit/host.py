@@ -48,7 +48,10 @@ class HostModel:
             ) from None
         scratch = max(x.arrays["wh"].shape[1] for x in q.layers if x.op == "lstm")
         self._state = self._ffi.new("uint32_t[]", state_bytes(q, scratch) // 4)
-        self.reset()
+        try:
+            self.reset()
+        except AttributeError:
+            raise ToolkitError(f"{library}: holds no {q.name}_reset; delete its folder and build again") from None
 
     def _call(self, function: str, *arguments: object) -> int | None:
         result: int | None = getattr(self._library, f"{self.q.name}_{function}")(self._state, *arguments)

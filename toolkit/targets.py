@@ -28,6 +28,7 @@ class Target:
     """
 
     name: str
+    cores: str
     source: str
     headers: tuple[str, ...]
     table_bytes: int
@@ -43,13 +44,32 @@ _PACKED = "tl_tables_packed.h"
 TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
-        Target("ref", "tl_ref.c", ("tl_tables.h",), 1028, _BOTH, (), ()),
-        Target("v6m", "tl_v6m.c", ("tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
-        Target("v7m", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
-        Target("dsp", "tl_dsp.c", ("tl_dsp.h", "tl_dsp_units.h", _PACKED), 2048, _BOTH, (), ()),
-        Target("avx2", "tl_avx2.c", ("tl_avx2.h", "tl_x86.h", "tl_tables.h"), 1028, _BOTH, ("-mavx2",), ("-mavx2",)),
+        Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _BOTH, (), ()),
+        Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
+        Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
+        Target(
+            "dsp",
+            "Cortex-M4, M7, M33 with DSP",
+            "tl_dsp.c",
+            ("tl_dsp.h", "tl_dsp_units.h", _PACKED),
+            2048,
+            _BOTH,
+            (),
+            (),
+        ),
+        Target(
+            "avx2",
+            "x86-64 with AVX2",
+            "tl_avx2.c",
+            ("tl_avx2.h", "tl_x86.h", "tl_tables.h"),
+            1028,
+            _BOTH,
+            ("-mavx2",),
+            ("-mavx2",),
+        ),
         Target(
             "avx512vnni",
+            "x86-64 with AVX-512 VNNI",
             "tl_avx512vnni.c",
             ("tl_avx512vnni.h", "tl_x86.h", "tl_tables_planes.h"),
             2048,

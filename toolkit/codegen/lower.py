@@ -189,7 +189,17 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[
             rows.append((f"{side}{j}_DECIMALS", str(c.decimals), comment(c.name)))
             step = f"{comment(c.unit) or comment(c.name)} in a step of {'x' if side == 'INPUT' else 'y'}"
             rows.append((f"{side}{j}_STEP", repr(c.step), step))
+    for j, q_in in enumerate(q.inputs):
+        rows += [
+            (f"INPUT{j}_LOW", _c_int(q_in.low), ""),
+            (f"INPUT{j}_HIGH", _c_int(q_in.high), "raw values beyond: clamped"),
+        ]
     return rows
+
+
+def _c_int(v: int) -> str:
+    """A C constant; INT32_MIN, and any negative one, in brackets."""
+    return str(v) if v >= 0 else f"({v})" if v > -(2**31) else "(-2147483647 - 1)"
 
 
 def state_bytes(q: QNetwork, scratch: int) -> int:

@@ -73,6 +73,8 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
     q = load_qnetwork(job.run / "model.q.safetensors")
     vectors = _vectors(job, q)
+    if len(vectors.ops) < job.steps:
+        say(f"the test rows have {len(vectors.ops)} steps from step {job.first} on; {job.steps} were asked for")
     built = _build(job, q, vectors, say=say) if job.rebuild else {}
     host = _on_host(job, q, vectors)
     if not host["equal"]:

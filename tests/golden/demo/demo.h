@@ -6,6 +6,8 @@
  *
  * Every function works on a state that the caller owns: as many streams as there is RAM for share one set of weights.
  * No heap, no libc but mem*, no globals that change. Give predict one sample every 300 s.
+ * A raw value outside INPUTn_LOW .. INPUTn_HIGH counts as that limit. Pointers must not be NULL.
+ * Compile demo.c, and the tl_*.c beside it once per program: they are the same for every model.
  *
  * raw[0] = in0, * 100
  * raw[1] = in1, * 100
@@ -44,6 +46,10 @@
 #define DEMO_INPUT1_STEP      0.0012762112478579219 /* in1 in a step of x */
 #define DEMO_OUTPUT0_DECIMALS 2 /* out0 */
 #define DEMO_OUTPUT0_STEP     1.2238742783665657e-08 /* out0 in a step of y */
+#define DEMO_INPUT0_LOW       (-13843)
+#define DEMO_INPUT0_HIGH      35293 /* raw values beyond: clamped */
+#define DEMO_INPUT1_LOW       (-15116)
+#define DEMO_INPUT1_HIGH      (-6784) /* raw values beyond: clamped */
 
 /* The code was generated for mps2_an386 (ref kernels); TL_HOST=1 says that this is its test on another machine. */
 #if defined(TL_HOST) || (defined(__ARM_ARCH_7EM__) && defined(__ARM_FP))

@@ -112,6 +112,10 @@ void ring_predict_missing(ring_state *s, int32_t forecast[RING_OUTPUTS])
     forecast_now(s, forecast);
 }
 
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "ring_predict_f32 tells a lost sample by NaN: compile without -ffast-math and -ffinite-math-only"
+#endif
+
 /* v rounded half up and saturated to int32; exact, since v - (float)whole is. */
 static int32_t rounded(float v)
 {

@@ -6,6 +6,8 @@
  *
  * Every function works on a state that the caller owns: as many streams as there is RAM for share one set of weights.
  * No heap, no libc but mem*, no globals that change. Give predict one sample every 300 s.
+ * A raw value outside INPUTn_LOW .. INPUTn_HIGH counts as that limit. Pointers must not be NULL.
+ * Compile ring.c, and the tl_*.c beside it once per program: they are the same for every model.
  *
  * raw[0] = in0, * 100
  * forecast[0] = out0, * 100
@@ -45,6 +47,8 @@
 #define RING_OUTPUT0_STEP     3.6586425267159937e-09 /* out0 in a step of y */
 #define RING_OUTPUT1_DECIMALS 2 /* out1 */
 #define RING_OUTPUT1_STEP     1.605716533958912e-08 /* out1 in a step of y */
+#define RING_INPUT0_LOW       (-22624)
+#define RING_INPUT0_HIGH      39824 /* raw values beyond: clamped */
 
 /* The code was generated for mps2_an386 (ref kernels); TL_HOST=1 says that this is its test on another machine. */
 #if defined(TL_HOST) || (defined(__ARM_ARCH_7EM__) && defined(__ARM_FP))
