@@ -17,9 +17,9 @@ def page() -> str:
     lines = [
         "# The keys of a run.toml",
         "",
-        "Made by `python docs/config.py` from `toolkit/config.py`. `name` stands at the top: the prefix of the generated C.",
-        "A key is set in the file, by `TEALIGHT_SECTION__KEY=value` in the environment, or by `--set section.key=value`;",
-        "the last wins. An unknown key is an error.",
+        "Made by `python docs/config.py` from `toolkit/config.py`. `name`, at the top, is the prefix of the C.",
+        "A key is set in the file, by `TEALIGHT_SECTION__KEY=value` in the environment, or by",
+        "`--set section.key=value`; the last wins. An unknown key is an error.",
     ]
     for name, kind in SECTIONS.items():
         notes = comments(kind)

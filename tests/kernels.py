@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,15 @@ import cffi
 import numpy as np
 
 from quantize.qnetwork import QLayer
+from toolkit import cpu
 from toolkit.build import build_kernels
+from toolkit.codegen.packers import pack
+from toolkit.targets import CSRC, TARGETS
 
 SHIMS = Path(__file__).with_name("shims")
 STRUCTS = """
 typedef struct { int32_t low, high, offset; int16_t m; uint8_t k, s; } tl_input;
 typedef struct { int32_t offset; int16_t m; uint8_t s; } tl_output;
-typedef struct { const int8_t *wh; const int16_t *wx16; const int8_t *wx8; const int32_t *b; const int16_t *m;
-                 uint16_t inputs, hidden; uint8_t t, f, frac; } tl_lstm_w8a16;
-typedef struct { const int16_t *w; const int32_t *b; uint16_t inputs, outputs; } tl_dense_w16a16;
 """
 TWINS = """
 void twin_sat16(int16_t *y, const int32_t *v, uint32_t n);
@@ -33,11 +34,30 @@ void twin_scale_out(int32_t *y, const int32_t *v, const tl_output *p, uint32_t n
 void twin_interpolate(int16_t *y, const int16_t *last, const int16_t *next, const int32_t *k, const int16_t *reciprocal,
                       uint32_t n);
 """
-KERNELS = """
-void tl_lstm_step_w8a16_{t}(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16 *p);
-void tl_dense_w16a16_{t}(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p);
-"""
+CALLS = {
+    "lstm_step_w8a16": "(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const void *p);",
+    "dense_w16a16": "(int32_t *y, const int16_t *h, const void *p);",
+}
+HERE = [t for t in TARGETS.values() if t.name not in cpu.FEATURES or cpu.is_x86()]  # what build_kernels builds
 INT16, INT32, UINT8 = np.dtype(np.int16), np.dtype(np.int32), np.dtype(np.uint8)
+
+
+def structs() -> str:
+    """The parameter structs of every target, read from the headers of csrc/."""
+    names = ["tl_kernels.h", *dict.fromkeys(h for t in HERE for h in t.headers if not h.startswith("tl_tables"))]
+    found: dict[str, str] = {}
+    for name in names:
+        text = re.sub(r"/\*.*?\*/", "", (CSRC / name).read_text("utf-8"), flags=re.S)
+        for body, kind in re.findall(r"typedef struct \w+ (\{.*?\}) (\w+);", text, re.S):
+            found.setdefault(kind, f"typedef struct {body} {kind};")
+        for old, kind in re.findall(r"typedef (tl_\w+) (tl_\w+);", text):
+            found.setdefault(kind, f"typedef {old} {kind};")
+    return "\n".join(found.values())
+
+
+def runnable(target: str) -> bool:
+    """Whether this computer can run a target's kernels, as they are or by their C twins."""
+    return target not in cpu.FEATURES or target in cpu.host_targets()
 
 
 class Kernels:
@@ -45,7 +65,8 @@ class Kernels:
 
     def __init__(self, library: Path) -> None:
         self.ffi = cffi.FFI()
-        self.ffi.cdef(STRUCTS + TWINS + KERNELS.replace("{t}", "ref"))
+        calls = [f"void tl_{op}_{t.name}{CALLS[op]}" for t in HERE for op in sorted(t.ops)]
+        self.ffi.cdef(STRUCTS + structs() + TWINS + "\n".join(calls))
         self.lib = self.ffi.dlopen(str(library))
 
     @classmethod
@@ -75,17 +96,23 @@ class Kernels:
         getattr(self.lib, f"twin_{name}")(self.pointer(y), *pointers, length)
         return y.astype(np.int64)
 
+    def parameters(self, q: QLayer, target: str) -> Any:
+        """A layer packed for a target, as the generator writes it: a pointer to its struct."""
+        packed = pack(q, target)
+        arrays = {
+            a.suffix: np.ascontiguousarray(a.array, a.ctype.split()[-1].removesuffix("_t")) for a in packed.arrays
+        }
+        p = self.ffi.new(f"{packed.struct} *")
+        for field, value in packed.fields:
+            setattr(p, field, self.pointer(arrays[value[1:]]) if value.startswith("@") else int(value))
+        self.keep = (p, arrays)  # until the next layer
+        return p
+
     def lstm_step(
         self, target: str, q: QLayer, x: np.ndarray, h: np.ndarray, c: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """One step of a target's kernel -> h', c'."""
-        a = q.arrays
-        wide = a["wx"].dtype == np.int16
-        p = self.ffi.new("tl_lstm_w8a16 *")
-        p.wh, p.b, p.m = self.pointer(a["wh"]), self.pointer(a["b"]), self.pointer(a["m"])
-        setattr(p, "wx16" if wide else "wx8", self.pointer(a["wx"]))
-        p.inputs, p.hidden = a["wx"].shape[1], a["wh"].shape[1]
-        p.t, p.f, p.frac = q.params["t"], q.params["f"], q.params["frac"]
+        p = self.parameters(q, target)
         new, cell = np.empty(len(h), np.int16), c.astype(np.int16)
         before, sample = h.astype(np.int16), x.astype(np.int16)
         function = getattr(self.lib, f"tl_lstm_step_w8a16_{target}")
@@ -94,9 +121,7 @@ class Kernels:
 
     def dense(self, target: str, q: QLayer, h: np.ndarray) -> np.ndarray:
         """A target's dense kernel -> y."""
-        w, b = q.arrays["w"], q.arrays["b"]
-        p = self.ffi.new("tl_dense_w16a16 *")
-        p.w, p.b, p.inputs, p.outputs = self.pointer(w), self.pointer(b), w.shape[1], w.shape[0]
-        y, v = np.empty(w.shape[0], np.int32), h.astype(np.int16)
+        p = self.parameters(q, target)
+        y, v = np.empty(len(q.arrays["b"]), np.int32), h.astype(np.int16)
         getattr(self.lib, f"tl_dense_w16a16_{target}")(self.pointer(y), self.pointer(v), p)
         return y.astype(np.int64)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tests import test_fixedpoint, test_ops, test_stream
-from tests.kernels import Kernels
+from tests.kernels import Kernels, runnable
 from tests.models import assert_same, compile_all, random_calls
 from tests.nets import random_qnetwork, random_shape
 from toolkit.targets import TARGETS
@@ -26,8 +26,10 @@ def main(folder: Path, sanitize: str) -> None:
     for seed, q in enumerate(networks):
         assert_same(q, compiled.host(q), random_calls(np.random.default_rng(seed), q, 25))
     kernels = Kernels.build(folder / "kernels", sanitize)
-    for target in TARGETS:
+    for target in filter(runnable, TARGETS):
         for op, check in test_ops.INTEGER.items():
+            if test_ops.C_KERNEL[op] not in TARGETS[target].ops:
+                continue
             for size in test_ops.SIZES[::2]:
                 check(*size, np.random.default_rng(size), test_ops.call(kernels, op, target))
     if sanitize == "undefined":

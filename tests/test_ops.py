@@ -11,7 +11,7 @@ from quantize.network import layer
 from quantize.ops import OPS
 from tests import naive
 from tests.conftest import needs
-from tests.kernels import Kernels
+from tests.kernels import Kernels, runnable
 from tests.nets import random_dense, random_lstm, random_x
 from toolkit.targets import TARGETS
 
@@ -127,6 +127,8 @@ def test_oracle_is_the_naive_integers(op: str, size: tuple[int, int]) -> None:
     ("target", "op"), [(t, op) for t in TARGETS for op in sorted(OPS) if C_KERNEL[op] in TARGETS[t].ops]
 )
 def test_kernel_is_the_oracle(c: Kernels, target: str, op: str) -> None:
+    if not runnable(target):
+        pytest.skip(f"SKIPPED: this processor cannot run the {target} kernels")
     rng = np.random.default_rng(7)
     kernel = call(c, op, target)
     sizes = [(int(rng.integers(1, 21)), n) for n in range(1, 41)]
