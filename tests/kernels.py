@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import cffi
 import numpy as np
@@ -68,6 +69,7 @@ class Kernels:
         calls = [f"void tl_{op}_{t.name}{CALLS[op]}" for t in HERE for op in sorted(t.ops)]
         self.ffi.cdef(STRUCTS + structs() + TWINS + "\n".join(calls))
         self.lib = self.ffi.dlopen(str(library))
+        self.kept: WeakKeyDictionary[Any, dict[str, np.ndarray]] = WeakKeyDictionary()  # arrays live as long as structs
 
     @classmethod
     def build(cls, folder: Path, sanitize: str | None = None) -> Kernels:
@@ -105,14 +107,19 @@ class Kernels:
         p = self.ffi.new(f"{packed.struct} *")
         for field, value in packed.fields:
             setattr(p, field, self.pointer(arrays[value[1:]]) if value.startswith("@") else int(value))
-        self.keep = (p, arrays)  # until the next layer
+        self.kept[p] = arrays
         return p
 
     def lstm_step(
         self, target: str, q: QLayer, x: np.ndarray, h: np.ndarray, c: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """One step of a target's kernel -> h', c'."""
-        p = self.parameters(q, target)
+        return self.lstm_step_of(target, self.parameters(q, target), x, h, c)
+
+    def lstm_step_of(
+        self, target: str, p: Any, x: np.ndarray, h: np.ndarray, c: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same of a layer that `parameters` packed."""
         new, cell = np.empty(len(h), np.int16), c.astype(np.int16)
         before, sample = h.astype(np.int16), x.astype(np.int16)
         function = getattr(self.lib, f"tl_lstm_step_w8a16_{target}")

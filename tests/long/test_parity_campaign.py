@@ -15,14 +15,17 @@ import numpy as np
 import pytest
 
 from quantize import ptq
-from quantize.oracle import Stream, state_hash
+from quantize.oracle import Stream, state_hash, zero_state
+from quantize.oracle import step as oracle_step
 from quantize.qnetwork import QNetwork, save_qnetwork
 from tests.conftest import needs
-from tests.kernels import SHIMS, STRUCTS
+from tests.kernels import SHIMS, STRUCTS, Kernels, runnable, structs
 from tests.long.campaign import campaign
 from tests.models import assert_same, compile_all, random_calls
-from tests.nets import random_network, random_qnetwork, random_raw, random_shape, series
+from tests.nets import random_network, random_qnetwork, random_raw, random_shape, random_x, series
 from toolkit.build import build_kernels
+from toolkit.codegen.packers import owner
+from toolkit.targets import TARGETS
 
 STEPS = 12
 SHIM = """
@@ -38,7 +41,7 @@ class Shim:
 
     def __init__(self, folder: Path) -> None:
         self.ffi = cffi.FFI()
-        self.ffi.cdef(STRUCTS + SHIM)
+        self.ffi.cdef(STRUCTS + structs() + SHIM)
         self.lib = self.ffi.dlopen(str(build_kernels(folder, extra=[SHIMS / "stream.c"])))
 
     def _array(self, kind: str, array: np.ndarray) -> Any:
@@ -108,6 +111,34 @@ def test_ref_kernels_are_the_oracle(shim: Shim) -> None:
         assert saved == blob, f"seed {seed}"
 
     assert campaign("parity_ref", check) > 0
+
+
+def test_every_target_is_the_oracle(tmp_path: Path) -> None:
+    """Every h, c and y of every step, with each target's own layout and kernels (Arm's by their C twins)."""
+    needs("gcc")
+    kernels, targets = Kernels.build(tmp_path), [t for t in TARGETS if runnable(t)]
+
+    def check(seed: int) -> None:
+        q, rng = network(seed), np.random.default_rng(seed)
+        packed = {t: [kernels.parameters(x, t) for x in q.layers[:-1]] for t in targets}
+        state = zero_state(q, 1)
+        for step in range(STEPS):
+            x = random_x(rng, (1, len(q.inputs)))
+            y, new = oracle_step(q, x, state)
+            for t in targets:
+                v = x[0]
+                for layer, p in zip(q.layers[:-1], packed[t], strict=True):
+                    before = state[layer.name]
+                    v, c = kernels.lstm_step_of(t, p, v, before["h"][0], before["c"][0])
+                    where = f"seed {seed}, step {step}, {t}, {layer.name}"
+                    assert v.tolist() == new[layer.name]["h"][0].tolist(), where
+                    assert c.tolist() == new[layer.name]["c"][0].tolist(), where
+                dense = kernels.dense(owner(q.layers[-1], t), q.layers[-1], v)
+                assert dense.tolist() == y[0].tolist(), f"seed {seed}, step {step}, {t}, head"
+            state = new
+
+    print("targets:", ", ".join(targets))
+    assert campaign("parity_targets", check) > 0
 
 
 def test_generated_c_is_the_oracle() -> None:
