@@ -2,7 +2,6 @@
 /* AVX2: two rows of int8 weights share a 16-bit word and meet pairs of activations in VPMADDWD. */
 #include <immintrin.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "tl_avx2.h"
 #include "tl_tables.h"
@@ -47,7 +46,7 @@ static inline V load_pair(const int16_t *p, uint32_t n)
 {
     int32_t pair = (uint16_t)p[0];
     if (n > 1) {
-        memcpy(&pair, p, 4);
+        __builtin_memcpy(&pair, p, 4);
     }
     return _mm256_set1_epi32(pair);
 }

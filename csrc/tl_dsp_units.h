@@ -4,7 +4,6 @@
 #define TL_DSP_UNITS_H
 
 #include <stdint.h>
-#include <string.h>
 
 #include "tl_math.h"
 
@@ -51,7 +50,7 @@ static inline uint32_t smlad(uint32_t a, uint32_t b, uint32_t sum)
 static inline uint32_t load(const int16_t *v)
 {
     uint32_t word;
-    memcpy(&word, v, 4);
+    __builtin_memcpy(&word, v, 4);
     return word;
 }
 
