@@ -16,11 +16,14 @@ _PROGRAMS = {
     "g++": ("g++", "g++"),
     "clang++": ("clang++", "clang"),
 }
-_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn"}
+_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn", "demo-data": "bokeh_sampledata"}
 
 
 def missing(tool: str) -> str | None:
     """What to say when a tool is not here; None when it is."""
+    if tool == "host-cc":
+        found = any(map(shutil.which, ("cc", "gcc", "clang"))) or importlib.util.find_spec("ziglang")
+        return None if found else "no C compiler (pip install ziglang)"
     if tool in _PACKAGES:
         package = _PACKAGES[tool]
         return None if importlib.util.find_spec(package) else f"no {package} (pip install {package})"

@@ -160,7 +160,7 @@ def test_objects_need_nothing_and_write_nothing(tmp_path: Path, cpu: str) -> Non
 
 
 def test_the_library_shows_only_its_api(tmp_path: Path) -> None:
-    needs("gcc")
+    needs("host-cc")
     if not sys.platform.startswith("linux"):
         pytest.skip("SKIPPED: reads an ELF library")
     from tests.models import compile_all

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import needs
 from toolkit.config import Data
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar, rmse
 from toolkit.data.csvfile import parse_csv
@@ -20,8 +21,6 @@ from toolkit.data.demo import read_glucose
 from toolkit.data.prepared import SPLITS, Prepared, forecast_rows, load_prepared, prepare, runs, save_prepared, truth
 from toolkit.data.series import Series, to_series
 from toolkit.errors import ToolkitError
-
-HAS_DEMO = importlib.util.find_spec("bokeh_sampledata") is not None
 
 
 def nothing(_: str) -> None:
@@ -185,8 +184,8 @@ def test_a_damaged_demo_package_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
         read_glucose()
 
 
-@pytest.mark.skipif(not HAS_DEMO, reason="bokeh_sampledata is not installed")
 def test_the_demo_series() -> None:
+    needs("demo-data")
     said: list[str] = []
     p = prepare(Data(series="glucose", horizon=6), need=24, say=said.append)
     assert p.values.shape == (52084, 1) and len(p.starts) == 188 and p.period == 300

@@ -25,7 +25,7 @@ TANH_ERROR = 8.55
 
 @pytest.fixture(scope="module")
 def c(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
-    needs("gcc")
+    needs("host-cc")
     return Kernels.build(tmp_path_factory.mktemp("twin"))
 
 

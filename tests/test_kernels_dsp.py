@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import struct
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from quantize.ops import lstm
 from quantize.qnetwork import QLayer
 from tests.arm_call import Arm, build
+from tests.conftest import needs
 from toolkit.build import build_kernels
 from toolkit.codegen.pack_dsp import lstm_dsp
 from toolkit.toolchain import cross_toolchain
@@ -192,9 +192,7 @@ def test_dense_twin(library: ctypes.CDLL) -> None:
 
 @pytest.fixture(scope="module", params=["gcc", "zig"])
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if request.param == "gcc" and shutil.which("arm-none-eabi-gcc") is None:
-        pytest.skip("arm-none-eabi-gcc is not installed")
-    pytest.importorskip("unicorn")
+    needs("arm-gcc" if request.param == "gcc" else "zig", "unicorn")
     return build("tl_dsp.c", tmp_path_factory.mktemp("arm"), cross_toolchain(request.param))
 
 

@@ -37,7 +37,7 @@ void tl_dense_w16a16_TARGET(int32_t *, const int16_t *, const tl_dense_w16a16 *)
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> tuple[cffi.FFI, Any]:
     """The library of all kernels."""
-    needs("gcc")
+    needs("host-cc")
     if not cpu.is_x86():
         pytest.skip("SKIPPED: the kernels of x86-64 need such a computer")
     ffi = cffi.FFI()

@@ -35,7 +35,7 @@ C_KERNEL = {"lstm": "lstm_step_w8a16", "dense": "dense_w16a16"}
 
 @pytest.fixture(scope="module")
 def c(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
-    needs("gcc")
+    needs("host-cc")
     return Kernels.build(tmp_path_factory.mktemp("kernels"))
 
 

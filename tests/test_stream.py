@@ -59,13 +59,13 @@ def random_networks() -> list[QNetwork]:
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    needs("gcc")
+    needs("host-cc")
     return compile_all(grid_networks(), tmp_path_factory.mktemp("grid"))
 
 
 @pytest.fixture(scope="module")
 def any_(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    needs("gcc")
+    needs("host-cc")
     return compile_all(random_networks(), tmp_path_factory.mktemp("any"))
 
 
@@ -97,7 +97,7 @@ def test_networks_of_any_shape(any_: Compiled) -> None:
 def test_a_network_that_hypothesis_draws(
     seed: int, inputs: int, hidden: list[int], outputs: int, deep: int, mode: tuple[str, int], missing: str, gap: int
 ) -> None:
-    needs("gcc")
+    needs("host-cc")
     rng = np.random.default_rng(seed)
     bits = (16, *(deep for _ in hidden[1:]))
     q = random_qnetwork(rng, Shape(inputs, tuple(hidden), outputs, bits, *mode, missing, gap), "drawn")

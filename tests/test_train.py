@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantize.network import Column, Network, load_network, network_digest
+from tests.conftest import needs
 from toolkit.config import Config, load_config
 from toolkit.data.baselines import baseline_predictions, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, load_prepared, runs, truth
@@ -257,8 +257,8 @@ def test_no_skill_is_said_plainly(tmp_path: Path) -> None:
     assert [s for s in said if "streams side by side, not train.batch = 16" in s]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("bokeh_sampledata") is None, reason="bokeh_sampledata is not installed")
 def test_the_demo_beats_both_baselines_after_a_few_epochs(tmp_path: Path) -> None:
+    needs("demo-data")
     said: list[str] = []
     config = load_config("docs/examples/glucose.toml", sets=["train.epochs=6"], env={})
     scores = train(config, tmp_path, say=said.append)["accuracy"]

@@ -92,7 +92,7 @@ def network(seed: int) -> QNetwork:
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Shim:
-    needs("gcc")
+    needs("host-cc")
     return Shim(tmp_path_factory.mktemp("shim"))
 
 
@@ -115,7 +115,7 @@ def test_ref_kernels_are_the_oracle(shim: Shim) -> None:
 
 def test_every_target_is_the_oracle(tmp_path: Path) -> None:
     """Every h, c and y of every step, with each target's own layout and kernels (Arm's by their C twins)."""
-    needs("gcc")
+    needs("host-cc")
     kernels, targets = Kernels.build(tmp_path), [t for t in TARGETS if runnable(t)]
 
     def check(seed: int) -> None:
@@ -142,7 +142,7 @@ def test_every_target_is_the_oracle(tmp_path: Path) -> None:
 
 
 def test_generated_c_is_the_oracle() -> None:
-    needs("gcc")
+    needs("host-cc")
 
     def check(seed: int) -> None:
         """Ten networks in one build."""

@@ -1,0 +1,56 @@
+"""Writes docs/performance.md from the scripts that measure the kernels: `python docs/performance.py`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAD = """# What a step costs
+
+Made by `python docs/performance.py`. One fused LSTM step (`w8a16`), random weights; a MAC is one of 4 H (I + H). int16
+and int8 are the widths of the input weights: the first layer's, and a deeper layer's. What a whole model costs on a
+board: `profile` ([profile.md](profile.md))."""
+PARTS = (
+    (
+        "Cortex-M4 (`dsp`)",
+        "Instructions are exact (unicorn), cycles estimated at zero wait states from the Technical Reference Manual's "
+        "table. The bars come from a prototype with int8 input weights in a joint scale; none is met.",
+        ["docs/dsp_cycles.py", "gcc"],
+    ),
+    (
+        "Cortex-M0+ (`v6m`)",
+        "The same, with the single-cycle multiplier. Bar: 27 000 cycles at (8,32).",
+        ["-m", "tests.measure_small", "v6m", "gcc"],
+    ),
+    (
+        "Cortex-M3 (`v7m`)",
+        "The same. Bar: 2.6 instructions per MAC at (16,64).",
+        ["-m", "tests.measure_small", "v7m", "gcc"],
+    ),
+    (
+        "x86-64, one thread",
+        "Microseconds, the best of many short interleaved runs in one process on the machine that made this page "
+        "(AVX-512 VNNI); compare columns, not pages. Bar: an int8 LSTM from Opus' kernels, measured earlier.",
+        ["docs/host_kernels.py"],
+    ),
+)
+
+
+def main() -> None:
+    text = [HEAD]
+    for title, remark, command in PARTS:
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True
+        )
+        lines = [line.rstrip() for line in done.stdout.strip("\n").splitlines()]
+        fence = [] if any(line.startswith("|---") for line in lines) else ["```text"]
+        text += ["", f"## {title}", "", remark, "", *fence, *lines, *(["```"] if fence else [])]
+    (ROOT / "docs" / "performance.md").write_text("\n".join(text) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
