@@ -148,7 +148,7 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "few rows": (wave(30), {"date": "date", "inputs": ("a",)}, "too few rows: the val split has 5 rows"),
     "few in a row": (wave(300, skip=tuple(range(8, 300, 9))), {"date": "date", "inputs": ("a",)}, "gap-free run 8"),
     "all bad": ("a\nx\ny\n", {"missing": "drop", "header": "no"}, "no row has a number in every column"),
-    "nul": ("a,b\n1,2\n\x00", {}, "cells; expected 2"),
+    "nul": ("a,b\n1,2\n\x00", {}, "row 3: "),  # 3.10 says "line contains NUL", later ones read a cell
 }  # fmt: skip
 
 
