@@ -97,6 +97,7 @@ def test_a_flipped_bit_of_a_packed_layout_names_the_unit(run: Path, capsys: pyte
     assert main(["run", str(run), "--board", "mps2_an386", "--steps", "60", "--no-build"]) == 3
     message = capsys.readouterr().err.splitlines()[-1]
     assert "layer lstm0, unit 6" in message and "weight lstm0_w[6]" in message and "(unit 6)" in message
+    assert main(["run", str(run), "--board", "mps2_an386", "--steps", "60"]) == 0, "a build mends a damaged image"
 
 
 def test_a_flipped_head_bit_names_the_output(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -200,7 +200,7 @@ def build_firmware(
     for name in ("model.h", "vectors.h"):
         if not (out / name).is_file():
             raise ToolkitError(f"{out / name}: missing; `python3 run.py build` writes it before it compiles")
-    for name in ("build.json", "run.json", "firmware.bin", "firmware.hex"):
+    for name in ("build.json", "run.json", "firmware.elf", "firmware.bin", "firmware.hex"):  # an image is linked anew
         (out / name).unlink(missing_ok=True)
     compiler = cross_toolchain(toolchain)
     say(f"build {board.name} with {compiler.version}")
