@@ -15,6 +15,8 @@ from toolkit.errors import ToolkitError
 API = """
 void {n}_reset(void *s);
 void {n}_step(void *s, const int16_t *x, int32_t *y);
+void {n}_step_begin(void *s, const int16_t *x);
+bool {n}_step_poll(void *s, uint32_t budget, int32_t *y);
 void {n}_run(void *s, const int16_t *x, uint32_t steps, int32_t *y);
 void {n}_predict(void *s, const int32_t *raw, int32_t *forecast);
 void {n}_predict_missing(void *s, int32_t *forecast);
@@ -77,6 +79,14 @@ class HostModel:
     def step(self, x: np.ndarray) -> np.ndarray:
         """x_q [inputs] -> y [outputs]."""
         return self._out("int32_t", "step", self._in("int16_t", x, np.int16, (len(self.q.inputs),)))
+
+    def step_in_slices(self, x: np.ndarray, budget: int) -> np.ndarray:
+        """step, by step_begin and as many calls of step_poll as it takes; `budget`: hidden units at a time."""
+        y = self._ffi.new("int32_t[]", len(self.q.outputs))
+        self._call("step_begin", self._in("int16_t", x, np.int16, (len(self.q.inputs),)))
+        while not self._call("step_poll", budget, y):
+            pass
+        return np.array(list(y))
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """x_q [time, inputs] -> y [outputs] after the last step."""

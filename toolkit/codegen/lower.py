@@ -28,7 +28,7 @@ HEADERS = set(
 )  # <name>.h must not hide a header
 LOCALS = set(
     """inputs outputs model advance readout clear accept forecast_now rounded s x y n k j v at raw in out in_unit
-    out_unit steps lost last between reciprocal reason oldest whole rest forecast""".split()
+    out_unit steps lost last between reciprocal reason oldest whole rest forecast first units budget p""".split()
 )
 MISSING_TEXT = {
     "hold": "The last sample is repeated.",
@@ -74,7 +74,7 @@ def check_layer_names(q: QNetwork, target: str) -> None:
         check_name(x.name)
         if x.name in LOCALS or x.name.endswith("_t") or x.name.startswith(("mem", f"{q.name}_")):
             raise ToolkitError(f'layer "{x.name}": the generated code or C itself uses that name; rename the layer')
-        suffixes = (*OPS[x.op].STATE, *(a.suffix for a in place(x, target)[1].arrays))
+        suffixes = ("slice", *OPS[x.op].STATE, *(a.suffix for a in place(x, target)[1].arrays))
         for made in (x.name, *(f"{x.name}_{k}" for k in suffixes)):
             if made in seen:
                 raise ToolkitError(f'layers "{seen[made]}" and "{x.name}": both make {made} in C; rename one')
@@ -144,8 +144,24 @@ def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
         "tensors": [(k, f"{kind}_t") for k, kind in op.STATE.items()],
         "reset": x.op == "gru" and not gru.reset_after(x),
         "packed": packed,
+        "block": packed.slices.block if packed.slices else op.output_size(x),
+        "advance": _advance(packed),
         "fields": [(field, _value(x.name, value, packed)) for field, value in packed.fields],
     }
+
+
+def _advance(packed: Packed) -> list[str]:
+    """C statements that turn a copy p of the parameters into those of `units` units from `first` on."""
+    if packed.slices is None:
+        return []
+    block = packed.slices.block
+    at, count = ("first", "units") if block == 1 else (f"first / {block}", f"(units + {block - 1}) / {block}")
+    times = [f" * {n}u" if n != 1 else "" for _, n in packed.slices.pointers]
+    moved = [f"p.{field} += {at}{n};" for (field, _), n in zip(packed.slices.pointers, times, strict=True)]
+    counted = [
+        f"p.{field} = ({kind})({count}{f' * {n}u' if n != 1 else ''});" for field, kind, n in packed.slices.counts
+    ]
+    return moved + counted
 
 
 def _value(layer: str, value: str, packed: Packed) -> str:
@@ -183,6 +199,11 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]]) -> list[tuple[str, str
         ("STATE_BYTES", str(state_bytes(q) - scratch_bytes(q)), "RAM, per stream"),
         ("SCRATCH_BYTES", str(scratch_bytes(q)), "RAM, per stream, beside the state in the same struct"),
         ("SAVE_BYTES", str(oracle.save_bytes(q)), "a saved state"),
+        (
+            "SLICE_UNITS",
+            str(max(x["block"] for x in layers if x["tensors"])),
+            "hidden units: the least step_poll computes",
+        ),
     ]
     if q.mode == "window":
         rows.insert(3, ("WINDOW", str(q.window), "samples that a forecast is made from"))
@@ -219,6 +240,6 @@ def scratch_bytes(q: QNetwork) -> int:
 
 def state_bytes(q: QNetwork) -> int:
     """sizeof the state struct: counters, samples, the layers' states, scratch; padded to 4."""
-    counters = 4 + 2 + (4 if q.mode == "window" else 0)
-    samples = 2 * max(q.window, 1) * len(q.inputs)
+    counters = 10 + (4 if q.mode == "window" else 0)
+    samples = 2 * (max(q.window, 1) + (1 if q.mode == "window" else 0)) * len(q.inputs)
     return (counters + samples + sum(oracle.tensor_bytes(x) for x in q.layers) + scratch_bytes(q) + 3) // 4 * 4

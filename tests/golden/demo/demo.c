@@ -26,6 +26,7 @@ static const tl_lstm_w8a16 lstm0 = {
     .m = lstm0_m,
     .inputs = 2,
     .hidden = 4,
+    .units = 4,
     .t = 9,
     .f = 4,
     .frac = 12,
@@ -37,6 +38,7 @@ static const tl_lstm_w8a16 lstm1 = {
     .m = lstm1_m,
     .inputs = 4,
     .hidden = 3,
+    .units = 3,
     .t = 9,
     .f = 0,
     .frac = 12,
@@ -171,6 +173,71 @@ void demo_step(demo_state *s, const int16_t x[DEMO_INPUTS], int32_t y[DEMO_OUTPU
     readout(s, y);
 }
 
+void demo_step_begin(demo_state *s, const int16_t x[DEMO_INPUTS])
+{
+    s->lost = 0;
+    s->steps += s->steps != UINT32_MAX;
+    tl_copy(s->last, x, DEMO_INPUTS);
+    s->layer = 1;
+    s->unit = 0;
+}
+
+/* Up to `budget` units of lstm0; true: its last ones. */
+static bool lstm0_slice(demo_state *s, uint32_t budget)
+{
+    const uint32_t first = s->unit, units = tl_slice(first, 4, 1, budget);
+    tl_lstm_w8a16 p = lstm0;
+    p.wh += first * 4u;
+    p.wx16 += first * 2u;
+    p.b += first;
+    p.m += first;
+    p.units = (uint16_t)(units);
+    tl_lstm_step_w8a16_ref(s->next + first, s->lstm0_c + first, s->lstm0_h, s->last, &p);
+    s->unit = (uint16_t)(first + units);
+    if (s->unit != 4) {
+        return false;
+    }
+    tl_copy(s->lstm0_h, s->next, 4);
+    s->unit = 0;
+    return true;
+}
+
+/* Up to `budget` units of lstm1; true: its last ones. */
+static bool lstm1_slice(demo_state *s, uint32_t budget)
+{
+    const uint32_t first = s->unit, units = tl_slice(first, 3, 1, budget);
+    tl_lstm_w8a16 p = lstm1;
+    p.wh += first * 3u;
+    p.wx8 += first * 4u;
+    p.b += first;
+    p.m += first;
+    p.units = (uint16_t)(units);
+    tl_lstm_step_w8a16_ref(s->next + first, s->lstm1_c + first, s->lstm1_h, s->lstm0_h, &p);
+    s->unit = (uint16_t)(first + units);
+    if (s->unit != 3) {
+        return false;
+    }
+    tl_copy(s->lstm1_h, s->next, 3);
+    s->unit = 0;
+    return true;
+}
+
+bool demo_step_poll(demo_state *s, uint32_t budget, int32_t y[DEMO_OUTPUTS])
+{
+    switch (s->layer) {
+    case 1:
+        s->layer = (uint16_t)(s->layer + lstm0_slice(s, budget));
+        return false;
+    case 2:
+        s->layer = (uint16_t)(s->layer + lstm1_slice(s, budget));
+        return false;
+    default:
+        readout(s, y);
+        s->layer = 0;
+        return true;
+    }
+}
+
 void demo_run(demo_state *s, const int16_t *x, uint32_t steps, int32_t y[DEMO_OUTPUTS])
 {
     for (; steps != 0; steps--, x += DEMO_INPUTS) {
@@ -213,6 +280,7 @@ int demo_restore(demo_state *s, const uint8_t in[DEMO_SAVE_BYTES])
     if (!tl_activations_fit(at, DEMO_INPUTS)) {
         return TL_RESTORE_VALUE;
     }
+    s->layer = 0;
     s->steps = tl_state_steps(in);
     s->lost = tl_get16(in + 20);
     at = in + TL_STATE_HEADER;

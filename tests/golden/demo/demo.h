@@ -37,9 +37,10 @@
 #define DEMO_MAX_GAP          6 /* lost samples in a row */
 #define DEMO_WEIGHT_BYTES     390 /* flash: weights, biases, multipliers */
 #define DEMO_TABLE_BYTES      1028 /* flash: sigmoid and tanh */
-#define DEMO_STATE_BYTES      40 /* RAM, per stream */
+#define DEMO_STATE_BYTES      44 /* RAM, per stream */
 #define DEMO_SCRATCH_BYTES    8 /* RAM, per stream, beside the state in the same struct */
 #define DEMO_SAVE_BYTES       60 /* a saved state */
+#define DEMO_SLICE_UNITS      1 /* hidden units: the least step_poll computes */
 #define DEMO_INPUT0_DECIMALS  2 /* in0 */
 #define DEMO_INPUT0_STEP      0.007526644615950019 /* in0 in a step of x */
 #define DEMO_INPUT1_DECIMALS  2 /* in1 */
@@ -73,6 +74,7 @@ typedef struct demo_state {
     int16_t next[4]; /* scratch: a layer's new h */
     int16_t last[DEMO_INPUTS];
     uint16_t lost; /* samples lost in a row */
+    uint16_t layer, unit; /* where a step in slices stands: layer 1 is the first, 0 none */
 } demo_state;
 TL_STATIC_ASSERT(sizeof(demo_state) == DEMO_STATE_BYTES + DEMO_SCRATCH_BYTES, "unexpected padding");
 
@@ -95,6 +97,12 @@ TL_API bool demo_warmed_up(const demo_state *s);
 /* One step in integers: x in steps of the input columns (+-32640), y in steps of the output columns. Ends a gap of
  * lost samples without filling it. */
 TL_API void demo_step(demo_state *s, const int16_t x[DEMO_INPUTS], int32_t y[DEMO_OUTPUTS]);
+
+/* A step in slices, for a loop or a task that must not be held long. step_begin takes the sample. Each step_poll computes
+ * `budget` hidden units of one layer at most, but DEMO_SLICE_UNITS at least, or the head; true: the step is done and
+ * y is written. The same bits as step. Until then only reset may be called in between. */
+TL_API void demo_step_begin(demo_state *s, const int16_t x[DEMO_INPUTS]);
+TL_API bool demo_step_poll(demo_state *s, uint32_t budget, int32_t y[DEMO_OUTPUTS]);
 
 /* `steps` steps over x [steps][inputs]; y after the last. The same bits as as many calls of step. */
 TL_API void demo_run(demo_state *s, const int16_t *x, uint32_t steps, int32_t y[DEMO_OUTPUTS]);

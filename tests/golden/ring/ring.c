@@ -26,6 +26,7 @@ static const tl_lstm_w8a16 lstm0 = {
     .m = lstm0_m,
     .inputs = 1,
     .hidden = 3,
+    .units = 3,
     .t = 9,
     .f = 4,
     .frac = 12,
@@ -161,6 +162,46 @@ void ring_step(ring_state *s, const int16_t x[RING_INPUTS], int32_t y[RING_OUTPU
     readout(s, y);
 }
 
+void ring_step_begin(ring_state *s, const int16_t x[RING_INPUTS])
+{
+    tl_copy(s->pending, x, RING_INPUTS);
+    s->layer = 1;
+    s->unit = 0;
+}
+
+/* Up to `budget` units of lstm0; true: its last ones. */
+static bool lstm0_slice(ring_state *s, uint32_t budget)
+{
+    const uint32_t first = s->unit, units = tl_slice(first, 3, 1, budget);
+    tl_lstm_w8a16 p = lstm0;
+    p.wh += first * 3u;
+    p.wx16 += first;
+    p.b += first;
+    p.m += first;
+    p.units = (uint16_t)(units);
+    tl_lstm_step_w8a16_ref(s->next + first, s->lstm0_c + first, s->lstm0_h, s->pending, &p);
+    s->unit = (uint16_t)(first + units);
+    if (s->unit != 3) {
+        return false;
+    }
+    tl_copy(s->lstm0_h, s->next, 3);
+    s->unit = 0;
+    return true;
+}
+
+bool ring_step_poll(ring_state *s, uint32_t budget, int32_t y[RING_OUTPUTS])
+{
+    switch (s->layer) {
+    case 1:
+        s->layer = (uint16_t)(s->layer + lstm0_slice(s, budget));
+        return false;
+    default:
+        readout(s, y);
+        s->layer = 0;
+        return true;
+    }
+}
+
 void ring_run(ring_state *s, const int16_t *x, uint32_t steps, int32_t y[RING_OUTPUTS])
 {
     clear(s);
@@ -201,6 +242,7 @@ int ring_restore(ring_state *s, const uint8_t in[RING_SAVE_BYTES])
     if (!tl_activations_fit(at, RING_WINDOW * RING_INPUTS)) {
         return TL_RESTORE_VALUE;
     }
+    s->layer = 0;
     s->steps = tl_state_steps(in);
     s->lost = tl_get16(in + 20);
     s->held = tl_get16(in + 22);

@@ -38,9 +38,10 @@
 #define RING_MAX_GAP          2 /* lost samples in a row */
 #define RING_WEIGHT_BYTES     152 /* flash: weights, biases, multipliers */
 #define RING_TABLE_BYTES      1028 /* flash: sigmoid and tanh */
-#define RING_STATE_BYTES      34 /* RAM, per stream */
+#define RING_STATE_BYTES      38 /* RAM, per stream */
 #define RING_SCRATCH_BYTES    6 /* RAM, per stream, beside the state in the same struct */
 #define RING_SAVE_BYTES       50 /* a saved state */
+#define RING_SLICE_UNITS      1 /* hidden units: the least step_poll computes */
 #define RING_INPUT0_DECIMALS  2 /* in0 */
 #define RING_INPUT0_STEP      0.00956562354040168 /* in0 in a step of x */
 #define RING_OUTPUT0_DECIMALS 2 /* out0 */
@@ -69,9 +70,11 @@ typedef struct ring_state {
     int16_t lstm0_c[3];
     int16_t next[3]; /* scratch: a layer's new h */
     int16_t ring[RING_WINDOW][RING_INPUTS];
+    int16_t pending[RING_INPUTS]; /* x of a step in slices */
     uint16_t held;   /* samples in the ring */
     uint16_t newest; /* its newest row */
     uint16_t lost; /* samples lost in a row */
+    uint16_t layer, unit; /* where a step in slices stands: layer 1 is the first, 0 none */
 } ring_state;
 TL_STATIC_ASSERT(sizeof(ring_state) == RING_STATE_BYTES + RING_SCRATCH_BYTES, "unexpected padding");
 
@@ -95,6 +98,12 @@ TL_API bool ring_warmed_up(const ring_state *s);
 /* One step in integers: x in steps of the input columns (+-32640), y in steps of the output columns.
  * Moves the network's state only; the ring of predict is left alone. */
 TL_API void ring_step(ring_state *s, const int16_t x[RING_INPUTS], int32_t y[RING_OUTPUTS]);
+
+/* A step in slices, for a loop or a task that must not be held long. step_begin takes the sample. Each step_poll computes
+ * `budget` hidden units of one layer at most, but RING_SLICE_UNITS at least, or the head; true: the step is done and
+ * y is written. The same bits as step. Until then only reset may be called in between. */
+TL_API void ring_step_begin(ring_state *s, const int16_t x[RING_INPUTS]);
+TL_API bool ring_step_poll(ring_state *s, uint32_t budget, int32_t y[RING_OUTPUTS]);
 
 /* `steps` steps over x [steps][inputs], from a zero state; y after the last. The same bits as as many calls of step. */
 TL_API void ring_run(ring_state *s, const int16_t *x, uint32_t steps, int32_t y[RING_OUTPUTS]);
