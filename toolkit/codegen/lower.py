@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from quantize import oracle
 from quantize.ops import OPS, gru
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
+from toolkit.boards import Board
+from toolkit.codegen.choose import Choice
 from toolkit.codegen.pack import Packed
 from toolkit.codegen.packers import place
 from toolkit.errors import ToolkitError
@@ -39,13 +41,27 @@ MISSING_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What the generator must know of a board. `requires`: preprocessor condition on the compiler's flags, or ""."""
+    """What the generator must know of a board. `requires`: preprocessor condition on the compiler's flags, or "".
+
+    `target`: whose kernels run a layer that `kernels` (layer -> target) does not name."""
 
     board: str
     target: str
     requires: str
     requires_text: str
     float_api: bool
+    kernels: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, layer: str) -> str:
+        """The target that is asked to run a layer."""
+        return self.kernels.get(layer, self.target)
+
+
+def destination(board: Board, choices: Sequence[Choice], float_api: bool) -> Destination:
+    """What the generator is told of a board; predict_f32 comes where the core has an FPU, or when it is asked for."""
+    has_float = float_api or board.fpu != "none"
+    kernels = {c.layer: c.target for c in choices}
+    return Destination(board.name, board.target, board.requires, board.requires_text, has_float, kernels)
 
 
 def check_name(name: str) -> str:
@@ -67,14 +83,14 @@ def comment(text: str) -> str:
     return one_line.replace("*/", "* /").replace("/*", "/ *")
 
 
-def check_layer_names(q: QNetwork, target: str) -> None:
+def check_layer_names(q: QNetwork, to: Destination) -> None:
     """Raises: ToolkitError when the C of two layers, or of a layer and the model, would share an identifier."""
     seen: dict[str, str] = {}
     for x in q.layers:
         check_name(x.name)
         if x.name in LOCALS or x.name.endswith("_t") or x.name.startswith(("mem", f"{q.name}_")):
             raise ToolkitError(f'layer "{x.name}": the generated code or C itself uses that name; rename the layer')
-        suffixes = ("slice", *OPS[x.op].STATE, *(a.suffix for a in place(x, target)[1].arrays))
+        suffixes = ("slice", *OPS[x.op].STATE, *(a.suffix for a in place(x, to.of(x.name))[1].arrays))
         for made in (x.name, *(f"{x.name}_{k}" for k in suffixes)):
             if made in seen:
                 raise ToolkitError(f'layers "{seen[made]}" and "{x.name}": both make {made} in C; rename one')
@@ -86,11 +102,11 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
 
     Raises: ToolkitError when a name cannot be used in C."""
     check_name(q.name)
-    check_layer_names(q, to.target)
+    check_layer_names(q, to)
     windowed = q.mode == "window"
     layers, source = [], "x"
     for x in q.layers:
-        layers.append(_layer(x, to.target, source))
+        layers.append(_layer(x, to.of(x.name), source))
         source = f"s->{x.name}_h"
     cells = [x for x in layers if x["tensors"]]
     return {
@@ -98,7 +114,9 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "NAME": q.name.upper(),
         "digest": q.digest,
         "board": to.board,
-        "target": to.target,
+        "target": " and ".join(sorted({x["target"] for x in layers})),
+        "owners": {x["target"] for x in layers},
+        "kernels": ", ".join(f"{x['name']} {x['target']}" for x in layers),
         "requires": to.requires,
         "requires_text": to.requires_text,
         "float_api": to.float_api,

@@ -20,7 +20,7 @@ from toolkit.data.prepared import check_series, load_prepared, runs
 from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.host import HostModel
-from toolkit.stages.generate import folder_for, target_of
+from toolkit.stages.generate import folder_for, kernels_of
 from toolkit.toolchain import host_toolchain
 from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, expect_steps, from_runs, header, model_header
 
@@ -55,7 +55,7 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
     q = load_qnetwork(job.run / "model.q.safetensors")
-    return _build(job, q, _vectors(job, q), say=say)
+    return _build(job, q, vectors_of(job, q), say=say)
 
 
 def _build(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
     q = load_qnetwork(job.run / "model.q.safetensors")
-    vectors = _vectors(job, q)
+    vectors = vectors_of(job, q)
     if len(vectors.ops) < job.steps:
         say(f"the test rows have {len(vectors.ops)} steps from step {job.first} on; {job.steps} were asked for")
     built = _build(job, q, vectors, say=say) if job.rebuild else {}
@@ -89,9 +89,9 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     result = emulate.replay(job.folder, job.board, emulator=job.emulator, say=say)
     result["digest"] = q.digest
     if result["mismatch"]:
-        result["divergence"] = name_divergence(
-            q, result["mismatch"], job.folder / "firmware.elf", target_of(folder_for(job.run, q, job.board), q)
-        )
+        kernels = kernels_of(folder_for(job.run, q, job.board), q)
+        image = job.folder / "firmware.elf"
+        result["divergence"] = name_divergence(q, result["mismatch"], image, kernels, in_slices=bool(job.slice))
         result["problems"].append(result["divergence"])
     elif result["passed"] and result["hash"] != host["hash"]:
         result["problems"].append(f"run hash {result['hash']}; the oracle has {host['hash']}")
@@ -109,8 +109,8 @@ def _passed(job: Job, result: dict[str, Any], say: Callable[[str], None]) -> Non
         write_whole(job.save_state, bytes.fromhex(result["state"]))
 
 
-def _vectors(job: Job, q: QNetwork) -> Vectors:
-    """From the test rows of the run's series; from a seeded random walk when a model came without a series."""
+def vectors_of(job: Job, q: QNetwork) -> Vectors:
+    """Test vectors: from the test rows of the run's series; from a seeded walk when a model came without one."""
     start = b""
     if job.state is not None:
         try:
