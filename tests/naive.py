@@ -73,6 +73,28 @@ def float_lstm(w_ih: list, w_hh: list, b: list, x: list, h: list, c: list) -> tu
     return [sigmoid(pre(3 * n + u)) * math.tanh(cells[u]) for u in range(n)], cells
 
 
+def float_gru(w_ih: list, w_hh: list, b: list, x: list, h: list) -> list[float]:
+    """The GRU's equations, one unit after the other. Rows r, z, n; four biases mean reset after, three reset before."""
+    n = len(h)
+
+    def dot(row: list, values: list) -> float:
+        return math.fsum(weight * value for weight, value in zip(row, values, strict=True))
+
+    def gate(row: int) -> float:
+        return 1 / (1 + math.exp(-b[row] - dot(w_ih[row], x) - dot(w_hh[row], h)))
+
+    r = [gate(u) for u in range(n)]
+    new = []
+    for u in range(n):
+        row, z = 2 * n + u, gate(n + u)
+        if len(b) == 4 * n:
+            pre = b[row] + dot(w_ih[row], x) + r[u] * (b[3 * n + u] + dot(w_hh[row], h))
+        else:
+            pre = b[row] + dot(w_ih[row], x) + dot(w_hh[row], [r[k] * h[k] for k in range(n)])
+        new.append((1 - z) * math.tanh(pre) + z * h[u])
+    return new
+
+
 def float_dense(w: list, b: list, x: list) -> list[float]:
     """y = b + w x."""
     return [bias + math.fsum(a * v for a, v in zip(row, x, strict=True)) for row, bias in zip(w, b, strict=True)]
