@@ -291,9 +291,9 @@ def test_the_table_for_the_terminal(run: Path, capsys: pytest.CaptureFixture[str
 def test_a_core_without_a_table_gets_instructions_only(run: Path, board: str) -> None:
     assert main(["generate-c", str(run), "--board", board]) == 0
     assert main(["run", str(run), "--board", board, "--steps", "20"]) == 0
+    ran = json.loads((run / "build" / board / "run.json").read_text())
     assert main(["profile", str(run), "--board", board, "--steps", "20"]) == 0
-    folder = run / "build" / board
-    p, ran = (json.loads((folder / name).read_text()) for name in ("profile.json", "run.json"))
+    p = json.loads((run / "build" / board / "profile.json").read_text())
     assert p["cycles_per_step"] is None and p["milliseconds"] is None and p["manual"] == ""
     assert p["instructions_per_step"]["min"] == ran["instructions_per_step"]["min"] > 0
     assert "instructions only" in summary(p)
