@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Arm MPS2 FPGA images: CMSDK APB UART 0 (Arm DDI 0479, section 4.3). The clock is fixed. */
+/* Arm MPS2 FPGA images: CMSDK APB UART 0 (Arm DDI 0479, section 4.3). The clock is fixed. TL_UART comes from the board's
+   cflags: the address differs between the images, and between the secure and the other state. */
 #include "hal.h"
 
 #include <stdint.h>
 
-#define UART_DATA (*(volatile uint32_t *)0x40004000u)
-#define UART_STATE (*(volatile uint32_t *)0x40004004u)   /* bit 0: transmit buffer full */
-#define UART_CTRL (*(volatile uint32_t *)0x40004008u)    /* bit 0: transmit enable */
-#define UART_BAUDDIV (*(volatile uint32_t *)0x40004010u) /* at least 16 */
+#define UART_DATA (*(volatile uint32_t *)(TL_UART + 0x00u))
+#define UART_STATE (*(volatile uint32_t *)(TL_UART + 0x04u))   /* bit 0: transmit buffer full */
+#define UART_CTRL (*(volatile uint32_t *)(TL_UART + 0x08u))    /* bit 0: transmit enable */
+#define UART_BAUDDIV (*(volatile uint32_t *)(TL_UART + 0x10u)) /* at least 16 */
 
 void hal_init(void) {
     UART_BAUDDIV = TL_CLOCK_HZ / 115200u;

@@ -22,7 +22,8 @@ CACHE = ROOT / "build"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 
-# zig's names of cores carry no FPU: it is added as a feature of LLVM.
+# zig's names of cores carry neither an FPU nor what is optional in a core: they are added as features of LLVM.
+_ZIG_CORE = {"cortex-m33": "+dsp"}
 _ZIG_FPU = {"none": "", "fpv4-sp-d16": "+vfp4d16sp", "fpv5-sp-d16": "+fp_armv8d16sp", "fpv5-d16": "+fp_armv8d16"}
 
 
@@ -106,7 +107,7 @@ def core_flags(board: Board, toolchain: Toolchain) -> list[str]:
     """What chooses the core and its FPU, to compile and to link."""
     hard = board.fpu != "none"
     if toolchain.kind == "zig":
-        cpu = board.core.replace("-", "_") + _ZIG_FPU[board.fpu]
+        cpu = board.core.replace("-", "_") + _ZIG_CORE.get(board.core, "") + _ZIG_FPU[board.fpu]
         return ["-target", f"thumb-freestanding-eabi{'hf' if hard else ''}", f"-mcpu={cpu}", "-mthumb"]
     fpu = [f"-mfpu={board.fpu}", "-mfloat-abi=hard"] if hard else ["-mfloat-abi=soft"]
     return [f"-mcpu={board.core}", "-mthumb", *fpu]
