@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Kernels for Arm cores with Helium (MVE). The sums of a unit stay in core registers (tl_mve_dot.h); the gates of 8 units
+/* Kernels for Arm cores with Helium (MVE). The sums of a unit stay in core registers (tl_mve_units.h); the gates of 8 units
  * are then computed at once, a unit a lane. */
 #include <arm_mve.h>
 #include <stddef.h>
 
 #include "tl_mve.h"
-#include "tl_mve_dot.h"
+#include "tl_mve_units.h"
 #include "tl_tables_planes.h"
 
 #if !defined(TL_HOST) && !(defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1))
@@ -15,6 +15,7 @@
 #define UNITS 8u        /* of a block */
 #define ROW_OF_BM 16u   /* words of biases and multipliers: 4 each of the even, then of the odd units */
 #define BLOCK_OF_BM 64u /* 4 rows */
+#define KEEP_ORDER __asm__("" ::: "memory") /* gcc would load every row's vectors first, and spill them */
 
 /* tl_lookup: the table holds 2 * (n[i + 1] - n[i]), so that >> 15 is the upper half of a product. */
 static inline int16x8_t lookup(const int16_t base[256], const int16_t slope[256], int16x8_t z)
@@ -35,12 +36,25 @@ static inline int16x8_t tanh_(int16x8_t z)
     return lookup(tl_tanh_base, tl_tanh_slope, z);
 }
 
-/* The scaled sums of the even and the odd units of a block. */
-static inline int32x4x2_t scaled(const int32_t sums[UNITS], const int32_t bm[ROW_OF_BM])
+/* What a block of less than 8 units leaves as it was. */
+static inline void clear(int32_t sums[UNITS][4])
 {
-    int32x4x2_t v = vld2q_s32(sums);
-    v.val[0] = vmulhq_s32(vaddq_s32(v.val[0], vld1q_s32(bm)), vld1q_s32(bm + 4));
-    v.val[1] = vmulhq_s32(vaddq_s32(v.val[1], vld1q_s32(bm + 8)), vld1q_s32(bm + 12));
+    for (uint32_t u = 0; u < UNITS; u++) {
+        vst1q_s32(sums[u], vdupq_n_s32(0));
+    }
+}
+
+/* The scaled sums of one row: of the even and of the odd units of a block. */
+static inline int32x4x2_t scaled(int32_t (*sums)[4], uint32_t row, const int32_t *bm)
+{
+    const uint32x4_t pairs = vidupq_n_u32(0, 8);
+    int32x4x2_t v;
+    bm += row * ROW_OF_BM;
+    KEEP_ORDER;
+    v.val[0] = vaddq_s32(vldrwq_gather_shifted_offset_s32(sums[0] + row, pairs), vld1q_s32(bm));
+    v.val[0] = vmulhq_s32(v.val[0], vld1q_s32(bm + 4));
+    v.val[1] = vaddq_s32(vldrwq_gather_shifted_offset_s32(sums[1] + row, pairs), vld1q_s32(bm + 8));
+    v.val[1] = vmulhq_s32(v.val[1], vld1q_s32(bm + 12));
     return v;
 }
 
@@ -49,10 +63,10 @@ static inline int16x8_t narrow(int32x4_t even, int32x4_t odd)
     return vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(odd), even), odd);
 }
 
-/* Gate inputs of a row, Q3.12. */
-static inline int16x8_t gate(const int32_t sums[UNITS], const int32_t bm[ROW_OF_BM])
+/* Gate inputs of one row, Q3.12. */
+static inline int16x8_t gate(int32_t (*sums)[4], uint32_t row, const int32_t *bm)
 {
-    const int32x4x2_t v = scaled(sums, bm);
+    const int32x4x2_t v = scaled(sums, row, bm);
     return narrow(v.val[0], v.val[1]);
 }
 
@@ -64,31 +78,22 @@ static inline int16x8_t round15(int32x4_t even, int32x4_t odd)
 
 void tl_lstm_step_w8a16_mve(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_mve *p)
 {
-    const int8_t *w8 = p->w8;
-    const int16_t *wx16 = p->wx16;
-    const int32_t *bm = p->bm;
+    const context t = {x, p->inputs, h, p->hidden, p->f};
     const int32_t shift = 15 - p->frac;
-    int32_t sums[4][UNITS] = {{0}};
+    const int32_t *bm = p->bm;
+    stream at = {p->w8, p->wx16};
+    int32_t sums[UNITS][4];
+    clear(sums);
     for (uint32_t left = p->hidden, n; left != 0; left -= n, c += n, h_new += n, bm += BLOCK_OF_BM) {
         n = left < UNITS ? left : UNITS;
-        for (uint32_t u = 0; u < n; u++) {
-            int32_t s[4] = {0, 0, 0, 0};
-            if (wx16 != NULL) {
-                wx16 = dot4_w16(s, wx16, x, p->inputs);
-                for (uint32_t k = 0; k < 4; k++) {
-                    s[k] >>= p->f;
-                }
-            } else {
-                w8 = dot4_w8(s, w8, x, p->inputs);
-            }
-            w8 = dot4_w8(s, w8, h, p->hidden);
-            for (uint32_t k = 0; k < 4; k++) {
-                sums[k][u] = s[k];
-            }
+        if (p->wx16 != NULL) {
+            lstm_sums_w16(sums, &at, &t, n);
+        } else {
+            lstm_sums_w8(sums, &at, &t, n);
         }
         const mve_pred16_t first = vctp16q(n);
-        const int16x8_t i = sigmoid(gate(sums[0], bm)), f = sigmoid(gate(sums[1], bm + ROW_OF_BM));
-        const int16x8_t g = tanh_(gate(sums[2], bm + 2 * ROW_OF_BM)), o = sigmoid(gate(sums[3], bm + 3 * ROW_OF_BM));
+        const int16x8_t i = sigmoid(gate(sums, 0, bm)), f = sigmoid(gate(sums, 1, bm));
+        const int16x8_t g = tanh_(gate(sums, 2, bm)), o = sigmoid(gate(sums, 3, bm));
         const int16x8_t before = vldrhq_z_s16(c, first);
         /* Q0.15 * Q.frac + (Q0.30 >> shift) */
         const int32x4_t even = vaddq_s32(vmullbq_int_s16(f, before), vshlq_r_s32(vmullbq_int_s16(i, g), -shift));
@@ -101,42 +106,29 @@ void tl_lstm_step_w8a16_mve(int16_t *h_new, int16_t *c, const int16_t *h, const 
 
 void tl_gru_step_w8a16_mve(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x, const tl_gru_w8a16_mve *p)
 {
-    const int8_t *w8 = p->w8;
-    const int16_t *wx16 = p->wx16;
+    const context shared = {x, p->inputs, h, p->hidden, p->f};
+    const int32_t t = p->t;
     const int32_t *bm = p->bm;
-    const int16_t *at = h;
-    int32_t sums[4][UNITS] = {{0}};
+    stream at = {p->w8, p->wx16};
+    int32_t sums[UNITS][4];
+    clear(sums);
     (void)reset;
-    for (uint32_t left = p->hidden, n; left != 0; left -= n, at += n, h_new += n, bm += BLOCK_OF_BM) {
+    for (uint32_t left = p->hidden, n; left != 0; left -= n, h += n, h_new += n, bm += BLOCK_OF_BM) {
         n = left < UNITS ? left : UNITS;
-        for (uint32_t u = 0; u < n; u++) {
-            int32_t s[3] = {0, 0, 0};
-            if (wx16 != NULL) {
-                wx16 = dot3_w16(s, wx16, x, p->inputs);
-                for (uint32_t k = 0; k < 3; k++) {
-                    s[k] >>= p->f;
-                }
-            } else {
-                w8 = dot3_w8(s, w8, x, p->inputs);
-            }
-            sums[2][u] = s[2];
-            s[2] = 0;
-            w8 = dot3_w8(s, w8, h, p->hidden);
-            sums[0][u] = s[0];
-            sums[1][u] = s[1];
-            sums[3][u] = s[2];
+        if (p->wx16 != NULL) {
+            gru_sums_w16(sums, &at, &shared, n);
+        } else {
+            gru_sums_w8(sums, &at, &shared, n);
         }
         const mve_pred16_t first = vctp16q(n);
-        const int16x8_t r = sigmoid(gate(sums[0], bm)), z = sigmoid(gate(sums[1], bm + ROW_OF_BM));
-        /* Q(12 + t); 2 a r 2^15 >> 32 is mulw(a, r) */
-        const int32x4x2_t from_x = scaled(sums[2], bm + 2 * ROW_OF_BM), from_h = scaled(sums[3], bm + 3 * ROW_OF_BM);
+        const int16x8_t r = sigmoid(gate(sums, 0, bm)), z = sigmoid(gate(sums, 1, bm));
+        /* Q(12 + t); mulw(a, r) = 2 a (r * 2^15) >> 32 */
+        const int32x4x2_t from_x = scaled(sums, 2, bm), from_h = scaled(sums, 3, bm);
         const int32x4_t even = vqdmulhq_s32(from_h.val[0], vshllbq_n_s16(r, 15));
         const int32x4_t odd = vqdmulhq_s32(from_h.val[1], vshlltq_n_s16(r, 15));
-        const int32_t t = p->t;
-        const int16x8_t zn = narrow(vshlq_r_s32(vaddq_s32(from_x.val[0], vaddq_s32(even, even)), -t),
-                                    vshlq_r_s32(vaddq_s32(from_x.val[1], vaddq_s32(odd, odd)), -t));
-        const int16x8_t new = tanh_(zn), rest = vsubq_s16(vdupq_n_s16(INT16_MIN), z); /* 32768 - z, 11 .. 32757 */
-        const int16x8_t before = vldrhq_z_s16(at, first);
+        const int16x8_t new = tanh_(narrow(vshlq_r_s32(vaddq_s32(from_x.val[0], vaddq_s32(even, even)), -t),
+                                           vshlq_r_s32(vaddq_s32(from_x.val[1], vaddq_s32(odd, odd)), -t)));
+        const int16x8_t before = vldrhq_z_s16(h, first), rest = vsubq_s16(vdupq_n_s16(INT16_MIN), z); /* 32768 - z */
         vstrhq_p_s16(h_new,
                      round15(vaddq_s32(vmullbq_int_s16(z, before), vmullbq_int_s16(rest, new)),
                              vaddq_s32(vmulltq_int_s16(z, before), vmulltq_int_s16(rest, new))),
@@ -148,8 +140,6 @@ void tl_dense_w16a16_mve(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)
 {
     const int16_t *w = p->w;
     for (uint32_t row = 0; row < p->outputs; row++, w += p->inputs) {
-        int32_t sum = p->b[row];
-        dot1_w16(&sum, w, h, p->inputs);
-        y[row] = sum;
+        y[row] = p->b[row] + dot(w, h, p->inputs);
     }
 }

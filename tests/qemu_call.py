@@ -29,7 +29,7 @@ def build(board: Board, folder: Path, toolchain: Toolchain) -> Path:
     script.write_text(linker_script(board.memory).replace("*(.text .text.*)", "KEEP(*(.text .text.*))"))
     own = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", "libmem", f"hal_{board.hal}")]
     sources = [CSRC / target.source, SHIMS / "caller.c", *own]
-    flags = [*board_flags(board, toolchain), *no_loop_calls(toolchain), *target.flags, f"-DTL_ARENA={_ARENA:#x}u"]
+    flags = [*board_flags(board, toolchain), *no_loop_calls(toolchain), *target.flags, "-g", f"-DTL_ARENA={_ARENA:#x}u"]
     flags += [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"', "-DTL_SEMIHOSTING=1"]
     flags += [f"-I{folder}" for folder in (CSRC, FIRMWARE, FIRMWARE / "libc")]
     link = [*core_flags(board, toolchain), "-nostdlib", "-Wl,--entry=tl_reset", "-T", str(script)]
@@ -78,7 +78,7 @@ class Caller:
         assert 8 + table.nbytes <= size
         head = np.array([len(self.calls), size + len(self.arrays)], np.uint32).tobytes() + table.tobytes()
         (folder / "memory.in").write_bytes(head.ljust(size, b"\0") + self.arrays)
-        counter = qemu_count.Counter(self.image, folder, {}, qemu.version().split()[-1])
+        counter = qemu_count.Counter(self.image, folder, {}, qemu.version())
         command = [qemu.PROGRAM, "-M", self.machine, "-display", "none", "-monitor", "none", "-serial", "stdio"]
         command += ["-kernel", str(self.image), "-semihosting-config", "enable=on,target=native", *counter.arguments()]
         command += ["-device", f"loader,file=memory.in,addr={_ARENA:#x},force-raw=on"]

@@ -10,6 +10,7 @@
 typedef struct { int16_t lane[8]; } int16x8_t;
 typedef struct { uint16_t lane[8]; } uint16x8_t;
 typedef struct { int32_t lane[4]; } int32x4_t;
+typedef struct { uint32_t lane[4]; } uint32x4_t;
 typedef struct { int32x4_t val[2]; } int32x4x2_t;
 typedef uint16_t mve_pred16_t; /* a bit a byte */
 
@@ -56,15 +57,19 @@ static inline void vstrhq_p_s16(int16_t *p, int16x8_t v, mve_pred16_t q)
     }
 }
 static inline int32x4_t vld1q_s32(const int32_t *p) { SHIM_32(p[i]); }
-static inline int32x4x2_t vld2q_s32(const int32_t *p)
+static inline void vst1q_s32(int32_t *p, int32x4_t v)
 {
-    int32x4x2_t r;
-    for (int i = 0; i < 8; i++) {
-        r.val[i % 2].lane[i / 2] = p[i];
+    for (int i = 0; i < 4; i++) {
+        p[i] = v.lane[i];
     }
-    return r;
 }
+static inline int32x4_t vldrwq_gather_shifted_offset_s32(const int32_t *p, uint32x4_t at) { SHIM_32(p[at.lane[i]]); }
 static inline int16x8_t vldrhq_gather_shifted_offset_s16(const int16_t *p, uint16x8_t at) { SHIM_16(p[at.lane[i]]); }
+
+static inline uint32x4_t vidupq_n_u32(uint32_t first, const int step)
+{
+    return (uint32x4_t){{first, first + (uint32_t)step, first + 2 * (uint32_t)step, first + 3 * (uint32_t)step}};
+}
 
 /* 16-bit lanes. */
 static inline int16x8_t vdupq_n_s16(int16_t v) { SHIM_16(v); }
@@ -84,6 +89,7 @@ static inline int16x8_t vqrdmulhq_s16(int16x8_t a, int16x8_t b)
 static inline int16x8_t vqshlq_r_s16(int16x8_t v, int32_t by) { SHIM_16(shim_saturate(shim_shift(v.lane[i], by), 16)); }
 
 /* 32-bit lanes; B: the even 16-bit lanes, T: the odd ones. */
+static inline int32x4_t vdupq_n_s32(int32_t v) { SHIM_32(v); }
 static inline int32x4_t vaddq_s32(int32x4_t a, int32x4_t b) { SHIM_32((int64_t)a.lane[i] + b.lane[i]); }
 static inline int32x4_t vmulhq_s32(int32x4_t a, int32x4_t b) { SHIM_32(((int64_t)a.lane[i] * b.lane[i]) >> 32); }
 static inline int32x4_t vqdmulhq_s32(int32x4_t a, int32x4_t b)

@@ -15,7 +15,8 @@ PROBES = ("tl_probe_begin", "tl_probe_end")
 
 
 class Counter:
-    """One run of an image. layers: name -> function that computes it, in the order in which a step calls them.
+    """One run of an image. layers: name -> function that computes it, in the order in which a step calls them; version:
+    what `qemu.version` says.
 
     The plugin sees no registers: of several layers with one function, the first call in a step is the first layer's."""
 
@@ -33,7 +34,7 @@ class Counter:
             lines.append([s.address, s.address + s.size if s.size else end, first, first + own])
             first += own
         self._table.write_text("".join(" ".join(map(str, line)) + "\n" for line in lines), encoding="utf-8")
-        self._plugin = qemu_plugin(2 if int(version.split(".")[0]) >= 9 else 1)
+        self._plugin = qemu_plugin(2 if int(version.split()[-1].split(".")[0]) >= 9 else 1)
 
     def arguments(self) -> list[str]:
         """What to add to QEMU's command line."""
