@@ -113,7 +113,7 @@ def test_a_load_behind_a_load_takes_one_cycle(tmp_path: Path) -> None:
 
 def cost(folder: Path, board: str, core: str) -> tuple[emulate.outcome.Counts, emulate.Profile]:
     """What the image costs; the sums of its parts must be the whole."""
-    _, counts, spent = emulate.profile(folder / "firmware.elf", load_board(board), core=CORES[core], layers=())
+    _, counts, spent = emulate.profile(folder / "firmware.elf", load_board(board), core=CORES[core], layers={})
     assert sum(c[0] for c in spent.cells.values()) == counts.sum
     assert sum(c[1] for c in spent.cells.values()) == spent.cycles[0]
     return counts, spent
@@ -220,7 +220,7 @@ def test_the_profile_counts_what_the_counter_counts(tmp_path: Path) -> None:
     folder = build(tmp_path, "netduinoplus2", fake_model.vectors(40))
     plain = unicorn_.run(folder / "firmware.elf", load_board("netduinoplus2"), 60.0, count=True).counts
     assert cost(folder, "netduinoplus2", "cortex-m4")[0] == plain
-    _, counts, spent = emulate.profile(folder / "firmware.elf", load_board("netduinoplus2"), core=None, layers=())
+    _, counts, spent = emulate.profile(folder / "firmware.elf", load_board("netduinoplus2"), core=None, layers={})
     assert counts == plain and spent.cycles == (0, 0, 0)
 
 

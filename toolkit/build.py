@@ -109,7 +109,9 @@ def _make_folder(path: Path) -> Path:
     return path.resolve()
 
 
-def _linker_script(memory: Memory) -> str:
+def linker_script(memory: Memory) -> str:
+    """firmware/link.ld.in for a board's memory."""
+
     def room(origin: int, length: int) -> str:
         return hex(min(max(length, _ROOM), 2**32 - origin))
 
@@ -204,7 +206,7 @@ def build_firmware(
         (out / name).unlink(missing_ok=True)
     compiler = cross_toolchain(toolchain)
     say(f"build {board.name} with {compiler.version}")
-    write_whole(out / "link.ld", _linker_script(memory))
+    write_whole(out / "link.ld", linker_script(memory))
     plan = _firmware_plan(c_dir, board, out, compiler)
     objects = [o for _, o, _ in plan.objects]
     log = _scons(plan, out)
@@ -291,12 +293,21 @@ def native_hook() -> Path:
     """The library that counts instructions inside unicorn, built once per source and compiler.
 
     Raises: ToolkitError when there is no C compiler."""
-    source = Path(__file__).with_name("emulate") / "hook.c"
-    text = source.read_bytes() + source.with_name("thumb.h").read_bytes()
+    return _native("hook", ("hook.c", "thumb.h"), [])
+
+
+def qemu_plugin(version: int) -> Path:
+    """The plugin that counts instructions inside QEMU, for a version of QEMU's interface, built likewise."""
+    return _native("qemu_count", ("qemu_count.c",), [f"-DTL_QEMU_API={version}"])
+
+
+def _native(name: str, sources: tuple[str, ...], flags: Sequence[str]) -> Path:
+    folder = Path(__file__).with_name("emulate")
+    text = b"".join((folder / source).read_bytes() for source in sources) + " ".join(flags).encode()
     key = hashlib.sha256(text + host_toolchain("auto").version.encode()).hexdigest()[:16]
-    output = _make_folder(CACHE / "hook") / f"hook-{key}{SUFFIX}"
+    output = _make_folder(CACHE / "hook") / f"{name}-{key}{SUFFIX}"
     if not output.is_file():
         with tempfile.TemporaryDirectory(dir=output.parent) as work:  # two processes may build it at once
-            built = _library([(source, ())], [], Path(work) / output.name, [], None)
+            built = _library([(folder / sources[0], ())], [], Path(work) / output.name, flags, None)
             os.replace(built, output)
     return output

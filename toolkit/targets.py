@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
+SHIMS = ROOT / "tests" / "shims"
+"""Intrinsics of other processors, for the tests on this computer."""
 
 SHARED_SOURCES = ("tl_state.c",)
 """Files of csrc/ that every target uses."""
@@ -61,6 +63,16 @@ TARGETS: dict[str, Target] = {
             _BOTH,
             (),
             (),
+        ),
+        Target(
+            "mve",
+            "Cortex-M55, M85 with Helium",
+            "tl_mve.c",
+            ("tl_mve.h", "tl_mve_units.h", "tl_tables_planes.h"),
+            2048,
+            _ALL,
+            (),
+            (f"-I{SHIMS}",),
         ),
         Target(
             "avx2",

@@ -23,7 +23,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werro
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 
 # zig's names of cores carry neither an FPU nor what is optional in a core: they are added as features of LLVM.
-_ZIG_CORE = {"cortex-m33": "+dsp"}
+_ZIG_CORE = {"cortex-m33": "+dsp", "cortex-m55": "+mve_fp"}
 _ZIG_FPU = {"none": "", "fpv4-sp-d16": "+vfp4d16sp", "fpv5-sp-d16": "+fp_armv8d16sp", "fpv5-d16": "+fp_armv8d16"}
 
 

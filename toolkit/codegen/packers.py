@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from quantize.qnetwork import QLayer
-from toolkit.codegen import pack_dsp, pack_small, pack_x86
+from toolkit.codegen import pack_dsp, pack_mve, pack_small, pack_x86
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
 from toolkit.targets import TARGETS
 
@@ -17,6 +17,9 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "v7m"): pack_small.lstm_v7m,
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
     ("dense", "dsp"): dense_ref,
+    ("lstm", "mve"): pack_mve.lstm_mve,
+    ("gru", "mve"): pack_mve.gru_mve,
+    ("dense", "mve"): dense_ref,
     ("lstm", "avx2"): pack_x86.lstm_avx2,
     ("dense", "avx2"): dense_ref,
     ("lstm", "avx512vnni"): pack_x86.lstm_avx512vnni,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from toolkit import elf
 from toolkit.boards import Board
 from toolkit.build import native_hook
-from toolkit.emulate import outcome, qemu, unicorn_
+from toolkit.emulate import outcome, qemu, qemu_count, unicorn_
 from toolkit.emulate.cores import Core
 from toolkit.emulate.counter import Profile
 from toolkit.errors import CheckFailed, ToolkitError, nearest, write_whole
@@ -41,17 +43,38 @@ def steps_asked(image: Path) -> int:
     return len(elf.read_symbol(image, "tl_vector_op"))
 
 
-def _can_count(board: Board, say: Callable[[str], None]) -> bool:
-    """Counting needs unicorn and a C compiler for its hook; parity does not, so that their lack is only said."""
-    if not unicorn_.available(board):
-        say("instructions are not counted: install unicorn (pip install unicorn)")
-        return False
+def _in_qemu(board: Board) -> bool:
+    """Whether QEMU counts: unicorn does where it knows the board, since it estimates cycles as well."""
+    return board.run is not None and not board.run.unicorn
+
+
+def _lacking(board: Board) -> str:
+    """What counting lacks on this computer: an emulator, a C compiler for the native code; empty when nothing."""
+    if _in_qemu(board) and not (qemu.available(board) and qemu.counts()):
+        return "install a QEMU with plugins (apt-get install qemu-system-arm)"
+    if not _in_qemu(board) and not unicorn_.available(board):
+        return "install unicorn (pip install unicorn)"
     try:
         native_hook()
     except ToolkitError as e:
-        say(f"instructions are not counted: {e}")
-        return False
-    return True
+        return str(e)
+    return ""
+
+
+def _can_count(board: Board, say: Callable[[str], None]) -> bool:
+    """Parity does not need to count, so that what counting lacks is only said."""
+    lacking = _lacking(board)
+    if lacking:
+        say(f"instructions are not counted: {lacking}")
+    return not lacking
+
+
+def _counted_in_qemu(image: Path, board: Board, layers: Mapping[str, str]) -> tuple[outcome.Outcome, Profile]:
+    with tempfile.TemporaryDirectory() as folder:
+        counter = qemu_count.Counter(image, Path(folder), layers, qemu.version())
+        seen = qemu.run(image, board, TIMEOUT_S, counter.arguments())
+        counts, spent = counter.read()
+    return replace(seen, counts=counts), spent
 
 
 def count_instructions(build_dir: Path, board: Board) -> dict[str, float] | None:
@@ -82,12 +105,16 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
     chosen = choose_emulator(board, emulator)
     name = qemu.version() if chosen == "qemu" else unicorn_.version()
     say(f"run {board.name} in {name}")
-    if chosen == "qemu":
-        seen = qemu.run(image, board, TIMEOUT_S)
-        per_step = count_instructions(build_dir, board) if _can_count(board, say) else None
-    else:
-        seen = unicorn_.run(image, board, TIMEOUT_S, count=_can_count(board, say))
+    count = _can_count(board, say)
+    if chosen == "unicorn":
+        seen = unicorn_.run(image, board, TIMEOUT_S, count=count)
         per_step = _per_step(seen)
+    elif count and _in_qemu(board):
+        seen, _ = _counted_in_qemu(image, board, {})
+        per_step = _per_step(seen)
+    else:
+        seen = qemu.run(image, board, TIMEOUT_S)
+        per_step = count_instructions(build_dir, board) if count else None
     fields, found = _judge(seen, image, board)
     return {
         **fields,
@@ -111,20 +138,27 @@ def _judge(seen: outcome.Outcome, image: Path, board: Board) -> tuple[dict[str, 
 
 
 def profile(
-    image: Path, board: Board, *, core: Core | None, layers: Sequence[str]
+    image: Path, board: Board, *, core: Core | None, layers: Mapping[str, str]
 ) -> tuple[dict[str, Any], outcome.Counts, Profile]:
     """Runs an image with the costs of a core (None: zero). Returns its lines parsed, the counts, and who spent them.
 
-    layers: names of the constants that are the layers' parameters. Raises: ToolkitError when nothing can count here;
-    CheckFailed when the run did not pass, since what a wrong image costs says nothing."""
-    if board.memory is None or board.run is None or not board.run.unicorn:
-        raise ToolkitError(f"board {board.name} cannot be profiled: unicorn, which counts, does not know it")
-    if not unicorn_.available(board):
-        raise ToolkitError("nothing here counts instructions: install unicorn (pip install unicorn)")
-    seen, spent = unicorn_.profile(image, board, TIMEOUT_S, core=core, layers=layers)
+    layers: names of the constants that are the layers' parameters -> the functions that take them, in the order of a
+    step. Raises: ToolkitError when nothing can count here; CheckFailed when the run did not pass, since what a wrong
+    image costs says nothing."""
+    if board.memory is None or board.run is None:
+        raise ToolkitError(f"board {board.name} cannot be profiled: no emulator knows it")
+    lacking = _lacking(board)
+    if lacking:
+        raise ToolkitError(f"nothing here counts instructions: {lacking}")
+    if _in_qemu(board):
+        name = qemu.version()
+        seen, spent = _counted_in_qemu(image, board, layers)
+    else:
+        name = unicorn_.version()
+        seen, spent = unicorn_.profile(image, board, TIMEOUT_S, core=core, layers=list(layers))
     fields, found = _judge(seen, image, board)
     if found:
-        raise CheckFailed(f"{board.name} in {unicorn_.version()}: {'; '.join(found)}")
+        raise CheckFailed(f"{board.name} in {name}: {'; '.join(found)}")
     assert seen.counts is not None
     if seen.counts.calls == 0:
         raise ToolkitError(f"{image}: no step between tl_probe_begin and tl_probe_end; build it again")

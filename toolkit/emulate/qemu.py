@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.boards import Board
@@ -28,25 +29,32 @@ def version() -> str:
     return f"qemu {words[3]}" if len(words) > 3 else "qemu"
 
 
+def counts() -> bool:
+    """Whether this QEMU takes plugins, which count."""
+    done = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return "-plugin" in done.stdout
+
+
 def _exit_code(process: subprocess.Popen[str], board: Board) -> int | None:
-    """What the semihosting call handed over; a board without one is stopped: it sleeps."""
+    """What the semihosting call handed over; a board without one sleeps, and is asked to end."""
     if not board.semihosting:
-        process.kill()
-        process.wait()
-        return None
+        process.terminate()  # not killed: a plugin still writes what it counted
     try:
-        return process.wait(_GRACE_S)
+        code = process.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
         return None
+    return code if board.semihosting else None
 
 
-def run(image: Path, board: Board, timeout_s: float) -> Outcome:
-    """Runs until the EXIT line, the end of QEMU, or the timeout. Raises: ToolkitError when QEMU cannot start."""
+def run(image: Path, board: Board, timeout_s: float, more: Sequence[str] = ()) -> Outcome:
+    """Runs until the EXIT line, the end of QEMU, or the timeout. `more`: arguments of QEMU's.
+
+    Raises: ToolkitError when QEMU cannot start."""
     assert board.run is not None
     command = [PROGRAM, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
-    command += ["-kernel", str(image)]
+    command += ["-kernel", str(image), *more]
     if board.semihosting:
         command += ["-semihosting-config", "enable=on,target=native"]
     lines: list[str] = []

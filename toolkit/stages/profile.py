@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork, load_qnetwork
 from toolkit import elf, emulate
 from toolkit.boards import Board
@@ -20,6 +21,7 @@ from toolkit.emulate.outcome import Counts
 from toolkit.errors import ToolkitError, nearest, write_whole
 from toolkit.report.terminal import size
 from toolkit.stages.firmware import Job, build
+from toolkit.stages.generate import folder_for, kernels_of
 
 _WIDTH = 110
 
@@ -37,9 +39,10 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
     image = job.folder / "firmware.elf"
     _check_model(job, q)
     say(f"profile {board.name}" + (f" with the cycles of {costs.name}" if costs else ", instructions only"))
-    names = [layer.name for layer in q.layers]
-    fields, counts, spent = emulate.profile(image, board, core=costs, layers=names)
-    for name in names if not job.slice else []:  # a slice has parameters of its own
+    kernels = kernels_of(folder_for(job.run, q, board), q)
+    layers = {x.name: f"tl_{OPS[x.op].KERNEL}_{kernels[x.name]}" for x in q.layers}
+    fields, counts, spent = emulate.profile(image, board, core=costs, layers=layers)
+    for name in layers if not job.slice else []:  # a slice has parameters of its own
         if not spent.entries.get(name):
             say(f"{name}: no call with its parameters was seen; its cost stands outside the layers")
     result = {

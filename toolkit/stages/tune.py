@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from quantize.ops import OPS
 from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit import emulate
 from toolkit.boards import Board
@@ -128,9 +129,8 @@ def _on_board(job: Job, q: QNetwork, vectors: Vectors, kernels: dict[str, str], 
     write_whole(out / "model.h", model_header(q))
     built = build_firmware(c_dir, job.board, out, toolchain=job.toolchain, say=lambda _: None)
     core = CORES.get(job.board.core)
-    fields, counts, spent = emulate.profile(
-        out / "firmware.elf", job.board, core=core, layers=[x.name for x in q.layers]
-    )
+    functions = {x.name: f"tl_{OPS[x.op].KERNEL}_{kernels[x.name]}" for x in q.layers}
+    fields, counts, spent = emulate.profile(out / "firmware.elf", job.board, core=core, layers=functions)
     at = 0 if core is None else 1
     layers = {
         x.name: sum(cell[at] for (_, layer), cell in spent.cells.items() if layer == x.name) / counts.calls

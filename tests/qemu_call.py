@@ -1,0 +1,91 @@
+"""Calls single functions of csrc/ on a board in QEMU, many calls a run, with exact counts of their instructions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from tests.kernels import SHIMS
+from toolkit import elf
+from toolkit.boards import Board
+from toolkit.build import FIRMWARE, linker_script
+from toolkit.emulate import qemu, qemu_count
+from toolkit.emulate.counter import Profile
+from toolkit.emulate.outcome import Counts
+from toolkit.targets import CSRC, TARGETS
+from toolkit.toolchain import Toolchain, board_flags, core_flags, no_loop_calls
+
+_ARENA, _ARRAYS = 0x7000_0000, 0x7010_0000  # DDR of mps3-an547: table of calls, arrays
+_CALL = 7  # words
+
+
+def build(board: Board, folder: Path, toolchain: Toolchain) -> Path:
+    """The kernels of the board's target as an image that can be called into; everything in them is kept."""
+    assert board.memory is not None
+    image, script, target = folder / "call.elf", folder / "call.ld", TARGETS[board.target]
+    script.write_text(linker_script(board.memory).replace("*(.text .text.*)", "KEEP(*(.text .text.*))"))
+    own = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", "libmem", f"hal_{board.hal}")]
+    sources = [CSRC / target.source, SHIMS / "caller.c", *own]
+    flags = [*board_flags(board, toolchain), *no_loop_calls(toolchain), *target.flags, "-g", f"-DTL_ARENA={_ARENA:#x}u"]
+    flags += [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"', "-DTL_SEMIHOSTING=1"]
+    flags += [f"-I{folder}" for folder in (CSRC, FIRMWARE, FIRMWARE / "libc")]
+    link = [*core_flags(board, toolchain), "-nostdlib", "-Wl,--entry=tl_reset", "-T", str(script)]
+    command = [*toolchain.cc, *flags, *map(str, sources), "-o", str(image), *link]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **toolchain.env})
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return image
+
+
+class Caller:
+    """Memory of a board with arrays in it, and calls to make; what lies around an array is filled with a pattern."""
+
+    def __init__(self, image: Path, board: Board) -> None:
+        assert board.run is not None
+        self.image, self.machine = image, board.run.qemu
+        self.symbols = {s.name: s.address for s in elf.symbols(image) if s.kind == "code"}
+        self.arrays, self.calls = bytearray(), []
+        self.stack: list[int] = []
+
+    def put(self, data: bytes, skew: int = 0) -> int:
+        """Places an array; `skew`: its address modulo 16."""
+        self.arrays += b"\xa5" * (16 + -len(self.arrays) % 16 + skew)
+        at = _ARRAYS + len(self.arrays)
+        self.arrays += data + b"\xa5" * 16
+        return at
+
+    def array(self, a: np.ndarray, skew: int = 0) -> int:
+        """Places a numpy array."""
+        return self.put(np.ascontiguousarray(a).tobytes(), skew)
+
+    def get(self, at: int, like: np.ndarray) -> np.ndarray:
+        """The array at an address, after `run`. Raises: AssertionError when what lies around it has changed."""
+        offset = at - _ARRAYS
+        raw = bytes(self.arrays[offset - 16 : offset + like.nbytes + 16])
+        assert raw[:16] == raw[-16:] == b"\xa5" * 16, "written outside the array"
+        return np.frombuffer(raw[16:-16], like.dtype).reshape(like.shape)
+
+    def call(self, name: str, *arguments: int) -> None:
+        """A call that `run` makes."""
+        self.calls.append([self.symbols[name] | 1, *arguments, *[0] * (_CALL - 1 - len(arguments))])
+
+    def run(self, folder: Path) -> tuple[Counts, Profile]:
+        """Makes all calls; the bytes of stack that each used are in `stack`."""
+        table = np.array([word for call in self.calls for word in call], np.uint32)
+        size = _ARRAYS - _ARENA
+        assert 8 + table.nbytes <= size
+        head = np.array([len(self.calls), size + len(self.arrays)], np.uint32).tobytes() + table.tobytes()
+        (folder / "memory.in").write_bytes(head.ljust(size, b"\0") + self.arrays)
+        counter = qemu_count.Counter(self.image, folder, {}, qemu.version())
+        command = [qemu.PROGRAM, "-M", self.machine, "-display", "none", "-monitor", "none", "-serial", "stdio"]
+        command += ["-kernel", str(self.image), "-semihosting-config", "enable=on,target=native", *counter.arguments()]
+        command += ["-device", f"loader,file=memory.in,addr={_ARENA:#x},force-raw=on"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        memory = (folder / "memory.out").read_bytes()
+        calls = np.frombuffer(memory[8 : 8 + table.nbytes], np.uint32).reshape(-1, _CALL)
+        self.stack = [int(v) for v in calls[:, -1]]
+        self.arrays[:] = memory[size:]
+        return counter.read()
