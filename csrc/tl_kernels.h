@@ -52,6 +52,25 @@ typedef struct tl_lstm_w8a16 {
 TL_KERNEL void tl_lstm_step_w8a16_ref(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                                       const tl_lstm_w8a16 *p);
 
+/* A GRU layer: as an LSTM layer, but rows in gate order r, z, n. Biases r, z, nx, nh with reset_after, else r, z, n. */
+typedef struct tl_gru_w8a16 {
+    const int8_t *wh;    /* [3 * hidden][hidden] */
+    const int16_t *wx16; /* [3 * hidden][inputs], or NULL */
+    const int8_t *wx8;   /* [3 * hidden][inputs], or NULL: exactly one of the two */
+    const int32_t *b;    /* [4 * hidden] or [3 * hidden]; r, z, nx or n carry the rounding of the requantization */
+    const int16_t *m;    /* [3 * hidden], 1 .. 32767 */
+    uint16_t inputs, hidden;
+    uint8_t t;           /* shift of the requantization, 0 .. 15 */
+    uint8_t f;           /* shift of the input sum, 0 .. 15; 0 with wx8 */
+    uint8_t reset_after; /* 1: n = tanh(W x + b_nx + r (U h + b_nh)); 0: n = tanh(W x + U (r h) + b) */
+} tl_gru_w8a16;
+
+/* One step. h_new [hidden] <- h [hidden], x [inputs], both in 1/32640, |h|, |x| <= 32640. h_new overlaps none of the others.
+ * reset [hidden]: scratch for r h; not touched with reset_after, and may then be NULL.
+ * Proven as for the LSTM, with reset_after for W x + b_nx and for U h + b_nh apart. */
+TL_KERNEL void tl_gru_step_w8a16_ref(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                                     const tl_gru_w8a16 *p);
+
 /* A dense layer: int16 weights, int16 activations, int32 output. */
 typedef struct tl_dense_w16a16 {
     const int16_t *w; /* [outputs][inputs] */

@@ -10,7 +10,7 @@ import numpy as np
 
 from quantize import oracle
 from quantize.errors import QuantizeError
-from quantize.ops import lstm
+from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
 from toolkit import elf
 from toolkit.codegen.pack import PackedArray
@@ -88,6 +88,7 @@ def _cause(layer: QLayer, target: str, image: Path) -> str:
 
 def _row(layer: QLayer, part: PackedArray, row: int) -> str:
     """What a row of an array belongs to: a gate and a unit, an output, or what the layout calls it."""
-    if layer.op == "lstm" and len(part.array) == 4 * lstm.hidden_size(layer):
-        return f"gate {lstm.GATES[row // lstm.hidden_size(layer)]}, unit {row % lstm.hidden_size(layer)}"
+    gates, size = getattr(OPS[layer.op], "GATES", ""), OPS[layer.op].output_size(layer)
+    if gates and len(part.array) == len(gates) * size:
+        return f"gate {gates[row // size]}, unit {row % size}"
     return part.rows[row] if part.rows else f"row {row}"

@@ -46,8 +46,7 @@ class HostModel:
             raise ToolkitError(
                 f"{library}: cannot load: {e}; build it again with `toolkit build --board host`"
             ) from None
-        scratch = max(x.arrays["wh"].shape[1] for x in q.layers if x.op == "lstm")
-        self._state = self._ffi.new("uint32_t[]", state_bytes(q, scratch) // 4)
+        self._state = self._ffi.new("uint32_t[]", state_bytes(q) // 4)
         try:
             self.reset()
         except AttributeError:

@@ -39,12 +39,13 @@ class Target:
 
 _LSTM = frozenset({"lstm_step_w8a16"})
 _BOTH = _LSTM | {"dense_w16a16"}
+_ALL = _BOTH | {"gru_step_w8a16"}
 _PACKED = "tl_tables_packed.h"
 
 TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
-        Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _BOTH, (), ()),
+        Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _ALL, (), ()),
         Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
         Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
         Target(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantize import oracle
-from quantize.ops import OPS
 from quantize.qnetwork import QNetwork
 from toolkit.codegen.render import SPDX, carray
 
@@ -96,7 +95,7 @@ def model_header(q: QNetwork) -> str:
     """Text of model.h: the model's names under those that the firmware knows."""
     n, big = q.name, q.name.upper()
     functions = ("reset", "predict", "predict_missing", "save", "restore", "warmed_up")
-    recurrent = 2 * sum(len(OPS[x.op].STATE) * OPS[x.op].output_size(x) for x in q.layers)
+    recurrent = sum(oracle.tensor_bytes(x) for x in q.layers)
     lines = [
         SPDX,
         "/* The model under the names that firmware/main.c calls. */",

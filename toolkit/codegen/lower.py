@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantize import oracle
-from quantize.ops import OPS, lstm
+from quantize.ops import OPS, gru
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 from toolkit.codegen.pack import Packed
-from toolkit.codegen.packers import owner, pack
+from toolkit.codegen.packers import place
 from toolkit.errors import ToolkitError
 from toolkit.targets import TARGETS
 
@@ -74,7 +74,8 @@ def check_layer_names(q: QNetwork, target: str) -> None:
         check_name(x.name)
         if x.name in LOCALS or x.name.endswith("_t") or x.name.startswith(("mem", f"{q.name}_")):
             raise ToolkitError(f'layer "{x.name}": the generated code or C itself uses that name; rename the layer')
-        for made in (x.name, *(f"{x.name}_{k}" for k in ("h", "c", *(a.suffix for a in pack(x, target).arrays)))):
+        suffixes = (*OPS[x.op].STATE, *(a.suffix for a in place(x, target)[1].arrays))
+        for made in (x.name, *(f"{x.name}_{k}" for k in suffixes)):
             if made in seen:
                 raise ToolkitError(f'layers "{seen[made]}" and "{x.name}": both make {made} in C; rename one')
             seen[made] = x.name
@@ -91,8 +92,7 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
     for x in q.layers:
         layers.append(_layer(x, to.target, source))
         source = f"s->{x.name}_h"
-    cells = [x for x in layers if x["op"] == "lstm"]
-    scratch = max(x["size"] for x in cells)
+    cells = [x for x in layers if x["tensors"]]
     return {
         "name": q.name,
         "NAME": q.name.upper(),
@@ -107,8 +107,8 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         if not q.period
         else f"Give predict one sample every {q.period:g} s.",
         "column_lines": _column_lines(q),
-        "constants": _constants(q, layers, scratch),
-        "width": max(len(f"{q.name}_{row[0]}") for row in _constants(q, layers, scratch)),
+        "constants": _constants(q, layers),
+        "width": max(len(f"{q.name}_{row[0]}") for row in _constants(q, layers)),
         "windowed": windowed,
         "newest": "s->ring[s->newest]" if windowed else "s->last",
         "horizon_text": f"{q.horizon} step{'s' if q.horizon != 1 else ''} ahead",
@@ -119,8 +119,9 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "reciprocals": oracle.reciprocals(q.max_gap),
         "layers": layers,
         "cells": cells,
+        "has_null": any(x["op"] == "gru" for x in cells),
         "headers": sorted({f"tl_{x['target']}.h" for x in layers if x["target"] != "ref"}),
-        "scratch": scratch,
+        "scratch": scratch(q),
         "inputs": q.inputs,
         "outputs": q.outputs,
         "in_units": [f"{10.0**c.decimals!r}f" for c in q.inputs],
@@ -132,14 +133,16 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
 def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
     """A layer in the layout of the board's target, or of `ref` where the target has no kernel for the op."""
     op = OPS[x.op]
-    packed = pack(x, target)
+    owner, packed = place(x, target)
     return {
         "name": x.name,
         "op": x.op,
         "inputs": op.input_size(x),
         "size": op.output_size(x),
         "source": source,
-        "target": owner(x, target),
+        "target": owner,
+        "tensors": [(k, f"{kind}_t") for k, kind in op.STATE.items()],
+        "reset": x.op == "gru" and not gru.reset_after(x),
         "packed": packed,
         "fields": [(field, _value(x.name, value, packed)) for field, value in packed.fields],
     }
@@ -166,10 +169,9 @@ def _column_lines(q: QNetwork) -> list[str]:
     return lines
 
 
-def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[tuple[str, str, str]]:
+def _constants(q: QNetwork, layers: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     weights = sum(a.array.nbytes for x in layers for a in x["packed"].arrays)
-    tables = sum(TARGETS[t].table_bytes for t in {x["target"] for x in layers if x["op"] == "lstm"})
-    state = state_bytes(q, scratch) - 2 * scratch
+    tables = sum(TARGETS[t].table_bytes for t in {x["target"] for x in layers if x["tensors"]})
     rows = [
         ("INPUTS", str(len(q.inputs)), ""),
         ("OUTPUTS", str(len(q.outputs)), ""),
@@ -178,8 +180,8 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[
         ("MAX_GAP", str(q.max_gap), "lost samples in a row"),
         ("WEIGHT_BYTES", str(weights), "flash: weights, biases, multipliers"),
         ("TABLE_BYTES", str(tables), "flash: sigmoid and tanh"),
-        ("STATE_BYTES", str(state), "RAM, per stream"),
-        ("SCRATCH_BYTES", str(2 * scratch), "RAM, per stream, beside the state in the same struct"),
+        ("STATE_BYTES", str(state_bytes(q) - scratch_bytes(q)), "RAM, per stream"),
+        ("SCRATCH_BYTES", str(scratch_bytes(q)), "RAM, per stream, beside the state in the same struct"),
         ("SAVE_BYTES", str(oracle.save_bytes(q)), "a saved state"),
     ]
     if q.mode == "window":
@@ -202,9 +204,21 @@ def _c_int(v: int) -> str:
     return str(v) if v >= 0 else f"({v})" if v > -(2**31) else "(-2147483647 - 1)"
 
 
-def state_bytes(q: QNetwork, scratch: int) -> int:
-    """sizeof the state struct: counters, samples, h and c of each layer, scratch; padded to 4."""
+def scratch(q: QNetwork) -> list[tuple[str, int, str]]:
+    """Arrays of the state struct in which no step leaves anything: name, int16 values, meaning."""
+    cells = [x for x in q.layers if OPS[x.op].STATE]
+    out = [("next", max(OPS[x.op].output_size(x) for x in cells), "a layer's new h")]
+    before = [OPS[x.op].output_size(x) for x in cells if x.op == "gru" and not gru.reset_after(x)]
+    return [*out, ("reset", max(before), "h behind the reset gate")] if before else out
+
+
+def scratch_bytes(q: QNetwork) -> int:
+    """Bytes of the state struct that are scratch."""
+    return 2 * sum(values for _, values, _ in scratch(q))
+
+
+def state_bytes(q: QNetwork) -> int:
+    """sizeof the state struct: counters, samples, the layers' states, scratch; padded to 4."""
     counters = 4 + 2 + (4 if q.mode == "window" else 0)
-    samples = max(q.window, 1) * len(q.inputs)
-    cells = sum(2 * lstm.output_size(x) for x in q.layers if x.op == "lstm")
-    return (counters + 2 * (samples + cells + scratch) + 3) // 4 * 4
+    samples = 2 * max(q.window, 1) * len(q.inputs)
+    return (counters + samples + sum(oracle.tensor_bytes(x) for x in q.layers) + scratch_bytes(q) + 3) // 4 * 4

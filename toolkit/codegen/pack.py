@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.ops import lstm
+from quantize.ops import gru, lstm, rows
 from quantize.qnetwork import QLayer
 
 
@@ -32,47 +32,56 @@ class Packed:
 
 def lstm_ref(q: QLayer) -> Packed:
     """The reference layout: rows i0 .. o[H-1], unpacked."""
-    a, p, size = q.arrays, q.params, lstm.hidden_size(q)
-    gain = np.repeat([4096.0, 4096.0, 4096.0 * 32640 / 32768, 4096.0], size)
-    scale = a["m"] / (2.0 ** (16 + p["t"]) * lstm.UNIT * gain)
-    labels = [f"{gate}{unit}" for gate in lstm.GATES for unit in range(size)]
+    arrays, fields = _rows_ref(q, lstm.GATES, lstm.gains(lstm.hidden_size(q)))
+    return Packed("tl_lstm_w8a16", arrays, (*fields, ("frac", str(q.params["frac"]))))
+
+
+def gru_ref(q: QLayer) -> Packed:
+    """The reference layout: rows r0 .. n[H-1], unpacked."""
+    arrays, fields = _rows_ref(q, gru.GATES, gru.gains(gru.hidden_size(q)))
+    return Packed("tl_gru_w8a16", arrays, (*fields, ("reset_after", str(int(gru.reset_after(q))))))
+
+
+def _rows_ref(q: QLayer, gates: str, gains: np.ndarray) -> tuple[tuple[PackedArray, ...], tuple[tuple[str, str], ...]]:
+    a, p, size = q.arrays, q.params, rows.hidden_size(q)
+    scale = rows.row_scale(q, gains)
+    labels = [f"{gate}{unit}" for gate in gates for unit in range(size)]
     rows_h = [f"{label} {s:.7g}" for label, s in zip(labels, scale, strict=True)]
     rows_x = [f"{label} {s * 2.0 ** -p['f']:.7g}" for label, s in zip(labels, scale, strict=True)]
     wide = a["wx"].dtype == np.int16
-    return Packed(
-        "tl_lstm_w8a16",
-        (
-            PackedArray("wh", "int8_t", a["wh"], "recurrent weights [row][unit]; real = w * the row's number", rows_h),
-            PackedArray(
-                "wx",
-                f"{a['wx'].dtype}_t",
-                a["wx"],
-                "input weights [row][input]; in normalised units, real = w * the row's number",
-                rows_x,
-            ),
-            PackedArray("b", "int32_t", a["b"], "biases [row], with the rounding of the requantization", None),
-            PackedArray("m", "int16_t", a["m"], "multipliers of the requantization [row]", None),
+    arrays = (
+        PackedArray("wh", "int8_t", a["wh"], "recurrent weights [row][unit]; real = w * the row's number", rows_h),
+        PackedArray(
+            "wx",
+            f"{a['wx'].dtype}_t",
+            a["wx"],
+            "input weights [row][input]; in normalised units, real = w * the row's number",
+            rows_x,
         ),
-        (
-            ("wh", "@wh"),
-            ("wx16" if wide else "wx8", "@wx"),
-            ("b", "@b"),
-            ("m", "@m"),
-            ("inputs", str(lstm.input_size(q))),
-            ("hidden", str(size)),
-            *((k, str(p[k])) for k in ("t", "f", "frac")),
-        ),
+        PackedArray("b", "int32_t", a["b"], "biases [row], with the rounding of the requantization", None),
+        PackedArray("m", "int16_t", a["m"], "multipliers of the requantization [row]", None),
     )
+    fields = (
+        ("wh", "@wh"),
+        ("wx16" if wide else "wx8", "@wx"),
+        ("b", "@b"),
+        ("m", "@m"),
+        ("inputs", str(rows.input_size(q))),
+        ("hidden", str(size)),
+        ("t", str(p["t"])),
+        ("f", str(p["f"])),
+    )
+    return arrays, fields
 
 
 def dense_ref(q: QLayer) -> Packed:
     """The reference layout."""
-    rows = [f"y{row}" for row in range(len(q.arrays["w"]))]
+    labels = [f"y{row}" for row in range(len(q.arrays["w"]))]
     return Packed(
         "tl_dense_w16a16",
         (
-            PackedArray("w", "int16_t", q.arrays["w"], "weights [output][unit]", rows),
+            PackedArray("w", "int16_t", q.arrays["w"], "weights [output][unit]", labels),
             PackedArray("b", "int32_t", q.arrays["b"], "biases [output]", None),
         ),
-        (("w", "@w"), ("b", "@b"), ("inputs", str(q.arrays["w"].shape[1])), ("outputs", str(len(rows)))),
+        (("w", "@w"), ("b", "@b"), ("inputs", str(q.arrays["w"].shape[1])), ("outputs", str(len(labels)))),
     )

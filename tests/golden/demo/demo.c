@@ -201,7 +201,7 @@ int demo_restore(demo_state *s, const uint8_t in[DEMO_SAVE_BYTES])
     if (tl_get16(in + 20) > DEMO_MAX_GAP || tl_get16(in + 22) > 0) {
         return TL_RESTORE_VALUE;
     }
-    const uint8_t *at = in + TL_STATE_HEADER; /* any c will do, but h and samples have a range */
+    const uint8_t *at = in + TL_STATE_HEADER; /* h and samples have a range, but any c will do */
     if (!tl_activations_fit(at, 4)) {
         return TL_RESTORE_VALUE;
     }

@@ -193,7 +193,7 @@ int ring_restore(ring_state *s, const uint8_t in[RING_SAVE_BYTES])
     if (tl_get16(in + 20) > RING_MAX_GAP || tl_get16(in + 22) > RING_WINDOW) {
         return TL_RESTORE_VALUE;
     }
-    const uint8_t *at = in + TL_STATE_HEADER; /* any c will do, but h and samples have a range */
+    const uint8_t *at = in + TL_STATE_HEADER; /* h and samples have a range, but any c will do */
     if (!tl_activations_fit(at, 3)) {
         return TL_RESTORE_VALUE;
     }
