@@ -12,12 +12,13 @@ extern "C" {
 /* LANES 8, blocks of 16 units. A tile of w8 is a pair of columns as 8 words of 256 * (weight of half 0) + (weight of
  * half 1) + 128: [lane][column][half 1, half 0]. b as it is, m from 1 to 32767. Arrays are best aligned to 32 bytes. */
 typedef tl_lstm_w8a16_tiled tl_lstm_w8a16_avx2;
+typedef tl_gru_w8a16_tiled tl_gru_w8a16_avx2;
 
-/* The meaning, the ranges and the bits of tl_lstm_step_w8a16_ref. */
+/* The meaning, the ranges and the bits of tl_<op>_ref. The dense layer has ref's layout. */
 TL_KERNEL void tl_lstm_step_w8a16_avx2(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                                        const tl_lstm_w8a16_avx2 *p);
-
-/* The meaning, the layout and the bits of tl_dense_w16a16_ref. */
+TL_KERNEL void tl_gru_step_w8a16_avx2(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                                      const tl_gru_w8a16_avx2 *p);
 TL_KERNEL void tl_dense_w16a16_avx2(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p);
 
 #ifdef __cplusplus

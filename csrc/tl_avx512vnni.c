@@ -124,6 +124,12 @@ void tl_lstm_step_w8a16_avx512vnni(int16_t *h_new, int16_t *c, const int16_t *h,
     lstm_step(h_new, c, h, x, p);
 }
 
+void tl_gru_step_w8a16_avx512vnni(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                                  const tl_gru_w8a16_avx512vnni *p)
+{
+    gru_step(h_new, reset, h, x, p);
+}
+
 void tl_dense_w16a16_avx512vnni(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)
 {
     dense(y, h, p);

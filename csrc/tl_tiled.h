@@ -18,13 +18,13 @@ typedef struct tl_lstm_w8a16_tiled {
     uint8_t t, f, frac; /* as in tl_lstm_w8a16 */
 } tl_lstm_w8a16_tiled;
 
-/* Rows r, z, n. Reset after: in a block, input weights of r, z, n; b of r, z, nx, nh; m of r, z, n. Reset before: all
+/* Gates r, z, n. Reset after: b has r, z, nx, nh, and m of n is without the shift t in every form. Reset before: all
  * blocks of the gates r and z, then all blocks of n, as if they were two layers. */
 typedef struct tl_gru_w8a16_tiled {
     const int8_t *w8;
     const int16_t *wx16;
     const int32_t *b;
-    const int32_t *m; /* of n without the shift t, in every form */
+    const int32_t *m;
     uint16_t inputs, hidden;
     uint8_t t, f, reset_after; /* as in tl_gru_w8a16 */
 } tl_gru_w8a16_tiled;
