@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* AArch64 with the dot product of Armv8.2: four columns of int8 weights meet four upper and four lower bytes in SDOT. */
+/* AArch64 with the dot product of Armv8.2: four columns of int8 weights meet four activations in two SDOT, upper and
+ * lower bytes. */
 #include "tl_neon_dotprod.h"
 
 #include "tl_aarch64.h"

@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/* LANES 4, blocks of 8 units. A tile of w8 is a quad of columns: [half][lane][column]; of wx16, one column. b: bias + 128
- * * sum w8 of the row. m: multiplier << (15 - t), or << 15 where tl_tiled.h says so. */
+/* LANES 4, blocks of 8 units. A tile of w8 is a quad of columns: [half][lane][column]; of wx16, one column.
+ * b: bias + 128 * sum w8 of the row. m: multiplier << (15 - t), or << 15 where tl_tiled.h says so. */
 typedef tl_lstm_w8a16_tiled tl_lstm_w8a16_neon_dotprod;
 typedef tl_gru_w8a16_tiled tl_gru_w8a16_neon_dotprod;
 

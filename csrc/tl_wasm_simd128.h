@@ -9,8 +9,9 @@
 extern "C" {
 #endif
 
-/* LANES 4, blocks of 8 units. A tile of w8 is a pair of columns as 4 words of 256 * (weight of half 0) + (weight of half
- * 1) + 128: [lane][column][half 1, half 0]. b as it is. m: multiplier << (16 - t), or << 16 where tl_tiled.h says so. */
+/* LANES 4, blocks of 8 units. A tile of w8 is a pair of columns as 4 words of 256 * (weight of half 0) + (weight of
+ * half 1) + 128: [lane][column][half 1, half 0]. b as it is. m: multiplier << (16 - t), or << 16 where tl_tiled.h says
+ * so. */
 typedef tl_lstm_w8a16_tiled tl_lstm_w8a16_wasm_simd128;
 typedef tl_gru_w8a16_tiled tl_gru_w8a16_wasm_simd128;
 

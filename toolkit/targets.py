@@ -8,12 +8,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
+SHIMS = ROOT / "tests" / "shims"
+"""Intrinsics of other processors, for the tests on this computer."""
 
 SHARED_SOURCES = ("tl_state.c",)
 """Files of csrc/ that every target uses."""
 
 
-_SHIMS = (f"-I{ROOT / 'tests' / 'shims'}",)
+_SHIMMED = (f"-I{SHIMS}",)
 _ON_ARM = platform.machine().lower() in ("aarch64", "arm64")
 _DOTPROD = ("-march=armv8.2-a+dotprod",)
 _VNNI = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
@@ -92,7 +94,7 @@ TARGETS: dict[str, Target] = {
             1028,
             _ALL,
             (),
-            () if _ON_ARM else _SHIMS,
+            () if _ON_ARM else _SHIMMED,
         ),
         Target(
             "neon_dotprod",
@@ -102,7 +104,7 @@ TARGETS: dict[str, Target] = {
             1028,
             _ALL,
             _DOTPROD,
-            _DOTPROD if _ON_ARM else _SHIMS,
+            _DOTPROD if _ON_ARM else _SHIMMED,
         ),
         Target(
             "wasm_simd128",
@@ -112,7 +114,7 @@ TARGETS: dict[str, Target] = {
             1028,
             _ALL,
             ("-msimd128",),
-            _SHIMS,
+            _SHIMMED,
         ),
     )
 }

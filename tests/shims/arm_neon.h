@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The intrinsics that csrc/tl_aarch64.h and its targets use, lane by lane in C for other computers: prototypes of the Arm
- * C Language Extensions, meaning of the Arm Architecture Reference Manual. Sums wrap, as the instructions do. */
+/* The intrinsics that csrc/tl_aarch64.h and its targets use, lane by lane in C for other computers: prototypes of the
+ * Arm C Language Extensions, meaning of the Arm Architecture Reference Manual. Sums wrap, as the instructions do. */
 #ifndef SHIM_ARM_NEON_H
 #define SHIM_ARM_NEON_H
 #pragma GCC system_header
@@ -95,7 +95,8 @@ SHIM int32_t shim_dot4(int32_t sum, int8x16_t a, int8x16_t b, int at_a, int at_b
     return (int32_t)total;
 }
 
-LANEWISE(int32x4_t, 4, vdotq_laneq_s32, (int32x4_t c, int8x16_t a, int8x16_t b, int lane), shim_dot4(c[i], a, b, i, lane))
+LANEWISE(int32x4_t, 4, vdotq_laneq_s32, (int32x4_t c, int8x16_t a, int8x16_t b, int lane),
+         shim_dot4(c[i], a, b, i, lane))
 
 /* Narrowing: the lower half alone, or behind a lower half. */
 LANEWISE(int16x4_t, 4, vqmovn_s32, (int32x4_t v), shim_sat(v[i], 16))
@@ -107,7 +108,8 @@ SHIM int64_t shim_round(int32_t v, int n)
 }
 
 LANEWISE(int16x4_t, 4, vqrshrn_n_s32, (int32x4_t v, int n), shim_round(v[i], n))
-LANEWISE(int16x8_t, 8, vqrshrn_high_n_s32, (int16x4_t low, int32x4_t v, int n), i < 4 ? low[i & 3] : shim_round(v[i & 3], n))
+LANEWISE(int16x8_t, 8, vqrshrn_high_n_s32, (int16x4_t low, int32x4_t v, int n),
+         i < 4 ? low[i & 3] : shim_round(v[i & 3], n))
 
 LANEWISE(int8x8_t, 8, vget_low_s8, (int8x16_t v), v[i])
 LANEWISE(int16x4_t, 4, vget_low_s16, (int16x8_t v), v[i])

@@ -88,7 +88,8 @@ LANEWISE(v128_t, 4, wasm_i32x4_extmul_low_i16x8, (v128_t a, v128_t b), S16(a)[i]
 LANEWISE(v128_t, 4, wasm_i32x4_extmul_high_i16x8, (v128_t a, v128_t b), S16(a)[i + 4] * S16(b)[i + 4])
 LANEWISE(shim_i64, 2, wasm_i64x2_extmul_low_i32x4, (v128_t a, v128_t b), (int64_t)a[i] * b[i])
 LANEWISE(shim_i64, 2, wasm_i64x2_extmul_high_i32x4, (v128_t a, v128_t b), (int64_t)a[i + 2] * b[i + 2])
-LANEWISE(shim_i16, 8, wasm_i16x8_q15mulr_sat, (v128_t a, v128_t b), shim_sat16((S16(a)[i] * S16(b)[i] + (1 << 14)) >> 15))
+LANEWISE(shim_i16, 8, wasm_i16x8_q15mulr_sat, (v128_t a, v128_t b),
+         shim_sat16((S16(a)[i] * S16(b)[i] + (1 << 14)) >> 15))
 LANEWISE(shim_i16, 8, wasm_i16x8_narrow_i32x4, (v128_t a, v128_t b), shim_sat16(i < 4 ? a[i & 3] : b[i & 3]))
 
 #define shim_pick(a, b, lanes, lane) ((lane) < (lanes) ? (a)[(lane) % (lanes)] : (b)[(lane) % (lanes)])

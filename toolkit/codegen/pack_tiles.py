@@ -1,4 +1,4 @@
-"""The layout of csrc/tl_tiled.h: blocks of hidden units side by side in the lanes of vectors, one forward stream each."""
+"""The layout of csrc/tl_tiled.h: blocks of hidden units side by side in the lanes of vectors, read forwards."""
 
 from __future__ import annotations
 
@@ -70,23 +70,17 @@ def _pack(q: QLayer, target: str) -> Packed:
     form, a, p, size = FORMS[target], q.arrays, q.params, rows.hidden_size(q)
     wide = a["wx"].dtype == np.int16
     after = q.op == "gru" and gru.reset_after(q)
-    # rows of the weights and of the biases that a pass over the blocks reads
-    passes = (
-        [(slice(2 * size),) * 2, (slice(2 * size, 3 * size),) * 2]
-        if q.op == "gru" and not after
-        else [(slice(None), slice(None))]
-    )
+    passes, blocks = [slice(None)], f"{2 * form.lanes} units a block, padded with zeros"
+    if q.op == "gru" and not after:
+        passes, blocks = [slice(2 * size), slice(2 * size, None)], f"{blocks}; all of r and z, then all of n"
     b, m = _biases(q, form, wide=wide, after=after), _multipliers(q, form, after=after)
     w8, wx, bs, ms = [], [], [], []
-    for own, biases in passes:
+    for own in passes:
         narrow = [a["wh"][own]] if wide else [a["wx"][own], a["wh"][own]]
         w8.append(np.concatenate([_tile8(w, size, form) for w in narrow], axis=1).reshape(-1))
         wx.append(_tiles(a["wx"][own], size, form.lanes, form.x_columns, _COLUMNS_LAST).reshape(-1))
-        bs.append(_rows(b[biases], size, form.lanes))
+        bs.append(_rows(b[own], size, form.lanes))
         ms.append(_rows(m[own], size, form.lanes))
-    blocks = f"{2 * form.lanes} units a block, padded with zeros" + (
-        ", first r and z, then n" if len(passes) > 1 else ""
-    )
     arrays = [
         PackedArray(
             "w8",
