@@ -15,10 +15,10 @@ from quantize.qnetwork import QLayer
 from tests.conftest import needs
 from toolkit import cpu
 from toolkit.build import build_kernels
-from toolkit.codegen import pack_x86
+from toolkit.codegen import pack_tiles
 from toolkit.codegen.pack import Packed, lstm_ref
 
-PACKERS = {"avx2": pack_x86.lstm_avx2, "avx512vnni": pack_x86.lstm_avx512vnni}
+PACKERS = {name: pack_tiles.packer(name) for name in ("avx2", "avx512vnni")}
 API = """
 typedef struct { const int8_t *wh; const int16_t *wx16; const int8_t *wx8; const int32_t *b; const int16_t *m;
                  uint16_t inputs, hidden; uint8_t t, f, frac; } tl_lstm_w8a16;
