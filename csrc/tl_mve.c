@@ -84,7 +84,7 @@ void tl_lstm_step_w8a16_mve(int16_t *h_new, int16_t *c, const int16_t *h, const 
     stream at = {p->w8, p->wx16};
     int32_t sums[UNITS][4];
     clear(sums);
-    for (uint32_t left = p->hidden, n; left != 0; left -= n, c += n, h_new += n, bm += BLOCK_OF_BM) {
+    for (uint32_t left = p->units, n; left != 0; left -= n, c += n, h_new += n, bm += BLOCK_OF_BM) {
         n = left < UNITS ? left : UNITS;
         if (p->wx16 != NULL) {
             lstm_sums_w16(sums, &at, &t, n);
@@ -113,7 +113,8 @@ void tl_gru_step_w8a16_mve(int16_t *h_new, int16_t *reset, const int16_t *h, con
     int32_t sums[UNITS][4];
     clear(sums);
     (void)reset;
-    for (uint32_t left = p->hidden, n; left != 0; left -= n, h += n, h_new += n, bm += BLOCK_OF_BM) {
+    h += p->first;
+    for (uint32_t left = p->units, n; left != 0; left -= n, h += n, h_new += n, bm += BLOCK_OF_BM) {
         n = left < UNITS ? left : UNITS;
         if (p->wx16 != NULL) {
             gru_sums_w16(sums, &at, &shared, n);

@@ -17,7 +17,7 @@ typedef struct tl_lstm_w8a16_mve {
     const int8_t *w8;    /* [hidden][groups of the inputs, with int8 input weights only, then groups of h][4][8] */
     const int16_t *wx16; /* [hidden][groups of the inputs][4][8], or NULL: int8 input weights */
     const int32_t *bm;   /* [blocks][4][2][b, m][4] */
-    uint16_t inputs, hidden;
+    uint16_t inputs, hidden, units; /* units of a slice: whole blocks, or all that are left */
     uint8_t f, frac; /* as in tl_lstm_w8a16 */
 } tl_lstm_w8a16_mve;
 
@@ -31,7 +31,7 @@ typedef struct tl_gru_w8a16_mve {
     const int8_t *w8;    /* [hidden][groups of the inputs, with int8 input weights only, then groups of h][3][8] */
     const int16_t *wx16; /* [hidden][groups of the inputs][3][8], or NULL: int8 input weights */
     const int32_t *bm;   /* [blocks][4][2][b, m][4] */
-    uint16_t inputs, hidden;
+    uint16_t inputs, hidden, units, first;
     uint8_t t, f; /* as in tl_gru_w8a16 */
 } tl_gru_w8a16_mve;
 

@@ -14,8 +14,8 @@ typedef struct tl_lstm_w8a16_tiled {
     const int16_t *wx16; /* [B][groups of inputs][gate][half][lane][column], or NULL: int8 input weights */
     const int32_t *b;    /* [B][gate][half][lane]: bias of the row, with the target's correction, modulo 2^32 */
     const int32_t *m;    /* [B][gate][half][lane]: multiplier of the row in the target's form */
-    uint16_t inputs, hidden;
-    uint8_t t, f, frac; /* as in tl_lstm_w8a16 */
+    uint16_t inputs, hidden, units; /* units of a slice: whole blocks, or all that are left */
+    uint8_t t, f, frac;             /* as in tl_lstm_w8a16 */
 } tl_lstm_w8a16_tiled;
 
 /* Gates r, z, n. Reset after: b has r, z, nx, nh, and m of n is without the shift t in every form. Reset before: all
@@ -25,7 +25,7 @@ typedef struct tl_gru_w8a16_tiled {
     const int16_t *wx16;
     const int32_t *b;
     const int32_t *m;
-    uint16_t inputs, hidden;
+    uint16_t inputs, hidden, units, first;
     uint8_t t, f, reset_after; /* as in tl_gru_w8a16 */
 } tl_gru_w8a16_tiled;
 

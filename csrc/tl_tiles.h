@@ -63,16 +63,16 @@ INLINE void finish(W *z, uint32_t gates, const D *acc, stream *s, uint8_t t)
     s->m += gates * BLOCK;
 }
 
-INLINE uint32_t units_left(uint32_t hidden, uint32_t unit)
+INLINE uint32_t units_left(uint32_t units, uint32_t unit)
 {
-    return hidden - unit < BLOCK ? hidden - unit : BLOCK;
+    return units - unit < BLOCK ? units - unit : BLOCK;
 }
 
 INLINE void lstm_step(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_tiled *p)
 {
     stream s = {p->w8, p->wx16, p->b, p->m};
-    for (uint32_t u = 0; u < p->hidden; u += BLOCK) {
-        const uint32_t n = units_left(p->hidden, u);
+    for (uint32_t u = 0; u < p->units; u += BLOCK) {
+        const uint32_t n = units_left(p->units, u);
         D acc[8];
         W z[4];
         start(acc, 4, &s, x, p->inputs, p->f);
@@ -103,8 +103,8 @@ INLINE W new_gate(const D zx[2], const D zh[2], W r, stream *s, uint8_t t)
 INLINE void gru_after(int16_t *h_new, const int16_t *h, const int16_t *x, const tl_gru_w8a16_tiled *p)
 {
     stream s = {p->w8, p->wx16, p->b, p->m};
-    for (uint32_t u = 0; u < p->hidden; u += BLOCK) {
-        const uint32_t n = units_left(p->hidden, u);
+    for (uint32_t u = 0; u < p->units; u += BLOCK) {
+        const uint32_t n = units_left(p->units, u);
         D acc[6];
         W z[2];
         start(acc, 3, &s, x, p->inputs, p->f);
@@ -115,7 +115,7 @@ INLINE void gru_after(int16_t *h_new, const int16_t *h, const int16_t *x, const 
         s.w8 = dot8(acc, 3, s.w8, h, p->hidden);
         finish(z, 2, acc, &s, p->t);
         const W fresh = new_gate(zx, acc + 4, sigmoid(z[0]), &s, p->t);
-        store_units(h_new + u, blend(sigmoid(z[1]), load_units(h + u, n), fresh), n);
+        store_units(h_new + u, blend(sigmoid(z[1]), load_units(h + p->first + u, n), fresh), n);
     }
 }
 

@@ -1,6 +1,6 @@
 """Calls kernels of another instruction set in a program that reads its calls from standard input.
 
-A call is 7 uint64: the op (0 LSTM, 1 GRU, 2 dense), the bytes of memory, 5 pointers; then the memory, which is placed at
+A call is 7 uint64: the op (0 LSTM, 1 GRU, 2 dense), the bytes of memory, 5 pointers; then the memory, which lies at
 a fixed address. The program sends it back as the kernel left it, all of it: what should not change is compared, too."""
 
 from __future__ import annotations

@@ -173,12 +173,10 @@ def _advance(packed: Packed) -> list[str]:
     if packed.slices is None:
         return []
     block = packed.slices.block
-    at, count = ("first", "units") if block == 1 else (f"first / {block}", f"(units + {block - 1}) / {block}")
+    at = "first" if block == 1 else f"first / {block}u"
     times = [f" * {n}u" if n != 1 else "" for _, n in packed.slices.pointers]
     moved = [f"p.{field} += {at}{n};" for (field, _), n in zip(packed.slices.pointers, times, strict=True)]
-    counted = [
-        f"p.{field} = ({kind})({count}{f' * {n}u' if n != 1 else ''});" for field, kind, n in packed.slices.counts
-    ]
+    counted = [f"p.{field} = ({kind})(units{f' * {n}u' if n != 1 else ''});" for field, kind, n in packed.slices.counts]
     return moved + counted
 
 

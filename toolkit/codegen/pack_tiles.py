@@ -9,7 +9,7 @@ import numpy as np
 
 from quantize.ops import gru, rows
 from quantize.qnetwork import QLayer
-from toolkit.codegen.pack import Packed, PackedArray
+from toolkit.codegen.pack import Packed, PackedArray, Slices
 
 _LANES_LAST = (1, 5, 0, 6, 3, 2, 4)  # block, group, gate, column, half, j, lane
 _COLUMNS_LAST = (1, 5, 0, 3, 2, 4, 6)
@@ -97,9 +97,15 @@ def _pack(q: QLayer, target: str) -> Packed:
         meaning = f"input weights [block][{columns}][gate][half][lane]{column}; {blocks}"
         arrays.insert(1, PackedArray("wx", "_Alignas(64) int16_t", np.concatenate(wx), meaning, None))
     fields = [("w8", "@w8"), *([("wx16", "@wx")] if wide else []), ("b", "@b"), ("m", "@m")]
-    fields += [("inputs", str(rows.input_size(q))), ("hidden", str(size)), ("t", str(p["t"])), ("f", str(p["f"]))]
+    fields += [("inputs", str(rows.input_size(q))), ("hidden", str(size)), ("units", str(size))]
+    fields += [("t", str(p["t"])), ("f", str(p["f"]))]
     fields.append(("reset_after", str(int(after))) if q.op == "gru" else ("frac", str(p["frac"])))
-    return Packed(f"tl_{q.op}_w8a16_{target}", tuple(arrays), tuple(fields))
+    slices = None
+    if len(passes) == 1:
+        block, streams = 2 * form.lanes, {"w8": w8[0], **({"wx16": wx[0]} if wide else {}), "b": bs[0], "m": ms[0]}
+        blocks_of = -(-size // block)
+        slices = Slices(block, tuple((k, len(v) // blocks_of) for k, v in streams.items()), (("units", "uint16_t", 1),))
+    return Packed(f"tl_{q.op}_w8a16_{target}", tuple(arrays), tuple(fields), slices)
 
 
 def _biases(q: QLayer, form: Form, *, wide: bool, after: bool) -> np.ndarray:
