@@ -18,6 +18,7 @@ typedef struct tl_lstm_w8a16_mve {
     const int16_t *wx16; /* [hidden][groups of the inputs][4][8], or NULL: int8 input weights */
     const int32_t *bm;   /* [blocks][4][2][b, m][4] */
     uint16_t inputs, hidden;
+    uint16_t units;  /* as in tl_lstm_w8a16: whole blocks, but for the last ones */
     uint8_t f, frac; /* as in tl_lstm_w8a16 */
 } tl_lstm_w8a16_mve;
 
@@ -32,7 +33,8 @@ typedef struct tl_gru_w8a16_mve {
     const int16_t *wx16; /* [hidden][groups of the inputs][3][8], or NULL: int8 input weights */
     const int32_t *bm;   /* [blocks][4][2][b, m][4] */
     uint16_t inputs, hidden;
-    uint8_t t, f; /* as in tl_gru_w8a16 */
+    uint16_t units, first; /* as in tl_gru_w8a16: whole blocks, but for the last ones */
+    uint8_t t, f;          /* as in tl_gru_w8a16 */
 } tl_gru_w8a16_mve;
 
 /* Meaning, ranges, aliasing and bits as tl_gru_step_w8a16_ref with reset after; `reset` is not used. */

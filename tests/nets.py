@@ -33,11 +33,12 @@ class Shape:
     window: int
     missing: str
     max_gap: int
-    cells: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()  # ops of the layers; (): LSTM
 
-    def __post_init__(self) -> None:
-        """No cells: LSTM layers."""
-        object.__setattr__(self, "cells", self.cells or ("lstm",) * len(self.hidden))
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """The op of each recurrent layer."""
+        return self.cells or ("lstm",) * len(self.hidden)
 
 
 def random_shape(rng: np.random.Generator) -> Shape:
@@ -63,7 +64,7 @@ def random_shape(rng: np.random.Generator) -> Shape:
 def random_qnetwork(rng: np.random.Generator, shape: Shape, name: str) -> QNetwork:
     """Integers drawn over their whole range, but such that every row is proven to fit int32."""
     layers, width = [], shape.inputs
-    for k, (cell, hidden, bits) in enumerate(zip(shape.cells, shape.hidden, shape.bits, strict=True)):
+    for k, (cell, hidden, bits) in enumerate(zip(shape.ops, shape.hidden, shape.bits, strict=True)):
         layers.append(random_cell(rng, cell, f"{cell}{k}", width, hidden, bits))
         width = hidden
     layers.append(random_dense(rng, "dense0", width, shape.outputs))
@@ -200,7 +201,7 @@ def random_network(rng: np.random.Generator, shape: Shape, name: str) -> Network
     """Weights as a trained network has them: uniform in +-1/sqrt(H), the forget gate biased open."""
     layers: list[Layer] = []
     width = shape.inputs
-    for k, (cell, h) in enumerate(zip(shape.cells, shape.hidden, strict=True)):
+    for k, (cell, h) in enumerate(zip(shape.ops, shape.hidden, strict=True)):
         top, gates = 1.5 / np.sqrt(h), len(OPS[cell].GATES)
         b = rng.uniform(-top, top, 4 * h if cell == "lstm" or rng.integers(2) else 3 * h)
         if cell == "lstm":

@@ -103,10 +103,10 @@ def quantize_rows(p: Rows, wx_bits: int) -> tuple[dict[str, np.ndarray], dict[st
             return arrays, params
         least = np.where(bad, least * 1.05, least)
     row = int(np.argmax(least * p.gain))
-    top, bias = np.abs(p.w_hh[row]).max(), p.b[p.sums.row == row]
+    top = max(np.abs(p.w_hh[row]).max(), np.abs(p.w_x[row]).max())  # for inputs of the size of h
     raise QuantizeError(
-        f"{p.name}: row {row} ({p.labels[row]}): recurrent weights up to {top:g}, bias {bias[0]:g}: too large for the "
-        f"int32 accumulator; retrain with smaller ones"
+        f"{p.name}: row {row} ({p.labels[row]}): weights up to {top:g}, bias {p.b[p.sums.row == row][0]:g}: too large "
+        f"for the int32 accumulator; retrain with smaller ones"
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.ops import gru, lstm, rows
 from quantize.qnetwork import QLayer
-from toolkit.codegen.pack import Packed, PackedArray
+from toolkit.codegen.pack import Packed, PackedArray, Slices
 
 UNITS = 8
 """Of a block; as many columns are a group."""
@@ -51,8 +51,11 @@ def _packed(
     meaning = f"[8 units][{', '.join(sums)}]: biases and multipliers of the even, then of the odd units; padded with 0"
     arrays.append(PackedArray("bm", "int32_t", bm, meaning, [f"units {8 * k} .." for k in range(len(bm))]))
     fields = [("w8", "@w8"), *([("wx16", "@wx")] if wide else []), ("bm", "@bm")]
-    fields += [("inputs", str(rows.input_size(q))), ("hidden", str(size)), *((k, str(q.params[k])) for k in params)]
-    return Packed(struct, tuple(arrays), tuple(fields))
+    fields += [("inputs", str(rows.input_size(q))), ("hidden", str(size)), ("units", str(size))]
+    fields += [(k, str(q.params[k])) for k in params]
+    pointers = [("w8", UNITS * arrays[0].array.shape[1]), *([("wx16", UNITS * wx.shape[1])] if wide else [])]
+    slices = Slices(UNITS, (*pointers, ("bm", bm.shape[1])), (("units", "uint16_t", 0),))
+    return Packed(struct, tuple(arrays), tuple(fields), slices)
 
 
 def _groups(w: np.ndarray, gates: int) -> np.ndarray:

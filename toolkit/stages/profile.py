@@ -11,18 +11,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork, load_qnetwork
 from toolkit import elf, emulate
 from toolkit.boards import Board
-from toolkit.codegen.packers import owner
+from toolkit.codegen.packers import functions
 from toolkit.emulate.cores import CODE_LEVEL, CORES, Core
 from toolkit.emulate.counter import NO_LAYER, Profile
 from toolkit.emulate.outcome import Counts
 from toolkit.errors import ToolkitError, nearest, write_whole
 from toolkit.report.terminal import size
 from toolkit.stages.firmware import Job, build
-from toolkit.stages.generate import folder_for, target_of
+from toolkit.stages.generate import folder_for, kernels_of
 
 _WIDTH = 110
 
@@ -40,8 +39,8 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
     image = job.folder / "firmware.elf"
     _check_model(job, q)
     say(f"profile {board.name}" + (f" with the cycles of {costs.name}" if costs else ", instructions only"))
-    target = target_of(folder_for(job.run, q, board), q)
-    layers = {x.name: f"tl_{OPS[x.op].KERNEL}_{owner(x, target)}" for x in q.layers}
+    kernels = functions(q, kernels_of(folder_for(job.run, q, board), q))
+    layers = {} if job.slice else kernels  # a slice has parameters of its own
     fields, counts, spent = emulate.profile(image, board, core=costs, layers=layers)
     for name in layers:
         if not spent.entries.get(name):
@@ -49,6 +48,7 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
     result = {
         "board": board.name,
         "title": board.title,
+        "slice": job.slice,
         "digest": q.digest,
         "clock_hz": board.clock_hz,
         "core": board.core if costs is None else costs.name,
@@ -174,7 +174,8 @@ def summary(result: dict[str, Any]) -> str:
     console = Console(highlight=False)
     console.width = min(console.width, _WIDTH)
     with console.capture() as capture:
-        console.print(Group(Text(), _function_table(result), _layer_table(result), *_step_lines(result)))
+        tables = [_function_table(result)] if result["slice"] else [_function_table(result), _layer_table(result)]
+        console.print(Group(Text(), *tables, *_step_lines(result)))
     return capture.get().rstrip("\n")
 
 
@@ -220,15 +221,18 @@ def _layer_table(r: dict[str, Any]) -> Table:
 
 def _step_lines(r: dict[str, Any]) -> list[RenderableType]:
     i, c, stack, sizes = r["instructions_per_step"], r["cycles_per_step"], r["stack"], r["sizes"]
-    lines = [Text(f"Instructions of a step: {i['min']:,} to {i['max']:,}, exact, over {r['steps']:,} steps.")]
+    what = f"slice of at most {r['slice']} hidden units" if r["slice"] else "step"
+    lines = [
+        Text(f"Instructions of a {what}: {i['min']:,} to {i['max']:,}, exact, over {r['steps']:,} {what.split()[0]}s.")
+    ]
     if c is None:
         lines.append(Text(f"Cycles: no table for a {r['core']}; instructions only."))
     else:
         ms, rate = r["milliseconds"], r["largest_rate_hz"]
         lines.append(
             Text(
-                f"Cycles of a step: {c['min']:,} to {c['max']:,}: {ms['max']:.3f} ms at {r['clock_hz'] / 1e6:g} MHz, "
-                f"at most {rate:,.4g} samples a second.",
+                f"Cycles of a {what}: {c['min']:,} to {c['max']:,}: {ms['max']:.3f} ms at {r['clock_hz'] / 1e6:g} MHz, "
+                f"at most {rate:,.4g} {'slices' if r['slice'] else 'samples'} a second.",
                 "bold",
             )
         )
