@@ -69,9 +69,7 @@ def _can_count(board: Board, say: Callable[[str], None]) -> bool:
     return not lacking
 
 
-def _counted_in_qemu(
-    image: Path, board: Board, layers: Mapping[str, str]
-) -> tuple[outcome.Outcome, Profile]:
+def _counted_in_qemu(image: Path, board: Board, layers: Mapping[str, str]) -> tuple[outcome.Outcome, Profile]:
     with tempfile.TemporaryDirectory() as folder:
         counter = qemu_count.Counter(image, Path(folder), layers, qemu.version())
         seen = qemu.run(image, board, TIMEOUT_S, counter.arguments())

@@ -39,8 +39,9 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
     image = job.folder / "firmware.elf"
     _check_model(job, q)
     say(f"profile {board.name}" + (f" with the cycles of {costs.name}" if costs else ", instructions only"))
-    kernels = functions(q, kernels_of(folder_for(job.run, q, board), q))
-    layers = {} if job.slice else kernels  # a slice has parameters of its own
+    layers: dict[str, str] = {}
+    if board.memory is not None and not job.slice:  # a slice has parameters of its own
+        layers = functions(q, kernels_of(folder_for(job.run, q, board), q))
     fields, counts, spent = emulate.profile(image, board, core=costs, layers=layers)
     for name in layers:
         if not spent.entries.get(name):

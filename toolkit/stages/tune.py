@@ -128,9 +128,7 @@ def _on_board(job: Job, q: QNetwork, vectors: Vectors, kernels: dict[str, str], 
     write_whole(out / "model.h", model_header(q))
     built = build_firmware(c_dir, job.board, out, toolchain=job.toolchain, say=lambda _: None)
     core = CORES.get(job.board.core)
-    fields, counts, spent = emulate.profile(
-        out / "firmware.elf", job.board, core=core, layers=functions(q, kernels)
-    )
+    fields, counts, spent = emulate.profile(out / "firmware.elf", job.board, core=core, layers=functions(q, kernels))
     at = 0 if core is None else 1
     layers = {
         x.name: sum(cell[at] for (_, layer), cell in spent.cells.items() if layer == x.name) / counts.calls
