@@ -109,12 +109,12 @@ void tl_gru_step_w8a16_mve(int16_t *h_new, int16_t *reset, const int16_t *h, con
     const context shared = {x, p->inputs, h, p->hidden, p->f};
     const int32_t t = p->t;
     const int32_t *bm = p->bm;
+    const int16_t *own = h + p->first;
     stream at = {p->w8, p->wx16};
     int32_t sums[UNITS][4];
     clear(sums);
     (void)reset;
-    h += p->first;
-    for (uint32_t left = p->units, n; left != 0; left -= n, h += n, h_new += n, bm += BLOCK_OF_BM) {
+    for (uint32_t left = p->units, n; left != 0; left -= n, own += n, h_new += n, bm += BLOCK_OF_BM) {
         n = left < UNITS ? left : UNITS;
         if (p->wx16 != NULL) {
             gru_sums_w16(sums, &at, &shared, n);
@@ -129,7 +129,7 @@ void tl_gru_step_w8a16_mve(int16_t *h_new, int16_t *reset, const int16_t *h, con
         const int32x4_t odd = vqdmulhq_s32(from_h.val[1], vshlltq_n_s16(r, 15));
         const int16x8_t new = tanh_(narrow(vshlq_r_s32(vaddq_s32(from_x.val[0], vaddq_s32(even, even)), -t),
                                            vshlq_r_s32(vaddq_s32(from_x.val[1], vaddq_s32(odd, odd)), -t)));
-        const int16x8_t before = vldrhq_z_s16(h, first), rest = vsubq_s16(vdupq_n_s16(INT16_MIN), z); /* 32768 - z */
+        const int16x8_t before = vldrhq_z_s16(own, first), rest = vsubq_s16(vdupq_n_s16(INT16_MIN), z); /* 32768 - z */
         vstrhq_p_s16(h_new,
                      round15(vaddq_s32(vmullbq_int_s16(z, before), vmullbq_int_s16(rest, new)),
                              vaddq_s32(vmulltq_int_s16(z, before), vmulltq_int_s16(rest, new))),

@@ -17,7 +17,8 @@ typedef struct tl_lstm_w8a16_mve {
     const int8_t *w8;    /* [hidden][groups of the inputs, with int8 input weights only, then groups of h][4][8] */
     const int16_t *wx16; /* [hidden][groups of the inputs][4][8], or NULL: int8 input weights */
     const int32_t *bm;   /* [blocks][4][2][b, m][4] */
-    uint16_t inputs, hidden, units; /* units of a slice: whole blocks, or all that are left */
+    uint16_t inputs, hidden;
+    uint16_t units;  /* as in tl_lstm_w8a16: whole blocks, but for the last ones */
     uint8_t f, frac; /* as in tl_lstm_w8a16 */
 } tl_lstm_w8a16_mve;
 
@@ -31,8 +32,9 @@ typedef struct tl_gru_w8a16_mve {
     const int8_t *w8;    /* [hidden][groups of the inputs, with int8 input weights only, then groups of h][3][8] */
     const int16_t *wx16; /* [hidden][groups of the inputs][3][8], or NULL: int8 input weights */
     const int32_t *bm;   /* [blocks][4][2][b, m][4] */
-    uint16_t inputs, hidden, units, first;
-    uint8_t t, f; /* as in tl_gru_w8a16 */
+    uint16_t inputs, hidden;
+    uint16_t units, first; /* as in tl_gru_w8a16: whole blocks, but for the last ones */
+    uint8_t t, f;          /* as in tl_gru_w8a16 */
 } tl_gru_w8a16_mve;
 
 /* Meaning, ranges, aliasing and bits as tl_gru_step_w8a16_ref with reset after; `reset` is not used. */

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 
-from tests.kernels import SHIMS
+from tests.kernels import SHIMS, structs
 from toolkit import elf
 from toolkit.boards import Board
 from toolkit.build import FIRMWARE, linker_script
+from toolkit.codegen.pack import Packed
 from toolkit.emulate import qemu, qemu_count
 from toolkit.emulate.counter import Profile
 from toolkit.emulate.outcome import Counts
@@ -59,6 +61,20 @@ class Caller:
     def array(self, a: np.ndarray, skew: int = 0) -> int:
         """Places a numpy array."""
         return self.put(np.ascontiguousarray(a).tobytes(), skew)
+
+    def layer(self, packed: Packed) -> int:
+        """Places a packed layer's arrays and the parameter struct that points to them; returns its address."""
+        arrays = {a.suffix: self.array(a.array) for a in packed.arrays}
+        values = {k: arrays[v[1:]] if v.startswith("@") else int(v) for k, v in packed.fields}
+        body = re.search(rf"typedef struct {{([^}}]*)}} {packed.struct};", structs())
+        assert body is not None
+        data = b""
+        for declaration in filter(None, map(str.strip, body[1].split(";"))):
+            kind, _, names = declaration.removeprefix("const ").partition(" ")
+            for name in names.split(","):
+                size = 4 if "*" in name else np.dtype(kind.removesuffix("_t")).itemsize
+                data += bytes(-len(data) % size) + values.get(name.strip(" *"), 0).to_bytes(size, "little")
+        return self.put(data + bytes(-len(data) % 4))
 
     def get(self, at: int, like: np.ndarray) -> np.ndarray:
         """The array at an address, after `run`. Raises: AssertionError when what lies around it has changed."""

@@ -174,9 +174,12 @@ def _advance(packed: Packed) -> list[str]:
         return []
     block = packed.slices.block
     at = "first" if block == 1 else f"first / {block}u"
-    times = [f" * {n}u" if n != 1 else "" for _, n in packed.slices.pointers]
-    moved = [f"p.{field} += {at}{n};" for (field, _), n in zip(packed.slices.pointers, times, strict=True)]
-    counted = [f"p.{field} = ({kind})(units{f' * {n}u' if n != 1 else ''});" for field, kind, n in packed.slices.counts]
+
+    def times(what: str, n: int) -> str:
+        return what if n == 1 else f"{what} * {n}u"
+
+    moved = [f"p.{field} += {times(at, n)};" for field, n in packed.slices.pointers]
+    counted = [f"p.{field} = ({kind})({times('units', n)});" for field, kind, n in packed.slices.counts]
     return moved + counted
 
 

@@ -53,8 +53,8 @@ def _packed(
     fields = [("w8", "@w8"), *([("wx16", "@wx")] if wide else []), ("bm", "@bm")]
     fields += [("inputs", str(rows.input_size(q))), ("hidden", str(size)), ("units", str(size))]
     fields += [(k, str(q.params[k])) for k in params]
-    streams = [("w8", UNITS * arrays[0].array.shape[1]), *([("wx16", UNITS * wx.shape[1])] if wide else [])]
-    slices = Slices(UNITS, (*streams, ("bm", bm.shape[1])), (("units", "uint16_t", 1),))
+    pointers = [("w8", UNITS * arrays[0].array.shape[1]), *([("wx16", UNITS * wx.shape[1])] if wide else [])]
+    slices = Slices(UNITS, (*pointers, ("bm", bm.shape[1])), (("units", "uint16_t", 1),))
     return Packed(struct, tuple(arrays), tuple(fields), slices)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from quantize.qnetwork import QLayer
+from quantize.ops import OPS
+from quantize.qnetwork import QLayer, QNetwork
 from toolkit.codegen import pack_dsp, pack_mve, pack_small, pack_tiles
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
 from toolkit.targets import TARGETS
@@ -49,3 +50,8 @@ def owner(q: QLayer, target: str) -> str:
 def files_for(owners: Iterable[str]) -> set[str]:
     """The files of csrc/ that the kernels of these targets need."""
     return {name for t in owners for name in (TARGETS[t].source, *TARGETS[t].headers)}
+
+
+def functions(q: QNetwork, kernels: Mapping[str, str]) -> dict[str, str]:
+    """Layer -> the C function that computes it, in the order of a step. kernels: layer -> target that owns it."""
+    return {x.name: f"tl_{OPS[x.op].KERNEL}_{kernels[x.name]}" for x in q.layers}

@@ -95,8 +95,8 @@ static uint64_t layer_of_call(const tl_counter *c, void *engine) {
     }
     c->read_register(engine, c->registers[4], &sp);
     c->read_memory(engine, sp, &words[4], sizeof words / 2u);
-    for (uint64_t layer = 1; layer < c->layers; layer++) {
-        for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 8; i++) { /* in this order: words on the stack may be left from another call */
+        for (uint64_t layer = 1; layer < c->layers; layer++) {
             if (words[i] == c->layer[layer - 1u]) {
                 return layer;
             }

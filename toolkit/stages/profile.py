@@ -11,10 +11,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork, load_qnetwork
 from toolkit import elf, emulate
 from toolkit.boards import Board
+from toolkit.codegen.packers import functions
 from toolkit.emulate.cores import CODE_LEVEL, CORES, Core
 from toolkit.emulate.counter import NO_LAYER, Profile
 from toolkit.emulate.outcome import Counts
@@ -39,10 +39,11 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
     image = job.folder / "firmware.elf"
     _check_model(job, q)
     say(f"profile {board.name}" + (f" with the cycles of {costs.name}" if costs else ", instructions only"))
-    kernels = kernels_of(folder_for(job.run, q, board), q)
-    layers = {x.name: f"tl_{OPS[x.op].KERNEL}_{kernels[x.name]}" for x in q.layers}
+    layers: dict[str, str] = {}
+    if board.memory is not None and not job.slice:  # a slice has parameters of its own
+        layers = functions(q, kernels_of(folder_for(job.run, q, board), q))
     fields, counts, spent = emulate.profile(image, board, core=costs, layers=layers)
-    for name in layers if not job.slice else []:  # a slice has parameters of its own
+    for name in layers:
         if not spent.entries.get(name):
             say(f"{name}: no call with its parameters was seen; its cost stands outside the layers")
     result = {

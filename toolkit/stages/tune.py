@@ -14,14 +14,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from quantize.ops import OPS
 from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit import emulate
 from toolkit.boards import Board
 from toolkit.build import build_firmware, build_host
 from toolkit.codegen.choose import PROFILES, candidates, choose
 from toolkit.codegen.lower import destination
-from toolkit.codegen.packers import owner
+from toolkit.codegen.packers import functions, owner
 from toolkit.codegen.render import generate, write_folder
 from toolkit.emulate.cores import CORES
 from toolkit.errors import write_whole
@@ -129,8 +128,7 @@ def _on_board(job: Job, q: QNetwork, vectors: Vectors, kernels: dict[str, str], 
     write_whole(out / "model.h", model_header(q))
     built = build_firmware(c_dir, job.board, out, toolchain=job.toolchain, say=lambda _: None)
     core = CORES.get(job.board.core)
-    functions = {x.name: f"tl_{OPS[x.op].KERNEL}_{kernels[x.name]}" for x in q.layers}
-    fields, counts, spent = emulate.profile(out / "firmware.elf", job.board, core=core, layers=functions)
+    fields, counts, spent = emulate.profile(out / "firmware.elf", job.board, core=core, layers=functions(q, kernels))
     at = 0 if core is None else 1
     layers = {
         x.name: sum(cell[at] for (_, layer), cell in spent.cells.items() if layer == x.name) / counts.calls
