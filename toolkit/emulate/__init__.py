@@ -32,7 +32,12 @@ def choose_emulator(board: Board, wanted: str) -> str:
         return "unicorn"
     if board.run is None:
         raise ToolkitError(f"board {board.name} has no [run]: no emulator knows it")
-    what = "qemu-system-arm (apt-get install qemu-system-arm)" if wanted == "qemu" else "unicorn (pip install unicorn)"
+    program = qemu.PROGRAMS[board.toolchain]
+    package = {"qemu-aarch64": "qemu-user"}.get(program, program)
+    if wanted == "qemu" or not board.run.unicorn:
+        what = f"{program} (apt-get install {package})"
+    else:
+        what = "unicorn (pip install unicorn)"
     raise ToolkitError(f"board {board.name} cannot run: install {what}")
 
 
@@ -44,7 +49,9 @@ def steps_asked(image: Path) -> int:
 def _can_count(board: Board, say: Callable[[str], None]) -> bool:
     """Counting needs unicorn and a C compiler for its hook; parity does not, so that their lack is only said."""
     if not unicorn_.available(board):
-        say("instructions are not counted: install unicorn (pip install unicorn)")
+        known = board.run is not None and board.run.unicorn
+        lacking = "install unicorn (pip install unicorn)" if known else "unicorn does not know the board"
+        say(f"instructions are not counted: {lacking}")
         return False
     try:
         native_hook()
@@ -80,7 +87,7 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
     if not (build_dir / "build.json").is_file():
         raise ToolkitError(f"{build_dir}: no finished build; run `python3 run.py build --board {board.name}` first")
     chosen = choose_emulator(board, emulator)
-    name = qemu.version() if chosen == "qemu" else unicorn_.version()
+    name = qemu.version(board) if chosen == "qemu" else unicorn_.version()
     say(f"run {board.name} in {name}")
     if chosen == "qemu":
         seen = qemu.run(image, board, TIMEOUT_S)
