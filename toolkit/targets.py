@@ -99,6 +99,7 @@ TARGETS: dict[str, Target] = {
             _ALL,
             (),
             () if _ON_ARM else _SHIMMED,
+            ("neon_dotprod",),
         ),
         Target(
             "neon_dotprod",
