@@ -24,7 +24,14 @@ def build(folder: Path, target: str, kind: str) -> Path:
     tool = cross_toolchain(kind, "aarch64-linux")
     machine = ["-target", "aarch64-linux-none"] if kind == "zig" else []
     machine += [f"-mcpu={CPUS[target].replace('-', '_' if kind == 'zig' else '-')}"]
-    flags = [*machine, *common_flags(tool), "-O2", f"-I{CSRC}", f"-I{ROOT / 'firmware' / 'libc'}", f"-DTL_TARGET={target}"]
+    flags = [
+        *machine,
+        *common_flags(tool),
+        "-O2",
+        f"-I{CSRC}",
+        f"-I{ROOT / 'firmware' / 'libc'}",
+        f"-DTL_TARGET={target}",
+    ]
     sources = [CSRC / TARGETS[target].source, SHIMS / "calls.c", ROOT / "firmware" / "libmem.c"]
     image = folder / "calls"
     command = [*tool.cc, *flags, *no_loop_calls(tool), "-static", "-nostdlib", *map(str, sources), "-o", str(image)]

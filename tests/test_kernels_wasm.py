@@ -21,7 +21,14 @@ def test_instructions(tmp_path: Path) -> None:
     exports = [f"-Wl,--export=tl_{op}_{target.name}" for op in sorted(target.ops)]
     module = tmp_path / "kernels.wasm"
     sources = [CSRC / target.source, ROOT / "firmware" / "libmem.c"]
-    command = [*tool.cc, *flags, *no_loop_calls(tool), f"-I{ROOT / 'firmware' / 'libc'}", *map(str, sources), "-nostdlib"]
+    command = [
+        *tool.cc,
+        *flags,
+        *no_loop_calls(tool),
+        f"-I{ROOT / 'firmware' / 'libc'}",
+        *map(str, sources),
+        "-nostdlib",
+    ]
     command += ["-Wl,--no-entry", *exports, "-o", str(module)]
     subprocess.run(command, check=True, env={**os.environ, **tool.env}, cwd=tmp_path)
     foreign.check(["node", str(SHIMS / "calls.mjs"), str(module), target.name], target.name, BASE, "I")
