@@ -6,7 +6,7 @@
 #include "tl_aarch64.h"
 
 #ifndef __ARM_FEATURE_DOTPROD
-#error "build this file with -march=armv8.2-a+dotprod"
+#error "build this file with -march=armv8.2-a+dotprod, or -mcpu of a core that has it"
 #endif
 
 /* v = 256 high + low + 128 with signed bytes, for 16 values. */

@@ -47,7 +47,7 @@ def measure(q: QNetwork, target: str, level: str, folder: Path) -> tuple[int, in
         (folder / name).write_text(text)
     (folder / "keep.c").write_text(
         '#include "net.h"\nvoid keep_reset(net_state *s);\n'
-        'void keep_step(net_state *s, const int16_t *x, int32_t *y);\n'
+        "void keep_step(net_state *s, const int16_t *x, int32_t *y);\n"
         '__attribute__((section(".text.keep"))) void keep_reset(net_state *s) { net_reset(s); }\n'
         '__attribute__((section(".text.keep"))) void keep_step(net_state *s, const int16_t *x, int32_t *y)\n'
         "{ net_step(s, x, y); }\n"

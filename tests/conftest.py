@@ -10,6 +10,9 @@ import pytest
 
 _PROGRAMS = {
     "qemu": ("qemu-system-arm", "qemu-system-arm"),
+    "qemu-aarch64": ("qemu-aarch64", "qemu-user"),
+    "aarch64-gcc": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    "node": ("node", "nodejs"),
     "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     "gcc": ("cc", "gcc"),
     "clang": ("clang", "clang"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.kernels import SHIMS, structs
 from toolkit import elf
-from toolkit.boards import Board
+from toolkit.boards import Board, load_board
 from toolkit.build import FIRMWARE, linker_script
 from toolkit.codegen.pack import Packed
 from toolkit.emulate import qemu, qemu_count
@@ -94,8 +94,8 @@ class Caller:
         assert 8 + table.nbytes <= size
         head = np.array([len(self.calls), size + len(self.arrays)], np.uint32).tobytes() + table.tobytes()
         (folder / "memory.in").write_bytes(head.ljust(size, b"\0") + self.arrays)
-        counter = qemu_count.Counter(self.image, folder, {}, qemu.version())
-        command = [qemu.PROGRAM, "-M", self.machine, "-display", "none", "-monitor", "none", "-serial", "stdio"]
+        counter = qemu_count.Counter(self.image, folder, {}, qemu.version(load_board("mps3_an547")))
+        command = [qemu.PROGRAMS["arm-none-eabi"], "-M", self.machine, "-display", "none", "-monitor", "none", "-serial", "stdio"]
         command += ["-kernel", str(self.image), "-semihosting-config", "enable=on,target=native", *counter.arguments()]
         command += ["-device", f"loader,file=memory.in,addr={_ARENA:#x},force-raw=on"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)

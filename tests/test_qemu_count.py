@@ -64,11 +64,11 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert main(["generate-c", str(tmp_path), "--board", "mps3_an547"]) == 0
     assert main(["build", str(tmp_path), "--board", "mps3_an547", "--steps", "9"]) == 0
     image, board = tmp_path / "build/mps3_an547/firmware.elf", load_board("mps3_an547")
-    counter = qemu_count.Counter(image, tmp_path, {}, qemu.version())
+    counter = qemu_count.Counter(image, tmp_path, {}, qemu.version(board))
     with pytest.raises(ToolkitError, match="counted no instructions"):
         counter.read()
-    monkeypatch.setattr(qemu, "counts", lambda: False)
-    with pytest.raises(ToolkitError, match="install a QEMU with plugins"):
+    monkeypatch.setattr(qemu, "counts", lambda _: False)
+    with pytest.raises(ToolkitError, match="install a qemu-system-arm with plugins"):
         emulate.profile(image, board, core=None, layers={})
     said: list[str] = []
     seen = emulate.replay(image.parent, board, emulator="qemu", say=said.append)

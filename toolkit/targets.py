@@ -109,6 +109,7 @@ TARGETS: dict[str, Target] = {
             _ALL,
             (),
             () if _ON_ARM else _SHIMMED,
+            ("neon_dotprod",),
         ),
         Target(
             "neon_dotprod",
@@ -117,7 +118,7 @@ TARGETS: dict[str, Target] = {
             (*_TILES, "tl_neon_dotprod.h", "tl_aarch64.h", "tl_tables.h"),
             1028,
             _ALL,
-            _DOTPROD,
+            (),  # the core of its board has them
             _DOTPROD if _ON_ARM else _SHIMMED,
         ),
         Target(
