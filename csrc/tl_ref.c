@@ -41,7 +41,7 @@ static int16_t gate(const tl_lstm_w8a16 *p, uint32_t row, const int16_t *h, cons
 void tl_lstm_step_w8a16_ref(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16 *p)
 {
     const uint32_t n = p->hidden;
-    for (uint32_t u = 0; u < n; u++) {
+    for (uint32_t u = 0; u < p->units; u++) {
         int16_t i = tl_lookup(tl_sigmoid_nodes, gate(p, u, h, x));
         int16_t f = tl_lookup(tl_sigmoid_nodes, gate(p, n + u, h, x));
         int16_t g = tl_lookup(tl_tanh_nodes, gate(p, 2 * n + u, h, x));
@@ -81,14 +81,14 @@ void tl_gru_step_w8a16_ref(int16_t *h_new, int16_t *reset, const int16_t *h, con
             reset[u] = tl_hidden(tl_lookup(tl_sigmoid_nodes, gru_gate(p, u, h, x)), h[u]);
         }
     }
-    for (uint32_t u = 0; u < n; u++) {
+    for (uint32_t u = 0; u < p->units; u++) {
         int16_t z = tl_lookup(tl_sigmoid_nodes, gru_gate(p, n + u, h, x)), zn;
         if (p->reset_after) {
             zn = gru_new(p, u, h, x, tl_lookup(tl_sigmoid_nodes, gru_gate(p, u, h, x)));
         } else {
             zn = gru_gate(p, 2 * n + u, reset, x);
         }
-        h_new[u] = tl_blend(z, h[u], tl_lookup(tl_tanh_nodes, zn));
+        h_new[u] = tl_blend(z, h[p->first + u], tl_lookup(tl_tanh_nodes, zn));
     }
 }
 

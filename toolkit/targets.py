@@ -23,6 +23,8 @@ class Target:
     has its parameter structs.
     table_bytes: of sigmoid and tanh, as its lstm step reads them.
     ops: `<op>_<scheme>` that the file has; codegen takes any other from `ref`.
+    also_on: other targets whose cores run these kernels, too: candidates there for `tune`.
+    small: whether it is the small form of the targets in also_on.
     flags: what a board's compiler needs beyond its board's own flags.
     host_flags: what a host compiler needs to build the file for the tests (shims for foreign intrinsics).
     """
@@ -35,6 +37,8 @@ class Target:
     ops: frozenset[str]
     flags: tuple[str, ...]
     host_flags: tuple[str, ...]
+    also_on: tuple[str, ...] = ()
+    small: bool = False
 
 
 _LSTM = frozenset({"lstm_step_w8a16"})

@@ -21,28 +21,46 @@ class PackedArray:
     rows: list[str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """How a kernel is given some of a layer's units: whole blocks of `block` units.
+
+    `pointers`: (field, elements per block) that move on to the first block; `counts`: (field, C type, value per block)
+    that say how many blocks there are."""
+
+    block: int
+    pointers: tuple[tuple[str, int], ...]
+    counts: tuple[tuple[str, str, int], ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """`static const <struct> <layer> = { .<field> = <value>, ... }`; a value "@w" points to the array with suffix w."""
+    """`static const <struct> <layer> = { .<field> = <value>, ... }`; a value "@w" points to the array with suffix w.
+
+    `slices` None: the kernel computes the whole layer or nothing."""
 
     struct: str
     arrays: tuple[PackedArray, ...]
     fields: tuple[tuple[str, str], ...]
+    slices: Slices | None = None
 
 
 def lstm_ref(q: QLayer) -> Packed:
     """The reference layout: rows i0 .. o[H-1], unpacked."""
-    arrays, fields = _rows_ref(q, lstm.GATES, lstm.gains(lstm.hidden_size(q)))
-    return Packed("tl_lstm_w8a16", arrays, (*fields, ("frac", str(q.params["frac"]))))
+    arrays, fields, slices = _rows_ref(q, lstm.GATES, lstm.gains(lstm.hidden_size(q)))
+    return Packed("tl_lstm_w8a16", arrays, (*fields, ("frac", str(q.params["frac"]))), slices)
 
 
 def gru_ref(q: QLayer) -> Packed:
-    """The reference layout: rows r0 .. n[H-1], unpacked."""
-    arrays, fields = _rows_ref(q, gru.GATES, gru.gains(gru.hidden_size(q)))
-    return Packed("tl_gru_w8a16", arrays, (*fields, ("reset_after", str(int(gru.reset_after(q))))))
+    """The reference layout: rows r0 .. n[H-1], unpacked. Reset before needs every r first: no slices."""
+    arrays, fields, slices = _rows_ref(q, gru.GATES, gru.gains(gru.hidden_size(q)))
+    after = gru.reset_after(q)
+    return Packed("tl_gru_w8a16", arrays, (*fields, ("reset_after", str(int(after)))), slices if after else None)
 
 
-def _rows_ref(q: QLayer, gates: str, gains: np.ndarray) -> tuple[tuple[PackedArray, ...], tuple[tuple[str, str], ...]]:
+def _rows_ref(
+    q: QLayer, gates: str, gains: np.ndarray
+) -> tuple[tuple[PackedArray, ...], tuple[tuple[str, str], ...], Slices]:
     a, p, size = q.arrays, q.params, rows.hidden_size(q)
     scale = rows.row_scale(q, gains)
     labels = [f"{gate}{unit}" for gate in gates for unit in range(size)]
@@ -68,10 +86,12 @@ def _rows_ref(q: QLayer, gates: str, gains: np.ndarray) -> tuple[tuple[PackedArr
         ("m", "@m"),
         ("inputs", str(rows.input_size(q))),
         ("hidden", str(size)),
+        ("units", str(size)),
         ("t", str(p["t"])),
         ("f", str(p["f"])),
     )
-    return arrays, fields
+    inputs = ("wx16" if wide else "wx8", rows.input_size(q))
+    return arrays, fields, Slices(1, (("wh", size), inputs, ("b", 1), ("m", 1)), (("units", "uint16_t", 1),))
 
 
 def dense_ref(q: QLayer) -> Packed:

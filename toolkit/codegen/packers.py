@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from quantize.qnetwork import QLayer, QNetwork
+from quantize.qnetwork import QLayer
 from toolkit.codegen import pack_dsp, pack_small, pack_x86
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
 from toolkit.targets import TARGETS
@@ -45,7 +45,6 @@ def owner(q: QLayer, target: str) -> str:
     return place(q, target)[0]
 
 
-def files_for(q: QNetwork, target: str) -> tuple[str, ...]:
-    """The files of csrc/ that the kernels of a network need, sorted."""
-    owners = {owner(x, target) for x in q.layers}
-    return tuple(sorted({name for t in owners for name in (TARGETS[t].source, *TARGETS[t].headers)}))
+def files_for(owners: Iterable[str]) -> set[str]:
+    """The files of csrc/ that the kernels of these targets need."""
+    return {name for t in owners for name in (TARGETS[t].source, *TARGETS[t].headers)}
