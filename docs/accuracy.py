@@ -244,10 +244,10 @@ def _short(v: Any) -> Any:
 
 HEAD = """# Accuracy of arithmetic {arithmetic}, measured
 
-Written by `docs/accuracy.py`; not by hand. {count} networks, trained from a run.toml by `toolkit train` and quantized to
-`w8a16`: glucose 30 minutes ahead (2 layers of 32, mg/dL), AAPL's next log return (32 units, %, of adjusted closes) and
-the sea's temperature 30 minutes ahead (32 units, °C, levels), each as LSTM and as GRU with either reset mode, from three
-seeds. NER = RMS(integer forecast − float forecast) / float RMSE, on the test rows, as deployed.
+Written by `docs/accuracy.py`; not by hand. {count} networks, trained from a run.toml by `toolkit train` and quantized
+to `w8a16`: glucose 30 minutes ahead (2 layers of 32, mg/dL), AAPL's next log return (32 units, %, of adjusted closes)
+and the sea's temperature 30 minutes ahead (32 units, °C, levels), each as LSTM and as GRU with either reset mode, from
+three seeds. NER = RMS(integer forecast − float forecast) / float RMSE, on the test rows, as deployed.
 
 ## The gates
 | gate | series | limit | worst | verdict |
@@ -266,9 +266,9 @@ output; the worst of those of 33 levels (how many in brackets) at which the floa
 | series | cell | seed | float | persistence | linear AR | PTQ NER | RMSE | refit NER | RMSE | beyond | trend | swing |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|"""
 TAIL = """
-AAPL: no skill, before or after quantization. As the next close itself, in dollars: RMSE {float:.3f} float, {quantized:.3f}
-quantized, {persistence:.3f} for the last close (means over the nine networks). The persistence in the table is that of
-the returns.
+AAPL: no skill, before or after quantization. As the next close itself, in dollars: RMSE {float:.3f} float,
+{quantized:.3f} quantized, {persistence:.3f} for the last close (means over the nine networks). The persistence in the
+table is that of the returns.
 """
 
 
