@@ -254,7 +254,7 @@ three seeds. NER = RMS(integer forecast − float forecast) / float RMSE, on the
 |---|---|---|---|---|"""
 MIDDLE = """
 PTQ without the refit on the sea's levels is reported, not judged: NER up to {sea:.2f}, RMSE changed by up to
-{sea_rmse:.1%}. A level's standard deviation is 100 times the RMSE there.
+{sea_rmse:.1%}. A level's standard deviation is more than 100 times the RMSE there.
 
 ## Every model
 Beyond: the largest |integer − float| / float RMSE in four endless streams of 10 240 steps, of validation and test rows
