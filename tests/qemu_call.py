@@ -95,7 +95,8 @@ class Caller:
         head = np.array([len(self.calls), size + len(self.arrays)], np.uint32).tobytes() + table.tobytes()
         (folder / "memory.in").write_bytes(head.ljust(size, b"\0") + self.arrays)
         counter = qemu_count.Counter(self.image, folder, {}, qemu.version(load_board("mps3_an547")))
-        command = [qemu.PROGRAMS["arm-none-eabi"], "-M", self.machine, "-display", "none", "-monitor", "none", "-serial", "stdio"]
+        command = [qemu.PROGRAMS["arm-none-eabi"], "-M", self.machine]
+        command += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
         command += ["-kernel", str(self.image), "-semihosting-config", "enable=on,target=native", *counter.arguments()]
         command += ["-device", f"loader,file=memory.in,addr={_ARENA:#x},force-raw=on"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
