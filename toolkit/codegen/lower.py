@@ -179,9 +179,7 @@ def _advance(packed: Packed) -> list[str]:
         return what if n == 1 else f"{what} * {n}u"
 
     moved = [f"p.{field} += {times(at, n)};" for field, n in packed.slices.pointers]
-    counted = [
-        f"p.{field} = ({kind})({times(count, n) if n else 'units'});" for field, kind, n in packed.slices.counts
-    ]
+    counted = [f"p.{field} = ({kind})({times(count, n) if n else 'units'});" for field, kind, n in packed.slices.counts]
     return moved + counted
 
 
