@@ -31,6 +31,12 @@ PARTS = (
         ["-m", "tests.measure_small", "v7m", "gcc"],
     ),
     (
+        "Cortex-M55 (`mve`)",
+        "Instructions are exact (QEMU, mps3-an547); a vector instruction counts as one. Bar: 0.50 per MAC at (16,64). "
+        "CMSIS-NN: int8 activations, whole calls, main of July 2026, measured earlier.",
+        ["docs/perf_mve.py", "gcc"],
+    ),
+    (
         "x86-64, one thread",
         "Microseconds, the best of many short interleaved runs in one process on the machine that made this page "
         "(AVX-512 VNNI); compare columns, not pages. Bar: an int8 LSTM from Opus' kernels, measured earlier.",

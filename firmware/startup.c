@@ -24,7 +24,10 @@ __attribute__((section(".vectors"), used)) const struct vector_table tl_vectors 
 
 void tl_reset(void) {
 #if defined(__ARM_FP)
-    *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: full access to CP10 and CP11, the FPU */
+    *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: full access to CP10 and CP11, the FPU and Helium */
+#if defined(__ARM_FEATURE_MVE)
+    *(volatile uint32_t *)0xE000ED14u |= 1u << 19; /* CCR.LOB: the branch of a low-overhead loop takes no time */
+#endif
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 #endif
     tl_paint_stack(tl_stack_pointer());

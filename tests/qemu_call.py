@@ -20,7 +20,7 @@ from toolkit.emulate.outcome import Counts
 from toolkit.targets import CSRC, TARGETS
 from toolkit.toolchain import Toolchain, board_flags, core_flags, no_loop_calls
 
-_ARENA, _ARRAYS = 0x7000_0000, 0x7010_0000  # DDR of mps3-an547: table of calls, arrays
+_ARENA, _ARRAYS, _END = 0x3100_0000, 0x3110_0000, 0x3140_0000  # SRAM 2 of mps3-an547: calls, arrays, nothing
 _CALL = 7  # words
 
 
@@ -50,6 +50,7 @@ class Caller:
         self.symbols = {s.name: s.address for s in elf.symbols(image) if s.kind == "code"}
         self.arrays, self.calls = bytearray(), []
         self.stack: list[int] = []
+        self.last = b""
 
     def put(self, data: bytes, skew: int = 0) -> int:
         """Places an array; `skew`: its address modulo 16."""
@@ -61,6 +62,11 @@ class Caller:
     def array(self, a: np.ndarray, skew: int = 0) -> int:
         """Places a numpy array."""
         return self.put(np.ascontiguousarray(a).tobytes(), skew)
+
+    def put_last(self, a: np.ndarray) -> int:
+        """Places one array such that memory ends behind it: reading on faults."""
+        self.last = np.ascontiguousarray(a).tobytes()
+        return _END - len(self.last)
 
     def layer(self, packed: Packed) -> int:
         """Places a packed layer's arrays and the parameter struct that points to them; returns its address."""
@@ -91,14 +97,16 @@ class Caller:
         """Makes all calls; the bytes of stack that each used are in `stack`."""
         table = np.array([word for call in self.calls for word in call], np.uint32)
         size = _ARRAYS - _ARENA
-        assert 8 + table.nbytes <= size
+        assert 8 + table.nbytes <= size and len(self.arrays) + len(self.last) <= _END - _ARRAYS
         head = np.array([len(self.calls), size + len(self.arrays)], np.uint32).tobytes() + table.tobytes()
         (folder / "memory.in").write_bytes(head.ljust(size, b"\0") + self.arrays)
+        (folder / "last.in").write_bytes(self.last)
         counter = qemu_count.Counter(self.image, folder, {}, qemu.version(load_board("mps3_an547")))
         command = [qemu.PROGRAMS["arm-none-eabi"], "-M", self.machine]
         command += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
         command += ["-kernel", str(self.image), "-semihosting-config", "enable=on,target=native", *counter.arguments()]
-        command += ["-device", f"loader,file=memory.in,addr={_ARENA:#x},force-raw=on"]
+        for name, at in (("memory", _ARENA), *([("last", _END - len(self.last))] if self.last else [])):
+            command += ["-device", f"loader,file={name}.in,addr={at:#x},force-raw=on"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         memory = (folder / "memory.out").read_bytes()

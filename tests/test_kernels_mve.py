@@ -72,16 +72,20 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return build(BOARD, tmp_path_factory.mktemp("image"), cross_toolchain(request.param))
 
 
-def call(m: Caller, q: QLayer, x: np.ndarray, state: dict[str, np.ndarray]) -> dict[str, int]:
-    """A step that the next run makes, on odd addresses of half-words -> where its state will be."""
-    at = {k: m.array(v.astype(np.int16), 2) for k, v in state.items()}
+def call(m: Caller, q: QLayer, x: np.ndarray, state: dict[str, np.ndarray], last: str = "") -> dict[str, int]:
+    """A step that the next run makes -> where its state will be. `last`: the array behind which memory ends."""
+
+    def put(name: str, v: np.ndarray) -> int:
+        return m.put_last(v.astype(np.int16)) if name == last else m.array(v.astype(np.int16), 2)
+
+    at = {k: put(k, v) for k, v in state.items()}
     new = m.array(np.zeros(len(state["h"]), np.int16), 2)
     m.call(
         f"tl_{OPS[q.op].KERNEL}_mve",
         new,
         at.get("c", 0),
         at["h"],
-        m.array(x.astype(np.int16), 6),
+        put("x", x),
         m.layer(pack(q, "mve")),
     )
     return {**at, "h": new}
@@ -107,6 +111,31 @@ def test_instructions_equal_the_oracle(image: Path, tmp_path: Path) -> None:
     for y, values in dense:
         np.testing.assert_array_equal(m.get(y, values.astype(np.int32)), values)
     assert max(m.stack) <= 416
+
+
+def test_nothing_is_read_behind_a_vector(image: Path, tmp_path: Path) -> None:
+    """x, h or the state before ends where memory ends."""
+    rng = np.random.default_rng(5)
+    for inputs, hidden in ((1, 1), (7, 9), (8, 8), (9, 7)):
+        for q in cells(rng, inputs, hidden):
+            x, state = random_step(rng, q)
+            for last in ("x", *state):
+                m = Caller(image, BOARD)
+                call(m, q, x, state, last)
+                m.run(tmp_path)
+    q = random_dense(rng, "q", 9, 1)
+    m = Caller(image, BOARD)
+    m.call(
+        "tl_dense_w16a16_mve",
+        m.array(np.zeros(1, np.int32)),
+        m.put_last(np.zeros(9, np.int16)),
+        m.layer(pack(q, "mve")),
+    )
+    m.run(tmp_path)
+    m.put_last(np.zeros(8, np.int16))  # one too few
+    m.calls[0][2] += 2
+    with pytest.raises(AssertionError, match="FAULT"):
+        m.run(tmp_path)
 
 
 def cost(image: Path, folder: Path, q: QLayer, steps: int) -> tuple[Counts, int]:
