@@ -39,6 +39,12 @@ def hidden_size(arrays: Arrays) -> int:
     return len(arrays[0]) // 3
 
 
+def _parts(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Views of the joined matrix: the rows of r and z, U_n, and [W_n | b_n]."""
+    size = len(w) // 3
+    return w[: 2 * size], w[2 * size :, :size], w[2 * size :, size:]
+
+
 def first_weights(model: Model, inputs: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Xavier uniform input, orthogonal recurrent, biases 0."""
     size, biases = model.hidden, 4 if model.reset == "after" else 3
@@ -68,11 +74,11 @@ class Pass:
 
     def forward(self, arrays: Arrays, x: np.ndarray, *, state: State, resets: Resets) -> np.ndarray:
         """x [time, in, batch]; `state` before the first step -> h after each step [time, H, batch]."""
-        w, size = arrays[0], self.hidden
-        half = w[: 2 * size] * w.dtype.type(0.5)  # sigmoid(z) = tanh(z / 2) / 2 + 1/2
+        (w_rz, u_n, w_n), size = _parts(arrays[0]), self.hidden
+        half = w_rz * w_rz.dtype.type(0.5)  # sigmoid(z) = tanh(z / 2) / 2 + 1/2
         self.joined[: self.time, size:-1] = x
         self.joined[0, :size] = state["h"]
-        np.matmul(w[2 * size :, size:], self.joined[:-1, size:], out=self.n)
+        np.matmul(w_n, self.joined[:-1, size:], out=self.n)
         cut = {}
         for t in range(self.time):
             h, n, gates = self.h[t], self.n[t], self.gates[t]
@@ -86,13 +92,13 @@ class Pass:
             np.add(v, 0.5, out=v)
             r, z = gates
             if self.reset_after:
-                np.matmul(w[2 * size :, :size], h, out=self.u[t])
+                np.matmul(u_n, h, out=self.u[t])
                 np.add(self.u[t], arrays[1][:, None], out=self.u[t])
                 np.multiply(r, self.u[t], out=self.tmp)
                 np.add(n, self.tmp, out=n)
             else:
                 np.multiply(r, h, out=self.fed[t])
-                np.matmul(w[2 * size :, :size], self.fed[t], out=self.u[t])
+                np.matmul(u_n, self.fed[t], out=self.u[t])
                 np.add(n, self.u[t], out=n)
             np.tanh(n, out=n)
             np.subtract(h, n, out=self.tmp)
@@ -108,13 +114,13 @@ class Pass:
         """dh_out [time, H, batch]: gradient of the loss by h of each step. Returns (gradients, dx [time, in, batch]).
 
         The gradient stops at the first step: the state that was carried in is a constant (truncated BPTT)."""
-        w, size = arrays[0], self.hidden
+        (w_rz, u_n, w_n), size = _parts(arrays[0]), self.hidden
         r, z = self.gates[:, 0], self.gates[:, 1]
         n_by_h, z_by_h = (1 - z) * (1 - np.square(self.n)), (self.h - self.n) * z * (1 - z)
         r_slope = (self.u if self.reset_after else self.h) * r * (1 - r)
         dh, d_fed = np.zeros_like(self.tmp), np.empty_like(self.tmp)
-        d_joined = np.empty(self.joined.shape[1:], w.dtype)
-        dx = np.empty((self.time, self.inputs, d_joined.shape[1]), w.dtype)
+        d_joined = np.empty(self.joined.shape[1:], dh.dtype)
+        dx = np.empty((self.time, self.inputs, d_joined.shape[1]), dh.dtype)
         for t in reversed(range(self.time)):
             np.add(dh, dh_out[t], out=dh)
             np.multiply(n_by_h[t], dh, out=self.dn[t])
@@ -123,25 +129,25 @@ class Pass:
             if self.reset_after:
                 np.multiply(r[t], self.dn[t], out=self.du[t])
                 np.multiply(r_slope[t], self.dn[t], out=self.dz[t, 0])
-                np.matmul(w[2 * size :, :size].T, self.du[t], out=d_fed)
+                np.matmul(u_n.T, self.du[t], out=d_fed)
             else:
-                np.matmul(w[2 * size :, :size].T, self.dn[t], out=d_fed)
+                np.matmul(u_n.T, self.dn[t], out=d_fed)
                 np.multiply(r_slope[t], d_fed, out=self.dz[t, 0])
                 np.multiply(r[t], d_fed, out=d_fed)
             np.add(dh, d_fed, out=dh)
-            np.matmul(w[: 2 * size].T, self.dz[t].reshape(2 * size, -1), out=d_joined)
+            np.matmul(w_rz.T, self.dz[t].reshape(2 * size, -1), out=d_joined)
             np.add(dh, d_joined[:size], out=dh)
             dx[t] = d_joined[size:-1]
             if t in resets:
                 dh[:, resets[t]] = 0
-        dx += np.matmul(w[2 * size :, size:-1].T, self.dn)
-        return self._gradients(w), dx
+        dx += np.matmul(w_n[:, :-1].T, self.dn)
+        return self._gradients(arrays[0]), dx
 
     def _gradients(self, w: np.ndarray) -> Arrays:
         """From dz, dn and du: of the joined matrix and, with reset after, of b_hn."""
-        size, column = self.hidden, self.joined[:-1].transpose(0, 2, 1)
-        dw = np.empty_like(w)
-        dw[: 2 * size] = np.matmul(self.dz.reshape(self.time, 2 * size, -1), column).sum(axis=0)
-        dw[2 * size :, :size] = np.matmul(self.du, self.fed.transpose(0, 2, 1)).sum(axis=0)
-        dw[2 * size :, size:] = np.matmul(self.dn, column[:, :, size:]).sum(axis=0)
+        dw, column, size = np.empty_like(w), self.joined[:-1].transpose(0, 2, 1), self.hidden
+        rz, u_n, w_n = _parts(dw)
+        rz[:] = np.matmul(self.dz.reshape(self.time, 2 * size, -1), column).sum(axis=0)
+        u_n[:] = np.matmul(self.du, self.fed.transpose(0, 2, 1)).sum(axis=0)
+        w_n[:] = np.matmul(self.dn, column[:, :, size:]).sum(axis=0)
         return (dw, self.du.sum(axis=(0, 2))) if self.reset_after else (dw,)
