@@ -9,24 +9,27 @@
 extern "C" {
 #endif
 
+/* The loop over the units of a layer, made for its shape by tl_dsp_layer.h. x: the input itself with kind 1. low, high:
+ * added to I, G and to F, O; sigmoid, tanh: the middle of the tables; to_h_new: bytes from c[u + 1] to h_new[u]. */
+typedef void tl_dsp_loop(const uint32_t *w, int16_t *c, uintptr_t to_h_new, const int16_t *c_end, uintptr_t x,
+                         const int16_t *h, uint32_t low, uint32_t high, const uint32_t *sigmoid, const uint32_t *tanh);
+
 /* An LSTM layer as one stream of words, unit after unit; toolkit/codegen/pack_dsp.py writes it:
- *   kind 0 (int8 input weights):   4 starts, groups of x, groups of h, 4 multipliers
- *   kind 1 (one int16 input, f>0): weights of I, F and of G, O in two words, 4 starts, groups of h, 4 multipliers
- *   kind 2 (other int16 inputs):   pairs (words of I, F, G, O per two columns), 4 starts, groups of h, 4 multipliers
- * A group is four columns k .. k+3 of four rows: F,I of k and k+1; F,I of k+2 and k+3; then O,G the same. Each
- * half-word is 256 * (first row) + (second row + 128). Weights beyond the last column are 0, and when the number of
- * columns is no multiple of the group the incomplete group stands first: nothing is read behind x or h.
- * Starts: b - sum(w0 w2) for F and O (pairs of columns of a group: 0 and 2, 1 and 3); for I and G what they lack, see
- * pack_dsp.py. Multipliers: m * 2^(16 - t), so that the high word of sum * multiplier is mulw(sum, m) >> t. */
+ *   kind 0 (int8 input weights):     4 starts, groups of x, groups of h, 4 multipliers
+ *   kind 1 (one int16 input):        4 starts, groups of h, 4 weights * 2^(16 - f), 4 multipliers
+ *   kind 2 (several int16 inputs):   pairs (words of I, F, G, O per two columns), 4 starts, groups of h, 4 multipliers
+ * Four words are those of I, F, G, O. A group is four columns k .. k+3 of four rows: F,I of k and k+1; F,I of k+2 and
+ * k+3; then O,G the same. Each half-word is 256 * (first row) + (second row + 128). Weights beyond the last column are 0.
+ * Starts: b - sum(w0 w2) for F and O (pairs of columns of a group: 0 and 2, 1 and 3); b(I) + 256 b(F) and b(G) + 256 b(O).
+ * Multipliers: m * 2^(16 - t), so that the high word of sum * multiplier is mulw(sum, m) >> t. */
 typedef struct tl_lstm_w8a16_dsp {
     const uint32_t *w;
-    uint32_t words;          /* in w */
+    tl_dsp_loop *loop; /* NULL on a host, which has a twin for every shape */
     uint16_t inputs, hidden;
-    uint16_t x_more, h_more; /* bytes of x and h between the first and the last pass of the unrolled loop */
-    uint8_t x_skip, h_skip;  /* groups or pairs that its first pass skips */
-    uint8_t kind;            /* 0: int8 input weights; 1: one int16 input, f > 0; 2: other int16 inputs */
-    uint8_t f;               /* shift of the input sum, 0 .. 15; with f = 1 the input weights are stored negated */
-    uint8_t frac;            /* fractional bits of c, 0 .. 12 */
+    uint16_t units; /* that a call computes, as in tl_lstm_w8a16 */
+    uint8_t kind;
+    uint8_t f;    /* shift of the input sum, 0 .. 15 */
+    uint8_t frac; /* fractional bits of c, 0 .. 12 */
 } tl_lstm_w8a16_dsp;
 
 /* Meaning, ranges and proofs as tl_lstm_step_w8a16_ref; sums wrap modulo 2^32, their true results fit. x, h, c and

@@ -109,6 +109,8 @@ class Kernels:
         }
         p = self.ffi.new(f"{packed.struct} *")
         for field, value in packed.fields:
+            if "{layer}" in value:  # code made for the layer: the twins need none
+                continue
             setattr(p, field, self.pointer(arrays[value[1:]]) if value.startswith("@") else int(value))
         self.kept[p] = arrays
         return p

@@ -14,8 +14,9 @@ from quantize.qnetwork import QLayer
 from tests.arm_call import Arm, build
 from tests.conftest import needs
 from toolkit.build import build_kernels
+from toolkit.codegen.pack import Packed
 from toolkit.codegen.pack_dsp import lstm_dsp
-from toolkit.toolchain import cross_toolchain
+from toolkit.toolchain import Toolchain, cross_toolchain
 
 TOP = 32640
 
@@ -25,9 +26,9 @@ class Lstm(ctypes.Structure):
 
     _fields_ = [
         ("w", ctypes.c_void_p),
-        ("words", ctypes.c_uint32),
-        *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "x_more", "h_more")),
-        *((name, ctypes.c_uint8) for name in ("x_skip", "h_skip", "kind", "f", "frac")),
+        ("loop", ctypes.c_void_p),
+        *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "units")),
+        *((name, ctypes.c_uint8) for name in ("kind", "f", "frac")),
     ]
 
 
@@ -36,7 +37,7 @@ class LstmRef(ctypes.Structure):
 
     _fields_ = (
         [(name, ctypes.c_void_p) for name in ("wh", "wx16", "wx8", "b", "m")]
-        + [("inputs", ctypes.c_uint16), ("hidden", ctypes.c_uint16)]
+        + [(name, ctypes.c_uint16) for name in ("inputs", "hidden", "units")]
         + [(name, ctypes.c_uint8) for name in ("t", "f", "frac")]
     )
 
@@ -120,13 +121,19 @@ def pointer(a: np.ndarray) -> int:
     return int(a.ctypes.data)
 
 
+def packed_dsp(q: QLayer) -> Packed:
+    packed = lstm_dsp(q)
+    assert packed is not None
+    return packed
+
+
 def host_step(
     library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    packed = lstm_dsp(q)
+    packed = packed_dsp(q)
     fields = dict(packed.fields)
     w = np.ascontiguousarray(packed.arrays[0].array)
-    p = Lstm(pointer(w), *(int(fields[name]) for name, _ in Lstm._fields_[1:]))
+    p = Lstm(pointer(w), None, *(int(fields[name]) for name, _ in Lstm._fields_[2:]))
     h_new, c_new = np.empty_like(h), c.copy()
     library.tl_lstm_step_w8a16_dsp(
         ctypes.c_void_p(pointer(h_new)), ctypes.c_void_p(pointer(c_new)), ctypes.c_void_p(pointer(h)),
@@ -142,7 +149,7 @@ def ref_step(
     wide = a["wx"].dtype == np.int16
     p = LstmRef(
         pointer(a["wh"]), pointer(a["wx"]) if wide else None, None if wide else pointer(a["wx"]), pointer(a["b"]),
-        pointer(a["m"]), len(x), len(h), q.params["t"], q.params["f"], q.params["frac"],
+        pointer(a["m"]), len(x), len(h), len(h), q.params["t"], q.params["f"], q.params["frac"],
     )  # fmt: skip
     h_new, c_new = np.empty_like(h), c.copy()
     library.tl_lstm_step_w8a16_ref(
@@ -190,19 +197,35 @@ def test_dense_twin(library: ctypes.CDLL) -> None:
         np.testing.assert_array_equal(y, w.astype(np.int64) @ h + b)
 
 
+def loops(layers: list[QLayer], folder: Path, toolchain: Toolchain) -> Path:
+    """The kernels and the loops of layers, layer k's called l<k>_loop, as an image."""
+    code = ['#include "tl_dsp.c"']
+    for k, q in enumerate(layers):
+        code += [line.replace("{layer}", f"l{k}") for line in packed_dsp(q).code]
+    names = ", ".join(f"l{k}_loop" for k in range(len(layers)))
+    code += ["extern tl_dsp_loop *const all[];", f"tl_dsp_loop *const all[] = {{{names}}};", ""]
+    source = folder / "loops.c"
+    source.write_text("\n".join(code))
+    return build(str(source), folder, toolchain)
+
+
+CASES = cases(3, 150, 20, 140) + cases(5, 4, 150, 300)
+
+
 @pytest.fixture(scope="module", params=["gcc", "zig"])
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs("arm-gcc" if request.param == "gcc" else "zig", "unicorn")
-    return build("tl_dsp.c", tmp_path_factory.mktemp("arm"), cross_toolchain(request.param))
+    return loops([q for q, _, _ in CASES], tmp_path_factory.mktemp("arm"), cross_toolchain(request.param))
 
 
 def arm_step(
-    machine: Arm, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray, skew: int
+    machine: Arm, k: int, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray, skew: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    packed = lstm_dsp(q)
+    """One step of layer k of the image."""
+    packed = packed_dsp(q)
     fields = dict(packed.fields)
-    w = machine.array(packed.arrays[0].array)
-    p = machine.put(struct.pack("<II4H5B3x", w, *(int(fields[name]) for name, _ in Lstm._fields_[1:])))
+    w, loop = machine.array(packed.arrays[0].array), machine.symbols[f"l{k}_loop"] | 1
+    p = machine.put(struct.pack("<II3H3B3x", w, loop, *(int(fields[name]) for name, _ in Lstm._fields_[2:])))
     h_at, c_at, x_at, new_at = (machine.array(v, skew) for v in (h, c, x, np.zeros_like(h)))
     machine.call("tl_lstm_step_w8a16_dsp", new_at, c_at, h_at, x_at, p)
     assert (machine.get(h_at, h) == h).all() and (machine.get(x_at, x) == x).all()
@@ -211,11 +234,11 @@ def arm_step(
 
 def test_lstm_instructions(library: ctypes.CDLL, image: Path) -> None:
     machine = Arm(image)
-    for k, (q, rng, extreme) in enumerate(cases(3, 150, 20, 140)):
+    for k, (q, rng, extreme) in enumerate(CASES):
         machine.top = 0x2000_0000
         h, c, x = vectors(rng, q, extreme)
         want = ref_step(library, q, h, c, x)
-        for got, w in zip(arm_step(machine, q, h, c, x, 2 * (k % 2)), want, strict=True):
+        for got, w in zip(arm_step(machine, k, q, h, c, x, 2 * (k % 2)), want, strict=True):
             np.testing.assert_array_equal(got, w, err_msg=f"{len(x)} -> {len(h)} {q.arrays['wx'].dtype} {q.params}")
 
 

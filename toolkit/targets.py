@@ -64,7 +64,7 @@ TARGETS: dict[str, Target] = {
             "dsp",
             "Cortex-M4, M7, M33 with DSP",
             "tl_dsp.c",
-            ("tl_dsp.h", "tl_dsp_units.h", _PACKED),
+            ("tl_dsp.h", "tl_dsp_layer.h", "tl_dsp_twin.h", _PACKED),
             2048,
             _BOTH,
             (),

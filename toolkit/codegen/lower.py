@@ -164,6 +164,7 @@ def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
         "packed": packed,
         "block": packed.slices.block if packed.slices else op.output_size(x),
         "advance": _advance(packed),
+        "code": [line.replace("{layer}", x.name) for line in packed.code],
         "fields": [(field, _value(x.name, value, packed)) for field, value in packed.fields],
     }
 
@@ -186,7 +187,7 @@ def _advance(packed: Packed) -> list[str]:
 def _value(layer: str, value: str, packed: Packed) -> str:
     """A field's C expression: "@w" is the address of the first element of the layer's array w."""
     if not value.startswith("@"):
-        return value
+        return value.replace("{layer}", layer)
     array = next(a.array for a in packed.arrays if a.suffix == value[1:])
     return f"{layer}_{value[1:]}" + "[0]" * (array.ndim - 1)
 

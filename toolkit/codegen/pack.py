@@ -37,12 +37,15 @@ class Slices:
 class Packed:
     """`static const <struct> <layer> = { .<field> = <value>, ... }`; a value "@w" points to the array with suffix w.
 
-    `slices` None: the kernel computes the whole layer or nothing."""
+    `slices` None: the kernel computes the whole layer or nothing.
+    `code`: lines of C that the struct needs before it, such as a loop made for this shape. In these lines and in the
+    fields' values "{layer}" stands for the layer's name."""
 
     struct: str
     arrays: tuple[PackedArray, ...]
     fields: tuple[tuple[str, str], ...]
     slices: Slices | None = None
+    code: tuple[str, ...] = ()
 
 
 def lstm_ref(q: QLayer) -> Packed:

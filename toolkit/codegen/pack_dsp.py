@@ -6,29 +6,34 @@ import numpy as np
 
 from quantize.ops import lstm
 from quantize.qnetwork import QLayer
-from toolkit.codegen.pack import Packed, PackedArray
+from toolkit.codegen.pack import Packed, PackedArray, Slices
 
-GROUPS, PAIRS = 16, 7
-"""In a pass of the unrolled loops of csrc/tl_dsp.c."""
+MOST = 2000
+"""Columns that the offsets of csrc/tl_dsp_layer.h can reach."""
 
 
-def lstm_dsp(q: QLayer) -> Packed:
-    """Per hidden unit: int16 inputs, starts, groups of h, multipliers; or starts, groups of x and h, multipliers."""
-    a, p, size = q.arrays, q.params, lstm.hidden_size(q)
-    wide = a["wx"].dtype == np.int16
+def lstm_dsp(q: QLayer) -> Packed | None:
+    """The stream of csrc/tl_dsp.h and the layer's own loop. None: more columns than the loop can be made for."""
+    a, p = q.arrays, q.params
+    inputs, size = lstm.input_size(q), lstm.hidden_size(q)
+    if max(inputs, size) > MOST:
+        return None
     wx, wh = (_units(a[k]) for k in ("wx", "wh"))
     b, m = (a[k].astype(np.int64).reshape(4, size).T for k in ("b", "m"))
-    if wide:
-        kind = 1 if wx.shape[2] == 1 and p["f"] > 0 else 2
-        signed = -wx if p["f"] == 1 else wx
-        parts = [_single(signed) if kind == 1 else _pairs(signed), _starts(b, _products(wh), True), _groups(wh)]
+    last = [m << (16 - p["t"])]
+    if a["wx"].dtype != np.int16:
+        kind, parts = 0, [_starts(b, _products(wh) + _products(wx)), _groups(wx), _groups(wh)]
+    elif inputs == 1:
+        kind, parts = 1, [_starts(b, _products(wh)), _groups(wh), wx[:, :, 0] << (16 - p["f"])]
     else:
-        kind = 0
-        parts = [_starts(b, _products(wh) + _products(wx), False), _groups(wx), _groups(wh)]
-    words = np.hstack([*parts, m << (16 - p["t"])]) & 0xFFFFFFFF
-    x_skip, x_more = _passes(lstm.input_size(q), *((2, PAIRS) if wide else (4, GROUPS)))
-    h_skip, h_more = _passes(size, 4, GROUPS)
-    order = "inputs, starts, groups of h" if wide else "starts, groups of x, groups of h"
+        kind, parts = 2, [_pairs(wx), _starts(b, _products(wh)), _groups(wh)]
+    words = np.hstack([*parts, *last]) & 0xFFFFFFFF
+    order = (
+        "starts, groups of x, groups of h, multipliers",
+        "starts, groups of h, input, multipliers",
+        "inputs, starts, groups of h, multipliers",
+    )[kind]
+    shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", p["f"]), ("FRAC", p["frac"]))
     return Packed(
         "tl_lstm_w8a16_dsp",
         (
@@ -36,30 +41,26 @@ def lstm_dsp(q: QLayer) -> Packed:
                 "w",
                 "uint32_t",
                 words.astype(np.uint32),
-                f"weights [unit]: {order}, multipliers; tl_dsp.h has the layout",
+                f"weights [unit]: {order}; tl_dsp.h has the layout",
                 [f"unit {u}" for u in range(size)],
             ),
         ),
         (
             ("w", "@w"),
-            ("words", str(words.size)),
-            ("inputs", str(lstm.input_size(q))),
+            ("loop", "{layer}_loop"),
+            ("inputs", str(inputs)),
             ("hidden", str(size)),
-            ("x_more", str(x_more)),
-            ("h_more", str(h_more)),
-            ("x_skip", str(x_skip)),
-            ("h_skip", str(h_skip)),
+            ("units", str(size)),
             ("kind", str(kind)),
             *((k, str(p[k])) for k in ("f", "frac")),
         ),
+        Slices(1, (("w", words.shape[1]),), (("units", "uint16_t", 1),)),
+        (
+            "#define TL_LAYER {layer}_loop",
+            *(f"#define TL_{name} {value}" for name, value in shape),
+            '#include "tl_dsp_layer.h"',
+        ),
     )
-
-
-def _passes(columns: int, size: int, body: int) -> tuple[int, int]:
-    """(groups that the first pass skips, bytes of values between first and last pass), behind the first group."""
-    groups = (columns - 1) // size
-    passes = max(1, -(-groups // body))
-    return passes * body - groups, (passes - 1) * body * size * 2
 
 
 def _units(w: np.ndarray) -> np.ndarray:
@@ -68,21 +69,13 @@ def _units(w: np.ndarray) -> np.ndarray:
 
 
 def _in_groups(w: np.ndarray, size: int) -> np.ndarray:
-    """[units, 4, columns] -> [units, 4, groups, size]; the incomplete group first, padded with 0."""
-    rest = w.shape[2] % size
-    if rest:
-        w = np.concatenate([w[..., -rest:], np.zeros((*w.shape[:2], size - rest), np.int64), w[..., :-rest]], axis=2)
-    return w.reshape(*w.shape[:2], -1, size)
+    """[units, 4, columns] -> [units, 4, groups, size]; the last group padded with 0."""
+    missing = -w.shape[2] % size
+    return np.pad(w, ((0, 0), (0, 0), (0, missing))).reshape(*w.shape[:2], -1, size)
 
 
 def _word(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return (low & 0xFFFF) | ((high & 0xFFFF) << 16)
-
-
-def _single(wx: np.ndarray) -> np.ndarray:
-    """One int16 column: I, F in a word, G, O in the next."""
-    i, f, g, o = wx[:, :, 0].T
-    return np.stack([_word(i, f), _word(g, o)], axis=1)
 
 
 def _pairs(wx: np.ndarray) -> np.ndarray:
@@ -105,10 +98,8 @@ def _products(w8: np.ndarray) -> np.ndarray:
     return np.asarray((w[..., :2] * w[..., 2:]).sum((2, 3)))
 
 
-def _starts(b: np.ndarray, products: np.ndarray, wide: bool) -> np.ndarray:
-    """Starts of the four sums. With int16 inputs the kernel adds 256 F to I, as F then has its inputs' part."""
+def _starts(b: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """Starts of the four sums."""
     i, f, g, o = b.T
     _, ff, _, oo = products.T
-    if wide:
-        return np.stack([i + 256 * ff, f - ff, g + 256 * oo, o - oo], axis=1)
     return np.stack([i + 256 * f, f - ff, g + 256 * o, o - oo], axis=1)

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The twin, in C and for every shape, of the loops that tl_dsp_layer.h makes: for hosts, included by tl_dsp.c alone. */
+#ifndef TL_DSP_TWIN_H
+#define TL_DSP_TWIN_H
+
+#include "tl_dsp.h"
+#include "tl_tables_packed.h"
+
+static uint32_t smlad(uint32_t a, uint32_t b, uint32_t sum)
+{
+    return sum + (uint32_t)((int16_t)a * (int16_t)b) + (uint32_t)((int16_t)(a >> 16) * (int16_t)(b >> 16));
+}
+
+static int32_t high(uint32_t a, uint32_t b)
+{
+    return (int32_t)(((int64_t)(int32_t)a * (int32_t)b) >> 32);
+}
+
+static uint32_t smlawb(uint32_t a, int32_t b, uint32_t sum)
+{
+    return sum + (uint32_t)(((int64_t)(int32_t)a * b) >> 16);
+}
+
+static uint32_t sxtab16_ror8(uint32_t a, uint32_t b)
+{
+    int32_t low = (int16_t)a + (int8_t)(b >> 8), top = (int16_t)(a >> 16) + (int8_t)(b >> 24);
+    return (uint32_t)top << 16 | ((uint32_t)low & 0xFFFFu);
+}
+
+/* v[k] and v[k + 1], 0 beyond the last. */
+static uint32_t two(const int16_t *v, uint32_t k, uint32_t n)
+{
+    return (k < n ? (uint16_t)v[k] : 0u) | (uint32_t)(k + 1 < n ? (uint16_t)v[k + 1] : 0u) << 16;
+}
+
+static const uint32_t *groups(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k += 4) {
+        uint32_t v01 = two(v, k, n), v23 = two(v, k + 2, n);
+        for (uint32_t row = 0; row < 4; row += 2, w += 2) {
+            sum[row] = smlad(w[1], v23, smlad(w[0], v01, sum[row]));
+            sum[row + 1] = smlad(sxtab16_ror8(v23, w[0]), sxtab16_ror8(v01, w[1]), sum[row + 1]);
+        }
+    }
+    return w;
+}
+
+/* Gate input, Q3.12 -> top half of the result. Beyond the table's ends the slope is 0. */
+static int32_t table(const uint32_t *packed, int32_t v)
+{
+    int32_t i = v >> 8;
+    uint32_t word = packed[128 + (i > 127 ? 127 : i < -128 ? -128 : i)];
+    return (int32_t)word + (int16_t)word * (int16_t)((uint32_t)v << 7);
+}
+
+static void twin(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_dsp *p,
+                 uint32_t for_low, uint32_t for_high)
+{
+    const uint32_t *w = p->w;
+    for (uint32_t u = 0; u < p->units; u++) {
+        uint32_t s[4], of_x[4] = {0, 0, 0, 0};
+        for (uint32_t k = 0; p->kind == 2 && k < p->inputs; k += 2, w += 4) {
+            for (uint32_t row = 0; row < 4; row++) {
+                of_x[row] = smlad(w[row], two(x, k, p->inputs), of_x[row]);
+            }
+        }
+        for (uint32_t row = 0; row < 4; row++) {
+            s[row] = *w++;
+        }
+        w = groups(s, w, x, p->kind == 0 ? p->inputs : 0);
+        w = groups(s, w, h, p->hidden);
+        s[0] += for_low - (s[1] << 8);
+        s[2] += for_low - (s[3] << 8);
+        for (uint32_t row = 0; row < 4; row++) {
+            s[row] += row % 2 != 0 ? for_high : 0;
+            s[row] = p->kind == 1 ? smlawb(*w++, x[0], s[row]) : s[row] + (uint32_t)((int32_t)of_x[row] >> p->f);
+        }
+        int32_t i = table(tl_sigmoid_packed, high(s[0], w[0])), f = table(tl_sigmoid_packed, high(s[1], w[1]));
+        int32_t g = table(tl_tanh_packed, high(s[2], w[2])), o = table(tl_sigmoid_packed, high(s[3], w[3]));
+        int32_t cell = ((f >> 16) * c[u] + (1 << 14) + (((i >> 16) * (g >> 16)) >> (15 - p->frac))) >> 15;
+        c[u] = tl_sat16(cell);
+        int32_t squashed = table(tl_tanh_packed, c[u] * (1 << (12 - p->frac))) >> 16;
+        h_new[u] = tl_hidden((int16_t)(o >> 16), (int16_t)squashed);
+        w += 4;
+    }
+}
+
+#endif
