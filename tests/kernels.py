@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +19,7 @@ from toolkit import cpu
 from toolkit.build import build_kernels
 from toolkit.codegen.packers import place
 from toolkit.targets import CSRC, TARGETS
+from toolkit.toolchain import CACHE, SUFFIX, host_toolchain
 
 SHIMS = Path(__file__).with_name("shims")
 STRUCTS = """
@@ -51,6 +55,8 @@ def structs() -> str:
     found: dict[str, str] = {}
     for name in names:
         text = re.sub(r"/\*.*?\*/", "", (CSRC / name).read_text("utf-8"), flags=re.S)
+        for function, kind in re.findall(r"(typedef void (tl_\w+)\([^;]*\);)", text):
+            found.setdefault(kind, function)
         for body, kind in re.findall(r"typedef struct \w+ (\{.*?\}) (\w+);", text, re.S):
             found.setdefault(kind, f"typedef struct {body} {kind};")
         for old, kind in re.findall(r"typedef (tl_\w+) (tl_\w+);", text):
@@ -62,6 +68,21 @@ def runnable(target: str) -> bool:
     """Whether this computer can run a target's kernels, as they are or by their C twins."""
     shimmed = target not in cpu.FEATURES and target not in cpu.own_targets()
     return shimmed or target in cpu.host_targets()
+
+
+def library(folder: Path, sanitize: str | None = None) -> Path:
+    """The library with every shim of this folder; built once per source and compiler, since many tests want it."""
+    sources = [*sorted(CSRC.iterdir()), *sorted(SHIMS.iterdir()), CSRC.parent / "toolkit" / "targets.py"]
+    text = b"".join(path.read_bytes() for path in sources) + host_toolchain("auto").version.encode()
+    key = hashlib.sha256(text + (sanitize or "").encode()).hexdigest()[:16]
+    kept = CACHE / "kernels" / f"kernels-{key}{SUFFIX}"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        built = build_kernels(folder, extra=[SHIMS / "twin.c", SHIMS / "stream.c"], sanitize=sanitize)
+        part = kept.with_name(f"{kept.name}.{os.getpid()}")
+        shutil.copy(built, part)
+        os.replace(part, kept)  # two processes may build it at once
+    return kept
 
 
 class Kernels:
@@ -76,8 +97,8 @@ class Kernels:
 
     @classmethod
     def build(cls, folder: Path, sanitize: str | None = None) -> Kernels:
-        """Compiles it into `folder`."""
-        return cls(build_kernels(folder, extra=[SHIMS / "twin.c"], sanitize=sanitize))
+        """Compiles it, in `folder`, unless one of the same sources is there."""
+        return cls(library(folder, sanitize))
 
     def pointer(self, array: np.ndarray) -> Any:
         """A pointer to an array's own memory; the caller keeps the array alive."""

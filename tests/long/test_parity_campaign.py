@@ -18,11 +18,10 @@ from quantize.oracle import Stream, state_hash, zero_state
 from quantize.oracle import step as oracle_step
 from quantize.qnetwork import QNetwork, save_qnetwork
 from tests.conftest import needs
-from tests.kernels import SHIMS, Kernels, runnable
+from tests.kernels import Kernels, runnable
 from tests.long.campaign import campaign
 from tests.models import assert_same, compile_all, random_calls
 from tests.nets import random_network, random_qnetwork, random_raw, random_shape, random_x, series
-from toolkit.build import build_kernels
 from toolkit.codegen.packers import owner
 from toolkit.targets import TARGETS
 
@@ -40,7 +39,7 @@ class Shim:
     """The generic driver."""
 
     def __init__(self, folder: Path) -> None:
-        self.kernels = Kernels(build_kernels(folder, extra=[SHIMS / "twin.c", SHIMS / "stream.c"]))
+        self.kernels = Kernels.build(folder)
         self.ffi = self.kernels.ffi
         self.ffi.cdef(SHIM)
         self.lib = self.kernels.lib
