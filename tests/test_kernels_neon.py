@@ -10,7 +10,6 @@ import pytest
 
 from tests import foreign
 from tests.conftest import needs
-from toolkit.boards import load_board
 from toolkit.targets import CSRC, ROOT, SHIMS, TARGETS
 from toolkit.toolchain import common_flags, cross_toolchain, no_loop_calls
 
