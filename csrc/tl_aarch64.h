@@ -55,6 +55,14 @@ INLINE void store_units(int16_t *p, W v, uint32_t n)
     }
 }
 
+/* The first n of four, 1 to 3, and zeros behind them. */
+INLINE int16x4_t load_some(const int16_t *p, uint32_t n)
+{
+    const int16x4_t one = vset_lane_s16(p[0], vdup_n_s16(0), 0);
+    const int16x4_t two = vset_lane_s16(n > 1 ? p[1] : 0, one, 1);
+    return vset_lane_s16(n > 2 ? p[2] : 0, two, 2);
+}
+
 /* n[i] and n[i + 1] into a lane. */
 #define PAIR(pairs, nodes, index, half, lane)                                                                          \
     do {                                                                                                               \

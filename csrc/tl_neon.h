@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* LANES 4, blocks of 8 units. A tile of w8 is a pair of columns: [column][half][lane]; of wx16, one column.
+/* LANES 4, blocks of 8 units. A tile of w8 is a quad of columns: [column][half][lane]; of wx16, one column.
  * b: bias - the sum of w0 w1 over the row's pairs of int8 columns. m: multiplier << (15 - t), or << 15 where tl_tiled.h
  * says so. */
 typedef tl_lstm_w8a16_tiled tl_lstm_w8a16_neon;

@@ -46,12 +46,9 @@ INLINE const int8_t *dot8(D *acc, uint32_t gates, const int8_t *w, const int16_t
         QUAD(3);
     }
     for (uint32_t k = 0; k < n; k += 4) {
-        W four = vdupq_n_s16(0);
-        four = vsetq_lane_s16(v[k], four, 0);
-        four = vsetq_lane_s16(n - k > 1 ? v[k + 1] : 0, four, 1);
-        four = vsetq_lane_s16(n - k > 2 ? v[k + 2] : 0, four, 2);
-        four = vsetq_lane_s16(n - k > 3 ? v[k + 3] : 0, four, 3);
-        const int8x16_t low = low_bytes(four, four), high = high_bytes(four, four);
+        const int16x4_t four = n - k >= 4 ? vld1_s16(v + k) : load_some(v + k, n - k);
+        const W first = vcombine_s16(four, four);
+        const int8x16_t low = low_bytes(first, first), high = high_bytes(first, first);
         QUAD(0);
     }
     UNROLL for (uint32_t i = 0; i < 2 * gates; i++) {

@@ -2,8 +2,9 @@
 /* The steps of the targets that hold hidden units side by side in vectors, over the layers of tl_tiled.h.
  * A target's file defines, before it includes this one:
  *   LANES, D, W              int32 lanes of D; W holds 2 * LANES int16; a block is as many units
- *   LOAD32(p), add32, shr32(v, n), narrow(first, second)     D from memory, sum, arithmetic shift, saturated W
- *   X_COLUMNS, load_x(p, n), dot_x(acc, w, x)                columns of wx16 that meet x at once: x [n], acc + w x
+ *   ZERO, LOAD32(p), add32, shr32(v, n)                      D: zero, from memory, sum, arithmetic shift
+ *   narrow(first, second)    two D, saturated to W
+ *   X_COLUMNS, X, load_x(p, n), dot_x(acc, w, x)             columns of wx16 that meet x at once; these x; acc + w x
  *   dot8(acc, gates, w, v, n)  acc[2 * gates] += int8 weights times v [n]; returns the weights behind those it used
  *   mulw(a, m), lift(r, first, second)                       a * m >> 16; Q0.15 as such multipliers m
  *   requantize(first, second, m, t)                          two halves of a gate -> Q3.12

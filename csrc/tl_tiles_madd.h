@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Primitives of tl_tiles.h for processors that multiply and add pairs of int16: madd(a, b) is
- * a[2 j] * b[2 j] + a[2 j + 1] * b[2 j + 1] in int32 lane j. Used by x86 and wasm; interleave_lo and interleave_hi give
- * the two halves of a block, and narrow puts them together again. */
+ * a[2 j] * b[2 j] + a[2 j + 1] * b[2 j + 1] in int32 lane j, products(a, b, first, second) the products of words.
+ * interleave_lo and interleave_hi give the two halves of a block, and narrow puts them together again. */
 #ifndef TL_TILES_MADD_H
 #define TL_TILES_MADD_H
 

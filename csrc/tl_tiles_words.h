@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* dot8 and the look-ups of processors that have madd (tl_tiles_madd.h) and nothing better: avx2, wasm_simd128. */
+/* dot8 and the look-ups of processors that have madd (tl_tiles_madd.h) and nothing better. ADD_TO(acc, v) and KEEP(v)
+ * add and keep a vector in its register; node_pairs(nodes, i): n[i] in the lower, n[i + 1] in the upper word of a lane. */
 #ifndef TL_TILES_WORDS_H
 #define TL_TILES_WORDS_H
 

@@ -37,6 +37,17 @@ PARTS = (
         ["docs/perf_mve.py", "gcc"],
     ),
     (
+        "AArch64 (`neon`, `neon_dotprod`)",
+        "Instructions are exact (unicorn). Of a GRU, with reset after.",
+        ["-m", "docs.perf_neon", "gcc"],
+    ),
+    (
+        "WebAssembly (`wasm_simd128`)",
+        "Microseconds of an LSTM step in node on the machine that made this page; compare columns. `ref` is compiled with "
+        "the same flags, so that clang may use SIMD as well.",
+        ["-m", "docs.perf_wasm"],
+    ),
+    (
         "x86-64, one thread",
         "Microseconds, the best of many short interleaved runs in one process on the machine that made this page "
         "(AVX-512 VNNI); compare columns, not pages. Bar: an int8 LSTM from Opus' kernels, measured earlier.",

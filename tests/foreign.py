@@ -1,10 +1,11 @@
 """Calls kernels of another instruction set in a program that reads its calls from standard input.
 
-A call is 7 uint64: the op (0 LSTM, 1 GRU, 2 dense), the bytes of memory, 5 pointers; then the memory, which lies at
-a fixed address. The program sends it back as the kernel left it, all of it: what should not change is compared, too."""
+A call is 7 uint64: the op (0 LSTM, 1 GRU, 2 dense), the bytes of memory, 5 pointers; then the memory, which is placed
+at a fixed address. The program sends it back as the kernel left it, all of it: what must not change is compared."""
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import numpy as np
 
 from quantize.ops import OPS, gru
 from quantize.qnetwork import QLayer
+from tests.kernels import structs
 from tests.nets import random_cell, random_dense, random_x
 from toolkit.codegen.packers import PACKERS
 
@@ -44,15 +46,28 @@ class Memory:
 def parameters(memory: Memory, q: QLayer, target: str) -> int:
     """A packed layer in the memory -> the address of its struct, as a C compiler lays it out."""
     packed = PACKERS[q.op, target](q)
-    assert packed is not None and (q.op == "dense" or packed.struct.endswith(target))
-    at = {a.suffix: memory.put(a.array, 64 if q.op != "dense" else 4, 0) for a in packed.arrays}
+    assert packed is not None
+    at = {a.suffix: memory.put(a.array, 64, 0) for a in packed.arrays}
     values = {name: at[v[1:]] if v.startswith("@") else int(v) for name, v in packed.fields}
-    names = ("w", "b") if q.op == "dense" else ("w8", "wx16", "b", "m")
-    rest = [v for name, v in values.items() if name not in names]
-    form = f"<{len(names)}{memory.pointer}HH{len(rest) - 2}B"
-    size = 8 if memory.pointer == "Q" else 4
-    body = struct.pack(form, *(values.get(name, 0) for name in names), *rest)
+    body = b""
+    for kind, name in struct_fields(packed.struct):
+        form = memory.pointer if "*" in kind else {"uint16_t": "H", "uint8_t": "B"}[kind]
+        body += b"\0" * (-len(body) % struct.calcsize(f"={form}")) + struct.pack(f"<{form}", values.get(name, 0))
+    size = struct.calcsize(f"={memory.pointer}")
     return memory.put(body + b"\0" * (-len(body) % size), size, 0)
+
+
+def struct_fields(name: str) -> list[tuple[str, str]]:
+    """(type, name) of each field of a parameter struct, from the headers of csrc/."""
+    text = structs()
+    alias = re.search(rf"typedef (\w+) {name};", text)
+    body = re.search(rf"typedef struct \{{([^}}]*)\}} {alias[1] if alias else name};", text)
+    assert body is not None, name
+    fields = []
+    for line in filter(str.strip, body[1].split(";")):
+        kind, names = re.fullmatch(r"\s*((?:const )?\w+ \*?)(.*)", line, re.S).groups()  # type: ignore[union-attr]
+        fields += [(kind.strip(), part.strip()) for part in names.split(",")]
+    return fields
 
 
 def recurrent(rng: np.random.Generator, target: str, memory: Memory, op: str, size: tuple[int, int]) -> bytes:

@@ -80,7 +80,7 @@ def test_random_networks_are_the_oracle(target: str, compiler: str, tmp_path: Pa
     """LSTM and GRU, as the board's own kernels compute them."""
     needs("host-cc", "aarch64-gcc" if compiler == "gcc" else "zig", "qemu-aarch64")
     here, passed = board(tmp_path, target), 0
-    for seed in range(4):
+    for seed in range(2):
         rng = np.random.default_rng([seed, len(target)])
         run = tmp_path / f"run{seed}"
         run.mkdir()
@@ -95,7 +95,7 @@ def test_random_networks_are_the_oracle(target: str, compiler: str, tmp_path: Pa
             continue
         assert result["passed"] and result["steps"] == STEPS
         passed += 1
-    assert passed >= 2
+    assert passed
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

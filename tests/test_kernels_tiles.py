@@ -1,4 +1,4 @@
-"""The targets of csrc/tl_tiles.h return the bits of ref: on this processor, the others through their shims."""
+"""The targets of csrc/tl_tiles.h return the bits of ref: by this processor's instructions, the others through shims."""
 
 from __future__ import annotations
 

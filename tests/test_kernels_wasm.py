@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests import foreign
@@ -14,21 +15,19 @@ from toolkit.toolchain import common_flags, cross_toolchain, no_loop_calls
 BASE = 0x20_0000  # as tests/shims/calls.mjs has it
 
 
-def test_instructions(tmp_path: Path) -> None:
+def build(folder: Path, targets: Sequence[str]) -> Path:
+    """A module with all kernels of these targets."""
     needs("zig", "node")
-    tool, target = cross_toolchain("zig"), TARGETS["wasm_simd128"]
-    flags = ["-target", "wasm32-freestanding", "-fhosted", *target.flags, *common_flags(tool), "-O2", "-DTL_KERNEL="]
-    exports = [f"-Wl,--export=tl_{op}_{target.name}" for op in sorted(target.ops)]
-    module = tmp_path / "kernels.wasm"
-    sources = [CSRC / target.source, ROOT / "firmware" / "libmem.c"]
-    command = [
-        *tool.cc,
-        *flags,
-        *no_loop_calls(tool),
-        f"-I{ROOT / 'firmware' / 'libc'}",
-        *map(str, sources),
-        "-nostdlib",
-    ]
-    command += ["-Wl,--no-entry", *exports, "-o", str(module)]
-    subprocess.run(command, check=True, env={**os.environ, **tool.env}, cwd=tmp_path)
-    foreign.check(["node", str(SHIMS / "calls.mjs"), str(module), target.name], target.name, BASE, "I")
+    tool, module = cross_toolchain("zig"), folder / "kernels.wasm"
+    flags = ["-target", "wasm32-freestanding", "-fhosted", *common_flags(tool), "-O2", "-DTL_KERNEL=", "-nostdlib"]
+    flags += [*TARGETS["wasm_simd128"].flags, *no_loop_calls(tool), f"-I{ROOT / 'firmware' / 'libc'}"]
+    sources = [ROOT / "firmware" / "libmem.c", *(CSRC / TARGETS[t].source for t in targets)]
+    exports = [f"-Wl,--export=tl_{op}_{t}" for t in targets for op in sorted(TARGETS[t].ops)]
+    command = [*tool.cc, *flags, *map(str, sources), "-Wl,--no-entry", *exports, "-o", str(module)]
+    subprocess.run(command, check=True, env={**os.environ, **tool.env}, cwd=folder)
+    return module
+
+
+def test_instructions(tmp_path: Path) -> None:
+    module = build(tmp_path, ["wasm_simd128"])
+    foreign.check(["node", str(SHIMS / "calls.mjs"), str(module), "wasm_simd128"], "wasm_simd128", BASE, "I")

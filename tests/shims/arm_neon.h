@@ -45,12 +45,12 @@ SHIM int64_t shim_shift(int64_t v, int64_t count)
 LANEWISE(int8x16_t, 16, vdupq_n_s8, (int8_t v), v)
 LANEWISE(int16x4_t, 4, vdup_n_s16, (int16_t v), v)
 LANEWISE(int16x8_t, 8, vdupq_n_s16, (int16_t v), v)
+LANEWISE(int16x8_t, 8, vdupq_lane_s16, (int16x4_t v, int lane), v[lane])
 LANEWISE(uint16x8_t, 8, vdupq_n_u16, (uint16_t v), v)
 LANEWISE(int32x4_t, 4, vdupq_n_s32, (int32_t v), v)
 LANEWISE(int8x16_t, 16, vld1q_s8, (const int8_t *p), p[i])
 LANEWISE(int16x4_t, 4, vld1_s16, (const int16_t *p), p[i])
 LANEWISE(int16x8_t, 8, vld1q_s16, (const int16_t *p), p[i])
-LANEWISE(int16x8_t, 8, vld1q_dup_s16, (const int16_t *p), *p)
 LANEWISE(int32x4_t, 4, vld1q_s32, (const int32_t *p), p[i])
 
 SHIM void vst1q_s16(int16_t *p, int16x8_t v)
@@ -113,6 +113,7 @@ LANEWISE(int16x8_t, 8, vqrshrn_high_n_s32, (int16x4_t low, int32x4_t v, int n),
 
 LANEWISE(int8x8_t, 8, vget_low_s8, (int8x16_t v), v[i])
 LANEWISE(int16x4_t, 4, vget_low_s16, (int16x8_t v), v[i])
+LANEWISE(int16x8_t, 8, vcombine_s16, (int16x4_t low, int16x4_t high), i < 4 ? low[i & 3] : high[i & 3])
 LANEWISE(int8x16_t, 16, vuzp1q_s8, (int8x16_t a, int8x16_t b), i < 8 ? a[2 * i & 15] : b[2 * i & 15])
 LANEWISE(int8x16_t, 16, vuzp2q_s8, (int8x16_t a, int8x16_t b), i < 8 ? a[(2 * i + 1) & 15] : b[(2 * i + 1) & 15])
 LANEWISE(int16x8_t, 8, vuzp1q_s16, (int16x8_t a, int16x8_t b), i < 4 ? a[2 * i & 7] : b[2 * i & 7])
@@ -129,7 +130,7 @@ SHIM int32x4_t vsetq_lane_s32(int32_t value, int32x4_t v, int lane)
     return v;
 }
 
-SHIM int16x8_t vsetq_lane_s16(int16_t value, int16x8_t v, int lane)
+SHIM int16x4_t vset_lane_s16(int16_t value, int16x4_t v, int lane)
 {
     v[lane] = value;
     return v;

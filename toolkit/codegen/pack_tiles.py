@@ -54,7 +54,7 @@ FORMS = {
     # the kernel adds 32768 to each activation
     "avx512vnni": Form(16, 4, "[half][lane][column]", 2, lambda w: -32768 * w.sum(1), 0),
     # (w0 + x1)(w1 + x0) = w0 x0 + w1 x1 + w0 w1 + x0 x1
-    "neon": Form(4, 2, "[column][half][lane]", 1, lambda w: -_pair_products(w), 15),
+    "neon": Form(4, 4, "[column][half][lane]", 1, lambda w: -_pair_products(w), 15),
     # the kernel takes 128 off each activation
     "neon_dotprod": Form(4, 4, "[half][lane][column]", 1, lambda w: 128 * w.sum(1), 15),
     "wasm_simd128": Form(4, 2, "[lane][column][half 1 + 128, half 0]", 2, _no_correction, 16),

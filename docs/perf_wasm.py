@@ -1,0 +1,53 @@
+"""Times an LSTM step of wasm_simd128 and of ref, both as WebAssembly: `python -m docs.perf_wasm` prints a table.
+
+Microseconds in node, the best of many short runs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests import foreign
+from tests.test_kernels_tiles import layer
+from tests.test_kernels_wasm import BASE, build
+
+SHAPES = ((1, 32), (1, 64), (8, 32), (16, 64), (32, 128), (32, 256))
+
+
+def case(target: str, shape: tuple[int, int]) -> dict[str, Any]:
+    """What the timer is told of one kernel and shape."""
+    inputs, hidden = shape
+    memory = foreign.Memory(BASE, "I")
+    p = foreign.parameters(memory, layer(np.random.default_rng(3), "lstm", *shape, wide=True, extreme=False), target)
+    pointers = [memory.put(np.zeros(n, np.int16), 16, 0) for n in (hidden, hidden, hidden, inputs)]
+    return {
+        "name": f"tl_lstm_step_w8a16_{target}",
+        "base": BASE,
+        "memory": base64.b64encode(memory.data).decode(),
+        "pointers": [*pointers, p],
+        "steps": 1 + 300_000 // (4 * hidden * (inputs + hidden)),
+    }
+
+
+def main() -> None:
+    """Prints the table."""
+    cases = [case(target, shape) for shape in SHAPES for target in ("wasm_simd128", "ref")]
+    with tempfile.TemporaryDirectory() as folder:
+        module = build(Path(folder), ("wasm_simd128", "ref"))
+        command = ["node", str(Path(__file__).with_suffix(".mjs")), str(module)]
+        done = subprocess.run(command, input=json.dumps(cases), stdout=subprocess.PIPE, text=True, check=True)
+    best = json.loads(done.stdout)
+    print("| (I,H) | wasm_simd128 | ref | ref / wasm_simd128 |\n|---|---|---|---|")
+    for i, (inputs, hidden) in enumerate(SHAPES):
+        own, ref = best[2 * i] / 1e3, best[2 * i + 1] / 1e3
+        print(f"| ({inputs},{hidden}) | {own:.3f} | {ref:.3f} | {ref / own:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
