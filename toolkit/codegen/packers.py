@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from quantize.qnetwork import QLayer
-from toolkit.codegen import pack_dsp, pack_small, pack_x86
+from toolkit.codegen import pack_dsp, pack_small, pack_w8a8, pack_x86
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
 from toolkit.targets import TARGETS
 
@@ -13,6 +13,9 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "ref"): lstm_ref,
     ("gru", "ref"): gru_ref,
     ("dense", "ref"): dense_ref,
+    ("lstm_w8a8", "ref"): pack_w8a8.lstm_ref,
+    ("lstm_w8a8", "avx512vnni"): pack_w8a8.lstm_avx512vnni,
+    ("dense_w16a8", "ref"): pack_w8a8.dense_ref,
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
