@@ -45,6 +45,28 @@ TL_KERNEL void tl_dense_w16a8_ref(int32_t *y, const int8_t *h, const tl_dense_w1
 }
 #endif
 
+static inline void tl_copy8(int8_t *to, const int8_t *from, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        to[i] = from[i];
+    }
+}
+
+static inline void tl_zero8(int8_t *to, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        to[i] = 0;
+    }
+}
+
+/* Samples as the network takes them, saturated to int8. */
+static inline void tl_narrow(int8_t *to, const int16_t *from, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        to[i] = (int8_t)(from[i] > 127 ? 127 : from[i] < -128 ? -128 : from[i]);
+    }
+}
+
 /* (x * m + 2^30) >> 31 with 0 <= m < 2^31: the product in halves, so that a core without a long multiply needs no
  * library. No sum of halves leaves int32: 32767 * 65535 + 65535 < 2^31. */
 static inline int32_t tl_high_mul(int32_t x, int32_t m)

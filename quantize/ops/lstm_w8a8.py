@@ -27,6 +27,7 @@ DTYPES = {k: ("int8",) for k in ("wx", "wh", "s")} | {k: ("int32",) for k in ("b
 PARAMS = {"table": (0, 1), "bits": (0, 6), "clip": (0, 32767), "x_zero": (-128, 127), "h_zero": (-128, 127)}
 hidden_size = output_size = rows.hidden_size
 input_size = rows.input_size
+UNIT = 1 / 128  # one step of our own h; its zero point is 0, and that of x
 
 
 def shapes(layer: QLayer) -> dict[str, tuple[int, ...]]:
@@ -45,25 +46,22 @@ def start(q: QLayer) -> dict[str, int]:
     return {"h": q.params["h_zero"], "c": 0}
 
 
-def quantize(
-    layer: Layer, x_scale: float, x_zero: int, h_scale: float, h_zero: int, c_absmax: float, *, table: bool
-) -> QLayer:
-    """A float LSTM whose input has x = x_scale * (q - x_zero), and whose h is to be h_scale * (q - h_zero).
+def quantize(layer: Layer, x_scale: np.ndarray, ranges: Mapping[str, float], *, table: bool) -> QLayer:
+    """`x_scale [in]`: real value of one step of x; `ranges`: largest |c| in calibration as "c".
 
-    Weights are symmetric per gate; c gets the power of two above its calibrated range.
+    Weights are symmetric, one scale for each gate's of x and of h; c gets the power of two above its range.
     Raises: QuantizeError when a weight is not finite, |c| is beyond 64 or a row does not fit int32."""
     w_x, w_h, b = (np.asarray(layer.weights[k], np.float64) for k in ("w_ih", "w_hh", "b"))
+    w_x = w_x * x_scale
     if not all(np.isfinite(v).all() for v in (w_x, w_h, b)):
         raise QuantizeError(f"{layer.name}: a weight is NaN or infinite; train or import it again")
-    bits = max(0, math.ceil(math.log2(max(c_absmax, 2.0**-20))))
+    top = ranges["c"]
+    bits = max(0, math.ceil(math.log2(max(top, 2.0**-20))))
     if bits > 6:
-        raise QuantizeError(f"{layer.name}: the cell reached {c_absmax:g}; w8a8 holds at most 64; retrain with clipping")
-    q_x, s_x = _gates(w_x)
-    q_h, s_h = _gates(w_h)
+        raise QuantizeError(f"{layer.name}: the cell reached {top:g}; w8a8 holds at most 64; retrain with clipping")
+    (q_x, s_x), (q_h, s_h) = _gates(w_x), _gates(w_h)
     size = len(w_h[0])
-    scale_x = s_x * x_scale
-    bias = np.rint(b / np.repeat(scale_x, size))
-    scales = [*(scale_x * 4096), *(s_h * h_scale * 4096), 2.0**-30 / h_scale]
+    scales = [*(s_x * 4096), *(s_h * UNIT * 4096), 2.0**-30 / UNIT]
     m, s = zip(*(gemmlowp.multiplier(float(v)) for v in scales), strict=True)
     out = QLayer(
         layer.name,
@@ -72,13 +70,13 @@ def quantize(
             {
                 "wx": q_x.astype(np.int8),
                 "wh": q_h.astype(np.int8),
-                "bx": np.clip(bias - x_zero * q_x.sum(1), -(2**31), 2**31 - 1).astype(np.int32),
-                "bh": (-h_zero * q_h.sum(1)).astype(np.int32),
+                "bx": np.clip(np.rint(b / np.repeat(s_x, size)), -(2**31), 2**31 - 1).astype(np.int32),
+                "bh": np.zeros(4 * size, np.int32),
                 "m": np.array(m, np.int32),
                 "s": np.array(s, np.int8),
             }
         ),
-        {"table": int(table), "bits": bits, "clip": 0, "x_zero": x_zero, "h_zero": h_zero},
+        {"table": int(table), "bits": bits, "clip": 0, "x_zero": 0, "h_zero": 0},
     )
     if not fits(out).all():
         row = int(np.flatnonzero(~fits(out))[0])
@@ -116,12 +114,12 @@ def fits(q: QLayer) -> np.ndarray:
 def int_step(
     q: QLayer, x: np.ndarray, state: Mapping[str, np.ndarray], trace: dict[str, np.ndarray] | None
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One integer step, int64 arrays: x [batch, in], state h, c [batch, H] -> h', state.
+    """One integer step, int64 arrays: x [batch, in], which saturates to int8, state h, c [batch, H] -> h', state.
 
     `trace` receives every named tensor: ax, ah (accumulators), z (Q3.12), the gates i, f, g, o (Q0.15), c and h."""
     a, p = q.arrays, q.params
     table, bits = bool(p["table"]), p["bits"]
-    ax = a["bx"] + x @ a["wx"].T.astype(np.int64)
+    ax = a["bx"] + np.clip(x, -128, 127) @ a["wx"].T.astype(np.int64)
     ah = a["bh"] + state["h"] @ a["wh"].T.astype(np.int64)
     m, s = ([int(v) for v in a[k]] for k in ("m", "s"))
     z = [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from quantize.qnetwork import QLayer
 from toolkit.codegen import pack_dsp, pack_small, pack_w8a8, pack_x86
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
-from toolkit.targets import TARGETS
+from toolkit.targets import file_of
 
 PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "ref"): lstm_ref,
@@ -48,6 +48,7 @@ def owner(q: QLayer, target: str) -> str:
     return place(q, target)[0]
 
 
-def files_for(owners: Iterable[str]) -> set[str]:
-    """The files of csrc/ that the kernels of these targets need."""
-    return {name for t in owners for name in (TARGETS[t].source, *TARGETS[t].headers)}
+def files_for(owners: Iterable[tuple[str, str]]) -> set[str]:
+    """The files of csrc/ that these kernels, (op, target), need."""
+    found = [file_of(op, target) for op, target in owners]
+    return {name for t in found for name in (t.source, *t.headers)}
