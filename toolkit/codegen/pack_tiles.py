@@ -79,8 +79,8 @@ def _pack(q: QLayer, target: str) -> Packed:
         narrow = [a["wh"][own]] if wide else [a["wx"][own], a["wh"][own]]
         w8.append(np.concatenate([_tile8(w, size, form) for w in narrow], axis=1).reshape(-1))
         wx.append(_tiles(a["wx"][own], size, form.lanes, form.x_columns, _COLUMNS_LAST).reshape(-1))
-        bs.append(_rows(b[own], size, form.lanes))
-        ms.append(_rows(m[own], size, form.lanes))
+        bs.append(rows_in_blocks(b[own], size, form.lanes))
+        ms.append(rows_in_blocks(m[own], size, form.lanes))
     arrays = [
         PackedArray(
             "w8",
@@ -151,6 +151,11 @@ def _tiles(w: np.ndarray, units: int, lanes: int, group: int, order: tuple[int, 
     return np.ascontiguousarray(split.transpose(order)).reshape(blocks, groups, gates, -1)
 
 
-def _rows(v: np.ndarray, units: int, lanes: int) -> np.ndarray:
+def tiles(w: np.ndarray, units: int, lanes: int, columns: int) -> np.ndarray:
+    """[gates * units, columns] -> [block, columns / group, gate, half, lane, column]; the last three as one axis."""
+    return _tiles(w, units, lanes, columns, _COLUMNS_LAST)
+
+
+def rows_in_blocks(v: np.ndarray, units: int, lanes: int) -> np.ndarray:
     """A number per row modulo 2^32, in the order of `_tiles`."""
     return _tiles(v.astype(np.int32)[:, None], units, lanes, 1, _COLUMNS_LAST).reshape(-1)
