@@ -106,7 +106,7 @@ TL_INLINE void tl_lstm_step_chain(int16_t *h_new, int16_t *c, const int16_t *h, 
     const uint32_t first2 = wide != 0 ? 0u : total * 0x101u;
     const uint32_t first3 = wide != 0 ? first1 : total * 0x10101u;
     const uint32_t *w = p->w;
-    for (uint32_t u = 0; u < n; u++) {
+    for (uint32_t u = 0; u < p->units; u++) {
         uint32_t sum[4] = {0, first1, first2, first3};
         if (wide != 0) {
             w = tl_columns16(sum, w, x, inputs);

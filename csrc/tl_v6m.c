@@ -179,7 +179,7 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     tl_job job; /* filled field by field: an initializer would call memset */
     job.w = p->w;
     job.wide = p->wide;
-    job.u = 0u - 2 * n;
+    job.u = 0u - 2u * p->units;
     job.first[0] = 0;
     job.first[1] = total;
     job.first[2] = total * 0x101u;
@@ -194,8 +194,8 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     job.t = p->t;
     job.shift_ig = 15u - p->frac;
     job.shift_c = 12u - p->frac;
-    job.c = c + n;
-    job.h_new = h_new + n;
+    job.c = c + p->units;
+    job.h_new = h_new + p->units;
     job.x = p->wide != 0 ? tl_make_run(x, inputs, 4, WIDE_PAIR_BYTES, WIDE_BETWEEN, x_odd)
                          : tl_make_run(x, inputs, 8, PAIR_BYTES, BETWEEN, 3);
     tl_units(&job);

@@ -15,6 +15,7 @@
 typedef struct tl_lstm_w8a16_v6m {
     const uint32_t *w; /* [hidden][(wide ? 2 : 1) * inputs + hidden + 6] */
     uint16_t inputs, hidden;
+    uint16_t units; /* that a call computes, as in tl_lstm_w8a16 */
     uint8_t wide; /* 1: int16 input weights */
     uint8_t t, f, frac;
 } tl_lstm_w8a16_v6m;

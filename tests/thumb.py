@@ -89,7 +89,7 @@ class Kernel:
             at += (len(data) + 3) // 4 * 4
         block = bytearray()
         for name, value in packed.fields:
-            size = 4 if value.startswith("@") else 2 if name in ("inputs", "hidden") else 1
+            size = 4 if value.startswith("@") else 2 if name in ("inputs", "hidden", "units") else 1
             block += (addresses[value] if value.startswith("@") else int(value)).to_bytes(size, "little")
         self.uc.mem_write(at, bytes(block))
         return at, at + (len(block) + 3) // 4 * 4

@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.ops import lstm
 from quantize.qnetwork import QLayer
-from toolkit.codegen.pack import Packed, PackedArray
+from toolkit.codegen.pack import Packed, PackedArray, Slices
 
 
 def lstm_v6m(q: QLayer) -> Packed:
@@ -45,9 +45,11 @@ def _lstm(q: QLayer, target: str) -> Packed:
             ("w", "@w"),
             ("inputs", str(inputs)),
             ("hidden", str(size)),
+            ("units", str(size)),
             ("wide", str(int(wide))),
             *((k, str(q.params[k])) for k in ("t", "f", "frac")),
         ),
+        Slices(1, (("w", stream.shape[1]),), (("units", "uint16_t", 1),)),
     )
 
 
