@@ -37,8 +37,8 @@ PARTS = (
     ),
     (
         "WebAssembly (`wasm_simd128`)",
-        "Microseconds of an LSTM step in node on the machine that made this page; compare columns. `ref` is compiled with "
-        "the same flags, so that clang may use SIMD as well.",
+        "Microseconds of an LSTM step in node on the machine that made this page; compare columns. `ref` is compiled "
+        "with the same flags, so that clang may use SIMD there as well.",
         ["-m", "docs.perf_wasm"],
     ),
     (
