@@ -56,6 +56,12 @@ static inline int16_t tl_hidden(int16_t o, int16_t tanh_c)
     return (int16_t)((o * tanh_c + (1 << 14)) >> 15);
 }
 
+/* h' = (1 - z) n + z h of a GRU; z in Q0.15, |h|, |n| <= 32640, and so is the result: |z (h - n)| + 2^14 < 2^31. */
+static inline int16_t tl_blend(int16_t z, int16_t h, int16_t n)
+{
+    return (int16_t)(n + ((z * (h - n) + (1 << 14)) >> 15));
+}
+
 /* A raw input column: fixed point of the header's decimals -> x_q, full scale +-32640. */
 typedef struct tl_input {
     int32_t low, high, offset;

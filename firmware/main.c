@@ -93,9 +93,17 @@ static __attribute__((noinline)) uint32_t stack_of(uint32_t op, uint32_t step) {
     const uint32_t *sp = tl_stack_pointer();
     tl_paint_stack(sp);
     switch (op) {
+#ifdef TL_MODEL_SLICE
+    case OP_PREDICT:
+        tl_model_step_begin(&model, tl_vector_in[step]);
+        while (!tl_model_step_poll(&model, TL_MODEL_SLICE, output)) {
+        }
+        break;
+#else
     case OP_PREDICT:
         tl_model_predict(&model, tl_vector_in[step], output);
         break;
+#endif
     case OP_PREDICT_MISSING:
         tl_model_predict_missing(&model, output);
         break;
@@ -123,6 +131,18 @@ static void measure_stack(void) {
     print_field("stack_save=", save);
 }
 
+#ifdef TL_MODEL_SLICE
+/* One step in slices, each of them between the probes. */
+static void one_step(uint32_t step) {
+    bool done = false;
+    tl_model_step_begin(&model, tl_vector_in[step]);
+    while (!done) {
+        tl_probe_begin();
+        done = tl_model_step_poll(&model, TL_MODEL_SLICE, output);
+        tl_probe_end();
+    }
+}
+#else
 static void one_step(uint32_t step) {
     if (tl_vector_op[step] == OP_RESET) {
         tl_model_reset(&model);
@@ -137,12 +157,18 @@ static void one_step(uint32_t step) {
         tl_probe_end();
     }
 }
+#endif
 
 static void print_mismatch(uint32_t step) {
     print_field("mismatch_step=", step);
     print_field("op=", tl_vector_op[step]);
     print_save("previous=", previous);
-    print_ints("input=", tl_vector_in[step], TL_MODEL_INPUTS);
+    print_text("input=");
+    for (uint32_t i = 0; i < TL_MODEL_INPUTS; i++) {
+        print_text(i > 0u ? "," : "");
+        print_int(tl_vector_in[step][i]);
+    }
+    print_text("\n");
     print_save("got=", current);
     print_text("got_hash=");
     print_hex(hash_of(current));

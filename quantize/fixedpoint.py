@@ -75,6 +75,11 @@ def hidden(o: np.ndarray, c: np.ndarray, frac: int) -> np.ndarray:
     return (o * lookup(TANH_NODES, sat16(c << (12 - frac))) + (1 << 14)) >> 15
 
 
+def blend(z: np.ndarray, h: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """h' = n + z (h - n) of a GRU; z in Q0.15, h and n within +-32640: so is h'. |product| < 2**31 - 2**14."""
+    return n + ((z * (h - n) + (1 << 14)) >> 15)
+
+
 def scale_in(raw: np.ndarray, low: int, high: int, offset: int, k: int, m: int, s: int) -> np.ndarray:
     """Raw fixed point (int32) -> x_q: clamp to low .. high, less offset, times m * 2**(k-16-s), half up."""
     d = (np.clip(raw, low, high) - offset) << k

@@ -9,13 +9,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
 from quantize.ops import OPS
-from quantize.qnetwork import QInput, QNetwork, QOutput
+from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
 MAGIC = b"TLST"
 STATE_VERSION = 1
@@ -173,8 +174,8 @@ class Stream:
         model = bytes.fromhex(self.q.digest)[:8]
         blob = struct.pack(HEADER, MAGIC, STATE_VERSION, 0, model, self.steps, self.lost, self.held)
         for layer in self.q.layers:
-            for tensor in self.state[layer.name].values():
-                blob += tensor.astype("<i2").tobytes()
+            for key, tensor in self.state[layer.name].items():
+                blob += tensor.astype(_stored(layer, key)).tobytes()
         blob += self.last.astype("<i2").tobytes()
         return blob + struct.pack("<I", zlib.crc32(blob))
 
@@ -193,23 +194,34 @@ class Stream:
             raise QuantizeError("saved state: CRC-32 does not match: the bytes are damaged")
         if lost > self.q.max_gap or held > self.q.window:
             raise QuantizeError(f"saved state: {lost} lost or {held} held samples are more than the model can have")
-        values = np.frombuffer(blob[struct.calcsize(HEADER) : -4], "<i2").astype(np.int64)
-        state, at = zero_state(self.q, 1), 0
+        state, at = zero_state(self.q, 1), struct.calcsize(HEADER)
         for layer in self.q.layers:
             for key, tensor in state[layer.name].items():
-                state[layer.name][key] = values[at : at + tensor.size].reshape(tensor.shape)
-                at += tensor.size
-        activations = [*(tensors["h"].ravel() for tensors in state.values() if tensors), values[at:]]
+                values = np.frombuffer(blob, _stored(layer, key), tensor.size, at)
+                state[layer.name][key] = values.astype(np.int64).reshape(tensor.shape)
+                at += values.nbytes
+        samples = np.frombuffer(blob[at:-4], "<i2").astype(np.int64)
+        activations = [*(tensors["h"].ravel() for tensors in state.values() if tensors), samples]
         if np.abs(np.concatenate(activations)).max() > fp.AMPLITUDE:
             raise QuantizeError(f"saved state: h or a sample is beyond +-{fp.AMPLITUDE}, which the model cannot have")
         self.steps, self.lost, self.held = steps, lost, held
-        self.state, self.last = state, values[at:].reshape(self.last.shape)
+        self.state, self.last = state, samples.reshape(self.last.shape)
+
+
+def _stored(layer: QLayer, tensor: str) -> np.dtype[Any]:
+    """How a tensor of the state lies in the saved bytes."""
+    return np.dtype(OPS[layer.op].STATE[tensor]).newbyteorder("<")
+
+
+def tensor_bytes(layer: QLayer) -> int:
+    """Bytes of a layer's state."""
+    return sum(np.dtype(kind).itemsize for kind in OPS[layer.op].STATE.values()) * OPS[layer.op].output_size(layer)
 
 
 def save_bytes(q: QNetwork) -> int:
     """Size of a saved state."""
-    tensors = sum(v.shape[1] for layer in zero_state(q, 1).values() for v in layer.values())
-    return struct.calcsize(HEADER) + 2 * (tensors + max(q.window, 1) * len(q.inputs)) + 4
+    samples = 2 * max(q.window, 1) * len(q.inputs)
+    return struct.calcsize(HEADER) + sum(tensor_bytes(x) for x in q.layers) + samples + 4
 
 
 def state_hash(blob: bytes) -> int:

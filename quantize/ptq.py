@@ -12,11 +12,12 @@ from quantize import oracle
 from quantize.calibrate import Ranges, float_run, measure
 from quantize.errors import QuantizeError
 from quantize.network import Column, Layer, Network, layer
-from quantize.ops import dense, lstm
+from quantize.ops import OPS, dense
 from quantize.qnetwork import QLayer, QNetwork, input_scale, offset_remainder, quantize_input
 from quantize.verify import verify_network
 
 RIDGE = 1e-3  # times the mean diagonal of the Gram matrix
+SATURATING = (".z", ".z_r", ".z_z", ".z_n", ".c")  # traced tensors that sat16 made
 TINY = 1e-12  # of that diagonal, so that a network whose h is always 0 still has a solution
 
 
@@ -59,11 +60,12 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
     layers: list[QLayer] = []
     for x in network.layers[:-1]:
         if not layers:
-            b = x.weights["b"] + x.weights["w_ih"].astype(np.float64) @ shift
+            b = np.array(x.weights["b"], np.float64)
+            b[: len(x.weights["w_ih"])] += x.weights["w_ih"].astype(np.float64) @ shift
             x = layer(x.name, x.op, {**x.weights, "b": b})
         bits = options.deep_wx_bits if layers else 16
-        layers.append(lstm.quantize(x, scale, ranges.c[x.name], bits))
-        scale = np.full(lstm.output_size(x), lstm.UNIT)
+        layers.append(OPS[x.op].quantize(x, scale, ranges.states[x.name], bits))
+        scale = np.full(OPS[x.op].output_size(x), OPS[x.op].UNIT)
     head, outputs = dense.quantize(network.layers[-1], network.outputs)
     fields = {
         f: getattr(network, f) for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")
@@ -75,7 +77,7 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
     """Ridge regression of the float network's outputs on the quantized hidden states, drawn towards the float head.
 
     (Hoerl & Kennard 1970, centred on the present weights: where the data say nothing, nothing changes.)"""
-    size = lstm.output_size(q.layers[-2])
+    size = dense.input_size(q.layers[-1])
     head = network.layers[-1]
     w = np.asarray(head.weights["w"], np.float64)
     gram, cross = np.zeros((size + 1, size + 1)), np.zeros((size + 1, len(network.outputs)))
@@ -86,7 +88,7 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
             hidden, wanted = hidden[:, -1:], wanted[:, -1:]
         else:
             hidden, wanted = hidden[:, network.warmup - 1 :], wanted[:, network.warmup - 1 :]
-        h = np.concatenate([hidden * lstm.UNIT, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
+        h = np.concatenate([hidden * dense.UNIT, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
         left = wanted.reshape(len(h), len(network.outputs)) - h[:, :-1] @ w.T - head.weights["b"]
         gram += h.T @ h
         cross += h.T @ left
@@ -101,9 +103,9 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
 
 
 def hidden_states(q: QNetwork, raw: np.ndarray) -> np.ndarray:
-    """Raw values [batch, time, inputs] -> the last LSTM layer's h [batch, time, H], from a zero state."""
+    """Raw values [batch, time, inputs] -> the last recurrent layer's h [batch, time, H], from a zero state."""
     x = oracle.quantize_inputs(q, oracle.to_raw(q.inputs, raw))
-    state, out = oracle.zero_state(q, len(x)), np.empty((*x.shape[:2], lstm.output_size(q.layers[-2])))
+    state, out = oracle.zero_state(q, len(x)), np.empty((*x.shape[:2], dense.input_size(q.layers[-1])))
     for step in range(x.shape[1]):
         _, state = oracle.step(q, x[:, step], state)
         out[:, step] = state[q.layers[-2].name]["h"]
@@ -114,7 +116,7 @@ def overflow_report(q: QNetwork) -> list[dict[str, float | str]]:
     """Per layer: the largest possible accumulator as a fraction of 2**31 (every row is proven below 1), and its row."""
     rows: list[dict[str, float | str]] = []
     for x in q.layers:
-        bound = lstm.bounds(x)[0] if x.op == "lstm" else dense.bounds(x)
+        bound = OPS[x.op].bounds(x)
         rows.append(
             {"layer": x.name, "row": int(bound.argmax()), "rows": len(bound), "of_int32": float(bound.max() / 2**31)}
         )
@@ -122,7 +124,7 @@ def overflow_report(q: QNetwork) -> list[dict[str, float | str]]:
 
 
 def saturation(q: QNetwork, raw: np.ndarray) -> dict[str, int]:
-    """How often something saturated over raw values [batch, time, inputs]: inputs, gate inputs z, cells."""
+    """How often something saturated over raw values [batch, time, inputs]: inputs, gate inputs, cells."""
     x = oracle.quantize_inputs(q, oracle.to_raw(q.inputs, raw))
     counts = {"x": int((np.abs(x) == fp.AMPLITUDE).sum())}
     state = oracle.zero_state(q, len(x))
@@ -130,6 +132,6 @@ def saturation(q: QNetwork, raw: np.ndarray) -> dict[str, int]:
         trace: dict[str, np.ndarray] = {}
         _, state = oracle.step(q, x[:, step], state, trace)
         for key, value in trace.items():
-            if key.endswith((".z", ".c")):
+            if key.endswith(SATURATING):
                 counts[key] = counts.get(key, 0) + int(((value == 32767) | (value == -32768)).sum())
     return counts

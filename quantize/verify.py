@@ -15,7 +15,7 @@ from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
 
 def verify_network(network: Network) -> None:
-    """Raises QuantizeError when it is not a stack of LSTM layers with a dense head that fits together."""
+    """Raises QuantizeError when it is not a stack of recurrent layers with a dense head that fits together."""
     _stack(network.layers, len(network.inputs), len(network.outputs))
     _scalars(network)
     for side, columns in (("input", network.inputs), ("output", network.outputs)):
@@ -44,8 +44,9 @@ def _stack(layers: Sequence[Layer] | Sequence[QLayer], width: int, outputs: int)
     unknown = [x for x in layers if x.op not in OPS]
     if unknown:
         raise QuantizeError(f'{unknown[0].name}: op "{unknown[0].op}" has no integer form; there is: {", ".join(OPS)}')
-    if len(ops) < 2 or ops[-1] != "dense" or set(ops[:-1]) != {"lstm"}:
-        raise QuantizeError(f"layers {' -> '.join(ops) or '(none)'}: expected one or more lstm and then one dense")
+    if len(ops) < 2 or ops[-1] != "dense" or not all(OPS[op].STATE for op in ops[:-1]):
+        cells = " or ".join(op for op in OPS if OPS[op].STATE)
+        raise QuantizeError(f"layers {' -> '.join(ops) or '(none)'}: expected one or more {cells} and then one dense")
     names = [x.name for x in layers]
     if len(set(names)) < len(names):
         raise QuantizeError(f"layers {', '.join(names)}: two have the same name; rename one")
@@ -94,7 +95,7 @@ def _layer_numbers(x: QLayer) -> None:
         raise QuantizeError(f"{x.name}: parameters {', '.join(sorted(x.params))}; expected {', '.join(sorted(ranges))}")
     for key, (low, high) in ranges.items():
         _within(f"{x.name}: {key}", x.params[key], low, high)
-    if x.op == "lstm":
+    if OPS[x.op].STATE:
         _within(f"{x.name}: smallest multiplier", int(x.arrays["m"].min()), 1, 32767)
         if x.arrays["wx"].dtype == np.int8:
             _within(f"{x.name}: f, with int8 input weights,", x.params["f"], 0, 0)

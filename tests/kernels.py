@@ -10,10 +10,11 @@ from weakref import WeakKeyDictionary
 import cffi
 import numpy as np
 
+from quantize.ops import gru
 from quantize.qnetwork import QLayer
 from toolkit import cpu
 from toolkit.build import build_kernels
-from toolkit.codegen.packers import pack
+from toolkit.codegen.packers import place
 from toolkit.targets import CSRC, TARGETS
 
 SHIMS = Path(__file__).with_name("shims")
@@ -37,6 +38,7 @@ void twin_interpolate(int16_t *y, const int16_t *last, const int16_t *next, cons
 """
 CALLS = {
     "lstm_step_w8a16": "(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const void *p);",
+    "gru_step_w8a16": "(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x, const void *p);",
     "dense_w16a16": "(int32_t *y, const int16_t *h, const void *p);",
 }
 HERE = [t for t in TARGETS.values() if t.name not in cpu.FEATURES or cpu.is_x86()]  # what build_kernels builds
@@ -100,7 +102,7 @@ class Kernels:
 
     def parameters(self, q: QLayer, target: str) -> Any:
         """A layer packed for a target, as the generator writes it: a pointer to its struct."""
-        packed = pack(q, target)
+        _, packed = place(q, target)
         arrays = {
             a.suffix: np.ascontiguousarray(a.array, a.ctype.split()[-1].removesuffix("_t")) for a in packed.arrays
         }
@@ -125,6 +127,29 @@ class Kernels:
         function = getattr(self.lib, f"tl_lstm_step_w8a16_{target}")
         function(self.pointer(new), self.pointer(cell), self.pointer(before), self.pointer(sample), p)
         return new.astype(np.int64), cell.astype(np.int64)
+
+    def gru_step(self, target: str, q: QLayer, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """One step of a target's kernel -> h'."""
+        return self.gru_step_of(place(q, target)[0], q, self.parameters(q, target), x, h)
+
+    def gru_step_of(self, target: str, q: QLayer, p: Any, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """The same of a layer that `parameters` packed. With reset after there is no scratch, and none to touch."""
+        new, reset = np.empty(len(h), np.int16), np.empty(len(h), np.int16)
+        before, sample = h.astype(np.int16), x.astype(np.int16)
+        scratch = self.ffi.NULL if gru.reset_after(q) else self.pointer(reset)
+        function = getattr(self.lib, f"tl_gru_step_w8a16_{target}")
+        function(self.pointer(new), scratch, self.pointer(before), self.pointer(sample), p)
+        return new.astype(np.int64)
+
+    def cell(
+        self, target: str, q: QLayer, p: Any, x: np.ndarray, state: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """One step of any recurrent layer that `parameters` packed for `target` -> its state, tensor by tensor."""
+        owner = place(q, target)[0]
+        if q.op == "gru":
+            return {"h": self.gru_step_of(owner, q, p, x, state["h"])}
+        h, c = self.lstm_step_of(owner, p, x, state["h"], state["c"])
+        return {"h": h, "c": c}
 
     def dense(self, target: str, q: QLayer, h: np.ndarray) -> np.ndarray:
         """A target's dense kernel -> y."""

@@ -15,7 +15,7 @@ from toolkit.build import build_host
 from toolkit.codegen.render import write_folder
 from toolkit.host import HostModel
 
-PREDICT, MISSING, RESET, STEP, RUN, RELOAD = range(6)
+PREDICT, MISSING, RESET, STEP, RUN, RELOAD, SLICES = range(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ def random_calls(rng: np.random.Generator, q: QNetwork, steps: int) -> list[tupl
     none = np.empty(0, np.int64)
     raw = random_raw(rng, q, steps)
     while len(calls) < steps:
-        kind = rng.choice(6, p=[0.6, 0.2, 0.02, 0.06, 0.06, 0.06])
+        kind = rng.choice(7, p=[0.54, 0.2, 0.02, 0.06, 0.06, 0.06, 0.06])
         if kind == PREDICT:
             calls.append((PREDICT, raw[len(calls)]))
         elif kind == MISSING:
             calls += [(MISSING, none)] * int(rng.choice([1, 2, min(q.max_gap, 12), min(q.max_gap, 12) + 1]))
-        elif kind == STEP:
-            calls.append((STEP, random_x(rng, (len(q.inputs),))))
+        elif kind in (STEP, SLICES):
+            calls.append((int(kind), random_x(rng, (len(q.inputs),))))
         elif kind == RUN:
             calls.append((RUN, random_x(rng, (int(rng.integers(0, 5)), len(q.inputs)))))
         else:
@@ -67,6 +67,11 @@ def call(stream: Stream | HostModel, kind: int, data: np.ndarray) -> list[int]:
         return [int(v) for v in stream.predict_missing()]
     if kind == STEP:
         return [int(v) for v in stream.step(data)]
+    if kind == SLICES:
+        budget = 1 + int(abs(data[0])) % 40
+        return [
+            int(v) for v in (stream.step(data) if isinstance(stream, Stream) else stream.step_in_slices(data, budget))
+        ]
     if kind == RUN:
         return [int(v) for v in stream.run(data)]
     if kind == RESET:

@@ -19,20 +19,21 @@ def table(nodes: list[int], z: int) -> int:
     return int(nodes[i] + ((nodes[i + 1] - nodes[i]) * (part * 128 + 1)) // 32768)
 
 
+def dot(weights: list[int], values: list[int], start: int = 0) -> int:
+    """start + weights . values. Asserts that no partial sum leaves int32."""
+    for weight, value in zip(weights, values, strict=True):
+        start += weight * value
+        assert -(2**31) <= start < 2**31
+    return start
+
+
 def lstm(q: QLayer, x: list[int], h: list[int], c: list[int]) -> tuple[list[int], list[int]]:
-    """One step -> h', c'. Asserts that no partial sum leaves int32."""
+    """One step -> h', c'."""
     wh, wx, b, m = (q.arrays[k].tolist() for k in ("wh", "wx", "b", "m"))
     t, f, frac, n = q.params["t"], q.params["f"], q.params["frac"], len(h)
 
     def gate(row: int) -> int:
-        sum_x = sum_h = 0
-        for weight, value in zip(wx[row], x, strict=True):
-            sum_x += weight * value
-            assert -(2**31) <= sum_x < 2**31
-        for weight, value in zip(wh[row], h, strict=True):
-            sum_h += weight * value
-            assert -(2**31) <= b[row] + sum_h < 2**31
-        acc = b[row] + sum_h + sum_x // 2**f
+        acc = dot(wh[row], h, b[row]) + dot(wx[row], x) // 2**f
         assert -(2**31) <= acc < 2**31
         return sat(acc * m[row] // 65536 // 2**t)
 
@@ -44,6 +45,35 @@ def lstm(q: QLayer, x: list[int], h: list[int], c: list[int]) -> tuple[list[int]
         new_c.append(cell)
         new_h.append((o * table(TANH, sat(cell * 2 ** (12 - frac))) + 16384) // 32768)
     return new_h, new_c
+
+
+def gru(q: QLayer, x: list[int], h: list[int]) -> list[int]:
+    """One step -> h'; four biases per unit: the reset gate is applied after the recurrent product."""
+    wh, wx, b, m = (q.arrays[k].tolist() for k in ("wh", "wx", "b", "m"))
+    t, f, n = q.params["t"], q.params["f"], len(h)
+
+    def whole(row: int, values: list[int]) -> int:
+        acc = dot(wh[row], values, b[row]) + dot(wx[row], x) // 2**f
+        assert -(2**31) <= acc < 2**31
+        return sat(acc * m[row] // 65536 // 2**t)
+
+    r, z = ([table(SIGMOID, whole(k * n + u, h)) for u in range(n)] for k in (0, 1))
+    kept = [(a * v + 16384) // 32768 for a, v in zip(r, h, strict=True)]
+    new = []
+    for u, row in enumerate(range(2 * n, 3 * n)):
+        if len(b) == 4 * n:
+            from_x = (b[row] + dot(wx[row], x) // 2**f) * m[row] // 65536
+            from_h = dot(wh[row], h, b[3 * n + u]) * m[row] // 65536
+            both = from_x + 2 * (from_h * r[u] // 65536)
+            assert -(2**31) <= both < 2**31
+            zn = sat(both // 2**t)
+        else:
+            zn = whole(row, kept)
+        value = table(TANH, zn)
+        product = z[u] * (h[u] - value) + 16384
+        assert -(2**31) <= product < 2**31
+        new.append(value + product // 32768)
+    return new
 
 
 def dense(q: QLayer, h: list[int]) -> list[int]:
@@ -71,6 +101,29 @@ def float_lstm(w_ih: list, w_hh: list, b: list, x: list, h: list, c: list) -> tu
 
     cells = [sigmoid(pre(n + u)) * c[u] + sigmoid(pre(u)) * math.tanh(pre(2 * n + u)) for u in range(n)]
     return [sigmoid(pre(3 * n + u)) * math.tanh(cells[u]) for u in range(n)], cells
+
+
+def float_gru(w_ih: list, w_hh: list, b: list, x: list, h: list) -> list[float]:
+    """The GRU's equations, one unit after the other. Rows r, z, n; four biases per unit: reset after."""
+    n = len(h)
+
+    def product(row: list, values: list) -> float:
+        return math.fsum(a * v for a, v in zip(row, values, strict=True))
+
+    def sigmoid(row: int) -> float:
+        return 1 / (1 + math.exp(-(b[row] + product(w_ih[row], x) + product(w_hh[row], h))))
+
+    r = [sigmoid(u) for u in range(n)]
+    new = []
+    for u in range(n):
+        if len(b) == 4 * n:
+            from_h = r[u] * (b[3 * n + u] + product(w_hh[2 * n + u], h))
+        else:
+            from_h = product(w_hh[2 * n + u], [a * v for a, v in zip(r, h, strict=True)])
+        value = math.tanh(b[2 * n + u] + product(w_ih[2 * n + u], x) + from_h)
+        z = sigmoid(n + u)
+        new.append((1 - z) * value + z * h[u])
+    return new
 
 
 def float_dense(w: list, b: list, x: list) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from quantize import fixedpoint as fp
 from quantize.network import Column, Layer, Network, frozen_arrays, layer
-from quantize.ops import OPS
+from quantize.ops import OPS, gru, rows
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 from toolkit.codegen.lower import Destination
 from toolkit.codegen.render import generate
@@ -33,6 +33,12 @@ class Shape:
     window: int
     missing: str
     max_gap: int
+    cells: tuple[str, ...] = ()  # ops of the layers; (): LSTM
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """The op of each recurrent layer."""
+        return self.cells or ("lstm",) * len(self.hidden)
 
 
 def random_shape(rng: np.random.Generator) -> Shape:
@@ -48,6 +54,7 @@ def random_shape(rng: np.random.Generator) -> Shape:
         window=int(rng.choice([1, 2, 3, rng.integers(1, 13)])) if windowed else 0,
         missing=str(rng.choice(["hold", "reset", "interpolate"])),
         max_gap=int(rng.choice([0, 1, 3, 255])),
+        cells=tuple(str(rng.choice(["lstm", "gru"])) for _ in range(layers)),
     )
 
 
@@ -57,8 +64,8 @@ def random_shape(rng: np.random.Generator) -> Shape:
 def random_qnetwork(rng: np.random.Generator, shape: Shape, name: str) -> QNetwork:
     """Integers drawn over their whole range, but such that every row is proven to fit int32."""
     layers, width = [], shape.inputs
-    for k, (hidden, bits) in enumerate(zip(shape.hidden, shape.bits, strict=True)):
-        layers.append(random_lstm(rng, f"lstm{k}", width, hidden, bits))
+    for k, (cell, hidden, bits) in enumerate(zip(shape.ops, shape.hidden, shape.bits, strict=True)):
+        layers.append(random_cell(rng, cell, f"{cell}{k}", width, hidden, bits))
         width = hidden
     layers.append(random_dense(rng, "dense0", width, shape.outputs))
     q = QNetwork(
@@ -80,32 +87,53 @@ def random_qnetwork(rng: np.random.Generator, shape: Shape, name: str) -> QNetwo
 
 
 def random_lstm(rng: np.random.Generator, name: str, inputs: int, hidden: int, bits: int) -> QLayer:
-    """`wh`, `wx` dense, sparse, at their limits or zero; `b` anything that fits; m, t, f, frac over their range."""
-    rows = 4 * hidden
+    """An LSTM layer whose every number lies at an edge: see `random_rows`."""
+    arrays, params = random_rows(rng, 4 * hidden, inputs, hidden, bits, rows.joint(4 * hidden))
+    frac = int(rng.choice([0, 1, 8, 11, 12]))
+    out = QLayer(name, "lstm", frozen_arrays(arrays), {**params, "frac": frac})
+    assert OPS["lstm"].fits(out).all()
+    return out
+
+
+def random_gru(rng: np.random.Generator, name: str, inputs: int, hidden: int, bits: int, *, after: bool) -> QLayer:
+    """The same of a GRU, with either reset mode."""
+    template = QLayer(name, "gru", {"wh": np.empty((3 * hidden, hidden)), "b": np.empty((3 + after) * hidden)}, {})
+    arrays, params = random_rows(rng, 3 * hidden, inputs, hidden, bits, gru.sums(template))
+    out = QLayer(name, "gru", frozen_arrays(arrays), params)
+    assert OPS["gru"].fits(out).all()
+    return out
+
+
+def random_cell(rng: np.random.Generator, op: str, name: str, inputs: int, hidden: int, bits: int) -> QLayer:
+    """A recurrent layer of any op."""
+    if op == "gru":
+        return random_gru(rng, name, inputs, hidden, bits, after=bool(rng.integers(2)))
+    return random_lstm(rng, name, inputs, hidden, bits)
+
+
+def random_rows(
+    rng: np.random.Generator, count: int, inputs: int, hidden: int, bits: int, sums: rows.Sums
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """`wh`, `wx` dense, sparse, at their limits or zero; `b` anything that fits; m, t, f over their range."""
     f = int(rng.choice([0, 1, 4, 15])) if bits == 16 else 0
-    wh = _weights(rng, (rows, hidden), 127)
-    wx = _weights(rng, (rows, inputs), 32767 if bits == 16 else 127)
+    wh = _weights(rng, (count, hidden), 127)
+    wx = _weights(rng, (count, inputs), 32767 if bits == 16 else 127)
     sum_h = fp.AMPLITUDE * np.abs(wh).sum(1)
     most = np.minimum(65500, ((ROOM - 1 - sum_h) // fp.AMPLITUDE) << f)  # what sum|wx| may be
     total = np.maximum(np.abs(wx).sum(1), 1)
     wx = np.trunc(wx * np.minimum(1.0, most / total)[:, None]).astype(np.int64)
-    room = ROOM - 1 - sum_h - (fp.AMPLITUDE * np.abs(wx).sum(1) >> f)
+    arrays = {"wh": wh, "wx": wx, "b": np.zeros(len(sums.row), np.int64)}
+    room = ROOM - rows.row_bounds(arrays, f, sums)[0]
     assert (room >= 0).all(), "the generator of test networks is wrong"
     if rng.integers(2):  # a network that moves: z spans a few units
         t = int(rng.integers(5, 12))
-        m, b = rng.integers(1, 32768, rows), rng.integers(-(2**22), 2**22, rows)
+        m, b = rng.integers(1, 32768, count), rng.integers(-(2**22), 2**22, len(room))
     else:
         t = int(rng.choice([0, 1, 7, 15, rng.integers(16)]))
-        m, b = rng.choice([1, 32767, 77], rows), (rng.choice([-1, 1, 0], rows) * room)
-    arrays = {
-        "wh": wh.astype(np.int8),
-        "wx": wx.astype(np.int16 if bits == 16 else np.int8),
-        "b": np.clip(b, -room, room).astype(np.int32),
-        "m": m.astype(np.int16),
-    }
-    out = QLayer(name, "lstm", frozen_arrays(arrays), {"t": t, "f": f, "frac": int(rng.choice([0, 1, 8, 11, 12]))})
-    assert OPS["lstm"].fits(out).all()
-    return out
+        m, b = rng.choice([1, 32767, 77], count), (rng.choice([-1, 1, 0], len(room)) * room)
+    kind = np.int16 if bits == 16 else np.int8
+    narrow = {"wh": wh.astype(np.int8), "wx": wx.astype(kind), "m": m.astype(np.int16)}
+    return {**narrow, "b": np.clip(b, -room, room).astype(np.int32)}, {"t": t, "f": f}
 
 
 def random_dense(rng: np.random.Generator, name: str, inputs: int, outputs: int) -> QLayer:
@@ -173,12 +201,13 @@ def random_network(rng: np.random.Generator, shape: Shape, name: str) -> Network
     """Weights as a trained network has them: uniform in +-1/sqrt(H), the forget gate biased open."""
     layers: list[Layer] = []
     width = shape.inputs
-    for k, h in enumerate(shape.hidden):
-        top = 1.5 / np.sqrt(h)
-        b = rng.uniform(-top, top, 4 * h)
-        b[h : 2 * h] += 1
-        weights = {"w_ih": rng.uniform(-top, top, (4 * h, width)), "w_hh": rng.uniform(-top, top, (4 * h, h)), "b": b}
-        layers.append(layer(f"lstm{k}", "lstm", weights))
+    for k, (cell, h) in enumerate(zip(shape.ops, shape.hidden, strict=True)):
+        top, gates = 1.5 / np.sqrt(h), len(OPS[cell].GATES)
+        b = rng.uniform(-top, top, 4 * h if cell == "lstm" or rng.integers(2) else 3 * h)
+        if cell == "lstm":
+            b[h : 2 * h] += 1
+        w_ih, w_hh = (rng.uniform(-top, top, (gates * h, n)) for n in (width, h))
+        layers.append(layer(f"{cell}{k}", cell, {"w_ih": w_ih, "w_hh": w_hh, "b": b}))
         width = h
     top = 1 / np.sqrt(width)
     w, b = rng.uniform(-top, top, (shape.outputs, width)), rng.uniform(-0.2, 0.2, shape.outputs)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quantize.ops import OPS
 from tests import test_fixedpoint, test_ops, test_stream
 from tests.kernels import Kernels, runnable
 from tests.models import assert_same, compile_all, random_calls
@@ -28,7 +29,7 @@ def main(folder: Path, sanitize: str) -> None:
     kernels = Kernels.build(folder / "kernels", sanitize)
     for target in filter(runnable, TARGETS):
         for op, check in test_ops.INTEGER.items():
-            if test_ops.C_KERNEL[op] not in TARGETS[target].ops:
+            if OPS[op].KERNEL not in TARGETS[target].ops:
                 continue
             for size in test_ops.SIZES[::2]:
                 check(*size, np.random.default_rng(size), test_ops.call(kernels, op, target))

@@ -168,7 +168,8 @@ def test_the_library_shows_only_its_api(tmp_path: Path) -> None:
     library = compile_all([network()], tmp_path).library
     table = elf._open(library).get_section_by_name(".dynsym")
     shown = {s.name for s in table.iter_symbols() if s["st_shndx"] != "SHN_UNDEF" and s.name}
-    functions = ("reset", "step", "run", "predict", "predict_missing", "predict_f32", "warmed_up", "save", "restore")
+    functions = ["reset", "step", "step_begin", "step_poll", "run", "predict", "predict_missing", "predict_f32"]
+    functions += ["warmed_up", "save", "restore"]
     assert shown == {f"net_{f}" for f in functions}
 
 

@@ -12,7 +12,7 @@ from quantize.ops import OPS
 from tests import naive
 from tests.conftest import needs
 from tests.kernels import Kernels, runnable
-from tests.nets import random_dense, random_lstm, random_x
+from tests.nets import random_dense, random_gru, random_lstm, random_x
 from toolkit.targets import TARGETS
 
 SIZES = [
@@ -30,7 +30,6 @@ SIZES = [
     (13, 33),
     (2, 40),
 ]
-C_KERNEL = {"lstm": "lstm_step_w8a16", "dense": "dense_w16a16"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +60,24 @@ def float_lstm(inputs: int, hidden: int, rng: np.random.Generator) -> None:
         np.testing.assert_allclose(state["c"], cell, rtol=1e-12, atol=1e-14)
 
 
+def float_gru(inputs: int, hidden: int, rng: np.random.Generator) -> None:
+    for biases in (3, 4):
+        w = {
+            "w_ih": rng.normal(size=(3 * hidden, inputs)),
+            "w_hh": rng.normal(size=(3 * hidden, hidden)),
+            "b": rng.normal(size=biases * hidden),
+        }
+        x = layer("gru0", "gru", w)
+        plain = [x.weights[k].tolist() for k in ("w_ih", "w_hh", "b")]
+        state, h = {"h": np.zeros((2, hidden))}, [[0.0] * hidden] * 2
+        for _ in range(4):
+            sample = rng.normal(size=(2, inputs))
+            out, state = OPS["gru"].float_step(x, sample, state)
+            h = [naive.float_gru(*plain, sample[row].tolist(), h[row]) for row in range(2)]
+            np.testing.assert_allclose(out, h, rtol=1e-12, atol=1e-14)
+            np.testing.assert_array_equal(state["h"], out)
+
+
 def float_dense(inputs: int, outputs: int, rng: np.random.Generator) -> None:
     x = layer("dense0", "dense", {"w": rng.normal(size=(outputs, inputs)), "b": rng.normal(size=outputs)})
     sample = rng.normal(size=(3, inputs))
@@ -86,6 +103,21 @@ def integer_lstm(inputs: int, hidden: int, rng: np.random.Generator, kernel: Cal
             assert np.abs(h).max() <= 32629
 
 
+def integer_gru(inputs: int, hidden: int, rng: np.random.Generator, kernel: Callable | None) -> None:
+    for bits, after in ((8, False), (8, True), (16, False), (16, True)):
+        q = random_gru(rng, "gru0", inputs, hidden, bits, after=after)
+        h = random_x(rng, (2, hidden))
+        for _ in range(3):
+            x = random_x(rng, (2, inputs))
+            out, state = OPS["gru"].int_step(q, x, {"h": h}, None)
+            for row in range(2):
+                got = kernel(q, x[row], h[row]) if kernel else naive.gru(q, x[row].tolist(), h[row].tolist())
+                np.testing.assert_array_equal(out[row], got)
+            np.testing.assert_array_equal(state["h"], out)
+            h = out
+            assert np.abs(h).max() <= 32640
+
+
 def integer_dense(inputs: int, outputs: int, rng: np.random.Generator, kernel: Callable | None) -> None:
     q = random_dense(rng, "dense0", inputs, outputs)
     w = q.arrays["w"].astype(np.int64)
@@ -94,19 +126,19 @@ def integer_dense(inputs: int, outputs: int, rng: np.random.Generator, kernel: C
         np.testing.assert_array_equal(y[0], kernel(q, h) if kernel else naive.dense(q, h.tolist()))
 
 
-FLOAT = {"lstm": float_lstm, "dense": float_dense}
-INTEGER = {"lstm": integer_lstm, "dense": integer_dense}
+FLOAT = {"lstm": float_lstm, "gru": float_gru, "dense": float_dense}
+INTEGER = {"lstm": integer_lstm, "gru": integer_gru, "dense": integer_dense}
 
 
 def call(c: Kernels, op: str, target: str) -> Callable:
     """The kernel of a target as a function of (layer, arrays ...)."""
-    function = {"lstm": c.lstm_step, "dense": c.dense}[op]
+    function = {"lstm": c.lstm_step, "gru": c.gru_step, "dense": c.dense}[op]
     return lambda q, *arrays: function(target, q, *arrays)
 
 
 def test_every_op_has_its_tests() -> None:
-    assert set(OPS) == set(FLOAT) == set(INTEGER) == set(C_KERNEL)
-    assert set(C_KERNEL.values()) <= TARGETS["ref"].ops, "ref must be complete"
+    assert set(OPS) == set(FLOAT) == set(INTEGER)
+    assert {op.KERNEL for op in OPS.values()} <= TARGETS["ref"].ops, "ref must be complete"
 
 
 @pytest.mark.parametrize("op", sorted(OPS))
@@ -124,7 +156,7 @@ def test_oracle_is_the_naive_integers(op: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "op"), [(t, op) for t in TARGETS for op in sorted(OPS) if C_KERNEL[op] in TARGETS[t].ops]
+    ("target", "op"), [(t, op) for t in TARGETS for op in sorted(OPS) if OPS[op].KERNEL in TARGETS[t].ops]
 )
 def test_kernel_is_the_oracle(c: Kernels, target: str, op: str) -> None:
     if not runnable(target):

@@ -97,7 +97,7 @@ def test_steps_1_to_8_of_a_layer(seed: int, deep: int) -> None:
                 for b, s, a in zip(bias, exact, m, strict=True)
             ]
             assert got.arrays["b"].tolist() == want
-        top_c = ranges.c[x.name]
+        top_c = ranges.states[x.name]["c"]
         assert got.params["frac"] == min(12, 15 - math.ceil(math.log2(2 * top_c)))  # step 7
         assert 2 * top_c * 2 ** got.params["frac"] <= 32768
         for row in range(rows):  # step 8, as ARITHMETIC writes it
@@ -208,8 +208,8 @@ def test_a_huge_bias_enlarges_its_row_only() -> None:
     x = network.layers[0]
     b = x.weights["b"].copy()
     b[4] = 900.0
-    plain = lstm.quantize(x, np.full(3, 1e-4), 1.0, 16)
-    big = lstm.quantize(layer("lstm0", "lstm", {**x.weights, "b": b}), np.full(3, 1e-4), 1.0, 16)
+    plain = lstm.quantize(x, np.full(3, 1e-4), {"c": 1.0}, 16)
+    big = lstm.quantize(layer("lstm0", "lstm", {**x.weights, "b": b}), np.full(3, 1e-4), {"c": 1.0}, 16)
     assert lstm.fits(big).all()
     scale = [q.arrays["m"] / 2.0 ** q.params["t"] for q in (plain, big)]
     grown = np.flatnonzero(scale[1] > 1.02 * scale[0])
@@ -221,7 +221,7 @@ def test_a_bias_that_never_fits_is_refused() -> None:
     b = x.weights["b"].copy()
     b[7] = 1e9
     with pytest.raises(QuantizeError, match=r"^lstm0: "):
-        lstm.quantize(layer("lstm0", "lstm", {**x.weights, "b": b}), np.full(3, 1e-4), 1.0, 16)
+        lstm.quantize(layer("lstm0", "lstm", {**x.weights, "b": b}), np.full(3, 1e-4), {"c": 1.0}, 16)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -240,7 +240,7 @@ def test_every_row_fits_for_any_weights(seed: int) -> None:
     q = lstm.quantize(
         layer("lstm0", "lstm", w),
         10.0 ** rng.uniform(-5, -3, n) if wide else np.full(n, lstm.UNIT),
-        1.0,
+        {"c": 1.0},
         16 if wide else 8,
     )
     assert lstm.fits(q).all() and q.arrays["m"].min() >= 1
@@ -339,7 +339,7 @@ def renamed(n: Network) -> Network:
 
 
 def other_op(n: Network) -> Network:
-    return replace(n, layers=(replace(n.layers[0], op="gru"), *n.layers[1:]))
+    return replace(n, layers=(replace(n.layers[0], op="rnn"), *n.layers[1:]))
 
 
 def cut_bias(n: Network) -> Network:
@@ -358,12 +358,12 @@ ERRORS: list[tuple[Callable[[Network], Network], str]] = [
     (output_column(decimals=9, std=1e6), 'output "out0": 9 decimals do not suit its range; use fewer'),
     (output_column(decimals=0, std=1e-8, mean=0.0), 'output "out0": 0 decimals do not suit its range; use more'),
     (output_column(mean=1e9), 'output "out0": mean 1000000000.0 does not fit int32'),
-    (layers(0, 1), "layers lstm -> lstm: expected one or more lstm and then one dense"),
+    (layers(0, 1), "layers lstm -> lstm: expected one or more lstm or gru and then one dense"),
     (layers(2), "layers dense: expected one or more lstm"),
     (layers(), r"layers \(none\): expected"),
     (layers(0, 2), "dense0: takes 5 values, but 6 come in"),
     (renamed, "two have the same name"),
-    (other_op, 'lstm0: op "gru" has no integer form; there is: lstm, dense'),
+    (other_op, 'lstm0: op "rnn" has no integer form; there is: lstm, gru, dense'),
     (cut_bias, r"lstm0: arrays b \[23\], .*expected b \[24\]"),
     (lambda n: replace(n, outputs=n.outputs[:1]), "dense0: gives 2 values for 1 output columns"),
     (lambda n: replace(n, max_gap=256), "max_gap .* = 256: expected 0 .. 255"),
@@ -395,7 +395,7 @@ def test_weights_so_small_that_the_shift_ends(size: float) -> None:
     """t stops at 15; a layer of small weights beside an ordinary bias is no error."""
     rng = np.random.default_rng(0)
     w = {"w_ih": rng.normal(0, size, (16, 2)), "w_hh": rng.normal(0, size, (16, 4)), "b": rng.normal(0, 1, 16)}
-    q = lstm.quantize(layer("lstm0", "lstm", w), np.full(2, 1e-4), 1.0, 16)
+    q = lstm.quantize(layer("lstm0", "lstm", w), np.full(2, 1e-4), {"c": 1.0}, 16)
     assert q.params["t"] <= 15 and lstm.fits(q).all()
     trace: dict[str, np.ndarray] = {}
     lstm.int_step(

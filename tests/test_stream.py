@@ -93,14 +93,24 @@ def test_networks_of_any_shape(any_: Compiled) -> None:
     mode=st.sampled_from(MODES),
     missing=st.sampled_from(MISSING_POLICIES),
     gap=st.sampled_from(GAPS),
+    gru=st.integers(0, 7),
 )
 def test_a_network_that_hypothesis_draws(
-    seed: int, inputs: int, hidden: list[int], outputs: int, deep: int, mode: tuple[str, int], missing: str, gap: int
+    seed: int,
+    inputs: int,
+    hidden: list[int],
+    outputs: int,
+    deep: int,
+    mode: tuple[str, int],
+    missing: str,
+    gap: int,
+    gru: int,
 ) -> None:
     needs("host-cc")
     rng = np.random.default_rng(seed)
     bits = (16, *(deep for _ in hidden[1:]))
-    q = random_qnetwork(rng, Shape(inputs, tuple(hidden), outputs, bits, *mode, missing, gap), "drawn")
+    cells = tuple("gru" if gru >> k & 1 else "lstm" for k in range(len(hidden)))
+    q = random_qnetwork(rng, Shape(inputs, tuple(hidden), outputs, bits, *mode, missing, gap, cells), "drawn")
     with tempfile.TemporaryDirectory() as folder:
         compiled = compile_all([q], Path(folder))
         assert_same(q, compiled.host(q), random_calls(rng, q, 20))

@@ -71,7 +71,19 @@ def _generate(a: argparse.Namespace) -> dict[str, Any]:
     if not a.run.is_file():
         _run_folder(a.run)
     board = load_board(a.board)
-    return generate_c(a.run, board, a.out, float_api=a.float_api, target=a.target, say=say)
+    options = {"float_api": a.float_api, "target": a.target, "optimize": a.optimize}
+    return generate_c(a.run, board, a.out, **options, say=say)
+
+
+def _tune(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
+    from toolkit.stages.firmware import Job
+    from toolkit.stages.tune import summary, tune
+
+    result = tune(Job(_run_folder(a.run), load_board(a.board), toolchain=a.toolchain), say=say)
+    if not a.json:
+        print(summary(result))
+    return result
 
 
 def _job(a: argparse.Namespace) -> Any:
@@ -80,7 +92,9 @@ def _job(a: argparse.Namespace) -> Any:
 
     if a.steps < 1 or a.first < 0:
         raise ToolkitError(f"--first {a.first} --steps {a.steps}: expected 0 or more, and 1 or more")
-    run_only = {k: getattr(a, k) for k in ("emulator", "save_state", "rebuild") if hasattr(a, k)}
+    if a.slice is not None and a.slice < 1:
+        raise ToolkitError(f"--slice {a.slice}: expected hidden units, 1 or more")
+    run_only = {k: getattr(a, k) for k in ("emulator", "save_state", "rebuild", "slice") if hasattr(a, k)}
     return Job(_run_folder(a.run), load_board(a.board), a.steps, a.first, a.state, toolchain=a.toolchain, **run_only)
 
 
@@ -98,8 +112,11 @@ def _run(a: argparse.Namespace) -> dict[str, Any]:
     try:
         result = run(job, say=say)
     except CheckFailed:
-        write_report(a.run)  # which says so
+        if not job.slice:
+            write_report(a.run)  # which says so
         raise
+    if job.slice:
+        return result  # another test of the same model: the report is about predict
     report = write_report(a.run)
     if not a.json:
         print(summary(report))
@@ -194,10 +211,18 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--board", required=True, help="a name from `boards`, or the path of a .toml")
     p.add_argument("--out", type=Path, help="folder for the C; <run>/c/<board> unless given")
     p.add_argument("--target", help="other kernels than the board's: a name, or `best` on the host")
+    text = "what counts: time, flash, or flash at no more than a quarter more time (speed)"
+    p.add_argument("--optimize", choices=("speed", "size", "balanced"), default="speed", help=text)
     p.add_argument("--float-api", action="store_true", help="predict_f32 also where the core has no FPU")
 
 
 def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -> None:
+    text = "Measure every kernel that a board can run on this model, and write the choice that generate-c follows."
+    p = verb("tune", _tune, text, "runs/room --board mps2_an386")
+    p.add_argument("run", type=Path, help="a run's folder")
+    p.add_argument("--board", required=True, help="a name from `boards`, or the path of a .toml")
+    _toolchain(p)
+
     p = verb("build", _build, "Build the image for a board.", "runs/room --board microbit")
     _job_arguments(p)
     _toolchain(p)
@@ -227,6 +252,8 @@ def _job_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--steps", type=int, default=1024, help="test vectors to replay (1024)")
     p.add_argument("--first", type=int, default=0, help="the first of them (0)")
     p.add_argument("--state", type=Path, help="a saved state to continue from")
+    text = "not predict: steps in slices (step_begin, step_poll) of at most this many hidden units"
+    p.add_argument("--slice", type=int, metavar="UNITS", help=text)
 
 
 def _toolchain(p: argparse.ArgumentParser) -> None:

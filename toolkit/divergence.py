@@ -10,7 +10,7 @@ import numpy as np
 
 from quantize import oracle
 from quantize.errors import QuantizeError
-from quantize.ops import lstm
+from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
 from toolkit import elf
 from toolkit.codegen.pack import PackedArray
@@ -19,8 +19,12 @@ from toolkit.errors import ToolkitError
 from toolkit.vectors import MISSING, RESET
 
 
-def name_divergence(q: QNetwork, mismatch: Mapping[str, Any], image: Path, target: str) -> str:
-    """One line. `mismatch`: the image's dump of the step that differed; the oracle runs it again."""
+def name_divergence(
+    q: QNetwork, mismatch: Mapping[str, Any], image: Path, kernels: Mapping[str, str], *, in_slices: bool
+) -> str:
+    """One line. `mismatch`: the image's dump of the step that differed; the oracle runs it again.
+
+    `kernels`: layer -> target; `in_slices`: the input went to step, not to predict."""
     step = mismatch["step"]
     stream = oracle.Stream(q)
     got = oracle.Stream(q)
@@ -32,17 +36,20 @@ def name_divergence(q: QNetwork, mismatch: Mapping[str, Any], image: Path, targe
     if mismatch["op"] == RESET:
         stream.reset()
     raw = np.array(mismatch["input"])
-    forecast = stream.predict_missing() if mismatch["op"] == MISSING else stream.predict(raw)
+    if in_slices:
+        forecast = stream.step(raw)
+    else:
+        forecast = stream.predict_missing() if mismatch["op"] == MISSING else stream.predict(raw)
     where = _first_state(q, stream.state, got.state)
     if where is not None:
         layer, unit = where
         found = _state_text(stream, got, layer, unit)
-        return f"step {step}: layer {layer.name}, unit {unit}: {found}; {_cause(layer, target, image)}"
+        return f"step {step}: layer {layer.name}, unit {unit}: {found}; {_cause(layer, kernels[layer.name], image)}"
     if list(forecast) != list(mismatch["output"]):
         row = int(np.flatnonzero(forecast != np.array(mismatch["output"]))[0])
         head = q.layers[-1]
         found = f"{mismatch['output'][row]}, expected {forecast[row]}"
-        return f"step {step}: layer {head.name}, output {row}: {found}; {_cause(head, target, image)}"
+        return f"step {step}: layer {head.name}, output {row}: {found}; {_cause(head, kernels[head.name], image)}"
     if stream.save() != bytes.fromhex(mismatch["got"]):
         return f"step {step}: the layers agree, but the counters or the remembered samples do not"
     return f"step {step}: the image agrees with the oracle: its test vector is wrong (build it again)"
@@ -88,6 +95,7 @@ def _cause(layer: QLayer, target: str, image: Path) -> str:
 
 def _row(layer: QLayer, part: PackedArray, row: int) -> str:
     """What a row of an array belongs to: a gate and a unit, an output, or what the layout calls it."""
-    if layer.op == "lstm" and len(part.array) == 4 * lstm.hidden_size(layer):
-        return f"gate {lstm.GATES[row // lstm.hidden_size(layer)]}, unit {row % lstm.hidden_size(layer)}"
+    gates, size = getattr(OPS[layer.op], "GATES", ""), OPS[layer.op].output_size(layer)
+    if gates and len(part.array) == len(gates) * size:
+        return f"gate {gates[row // size]}, unit {row % size}"
     return part.rows[row] if part.rows else f"row {row}"

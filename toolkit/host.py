@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 import cffi
 import numpy as np
 
 from quantize import oracle
-from quantize.qnetwork import QNetwork
-from toolkit.codegen.lower import state_bytes
+from quantize.qnetwork import QNetwork, load_qnetwork
+from toolkit.boards import load_board
+from toolkit.build import build_host
+from toolkit.codegen.choose import choose
+from toolkit.codegen.lower import destination, state_bytes
+from toolkit.codegen.render import generate, write_folder
 from toolkit.errors import ToolkitError
+from toolkit.toolchain import CACHE, SUFFIX, host_toolchain
 
 API = """
 void {n}_reset(void *s);
 void {n}_step(void *s, const int16_t *x, int32_t *y);
+void {n}_step_begin(void *s, const int16_t *x);
+bool {n}_step_poll(void *s, uint32_t budget, int32_t *y);
 void {n}_run(void *s, const int16_t *x, uint32_t steps, int32_t *y);
 void {n}_predict(void *s, const int32_t *raw, int32_t *forecast);
 void {n}_predict_missing(void *s, int32_t *forecast);
@@ -31,8 +41,30 @@ REASONS = {
 }
 
 
+def load_model(path: str | Path, *, target: str = "best") -> HostModel:
+    """A model.q.safetensors, or the run that holds it, ready to run here: generated, built (once) and loaded.
+
+    target: the kernels; `best` are the fastest that this processor has, `ref` run anywhere.
+    Raises: QuantizeError or ToolkitError: the file is bad, the processor cannot run them, or there is no compiler."""
+    path = Path(path)
+    q = load_qnetwork(path / "model.q.safetensors" if path.is_dir() else path)
+    board = load_board("host")
+    choices = choose(q, board, optimize="speed", wanted=target, tune=None)
+    files = generate(q, destination(board, choices, True))
+    key = hashlib.sha256("\0".join([host_toolchain("auto").version, *sorted(files), *files.values()]).encode())
+    folder = CACHE / "models" / f"{q.name}-{key.hexdigest()[:16]}"
+    library = folder / f"model{SUFFIX}"
+    if not library.is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work:  # two processes may build it at once
+            write_folder(files, Path(work) / "c")
+            folder.mkdir(exist_ok=True)
+            os.replace(build_host(Path(work) / "c", Path(work) / "out"), library)
+    return HostModel(q, library, float_api=True)
+
+
 class HostModel:
-    """One stream of a generated model, built as a shared library by `toolkit.build.build_host`.
+    """One stream of a generated model, built as a shared library by `toolkit.build.build_host`; see `load_model`.
 
     Arrays in and out as in the C header: x int16 [inputs], y int32 [outputs], raw and forecast int32."""
 
@@ -46,8 +78,7 @@ class HostModel:
             raise ToolkitError(
                 f"{library}: cannot load: {e}; build it again with `toolkit build --board host`"
             ) from None
-        scratch = max(x.arrays["wh"].shape[1] for x in q.layers if x.op == "lstm")
-        self._state = self._ffi.new("uint32_t[]", state_bytes(q, scratch) // 4)
+        self._state = self._ffi.new("uint32_t[]", state_bytes(q) // 4)
         try:
             self.reset()
         except AttributeError:
@@ -78,6 +109,14 @@ class HostModel:
     def step(self, x: np.ndarray) -> np.ndarray:
         """x_q [inputs] -> y [outputs]."""
         return self._out("int32_t", "step", self._in("int16_t", x, np.int16, (len(self.q.inputs),)))
+
+    def step_in_slices(self, x: np.ndarray, budget: int) -> np.ndarray:
+        """step, by step_begin and as many calls of step_poll as it takes; `budget`: hidden units at a time."""
+        y = self._ffi.new("int32_t[]", len(self.q.outputs))
+        self._call("step_begin", self._in("int16_t", x, np.int16, (len(self.q.inputs),)))
+        while not self._call("step_poll", budget, y):
+            pass
+        return np.array(list(y))
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """x_q [time, inputs] -> y [outputs] after the last step."""

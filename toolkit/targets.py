@@ -23,6 +23,8 @@ class Target:
     has its parameter structs.
     table_bytes: of sigmoid and tanh, as its lstm step reads them.
     ops: `<op>_<scheme>` that the file has; codegen takes any other from `ref`.
+    also_on: other targets whose cores run these kernels, too: candidates there for `tune`.
+    small: whether it is the small form of the targets in also_on.
     flags: what a board's compiler needs beyond its board's own flags.
     host_flags: what a host compiler needs to build the file for the tests (shims for foreign intrinsics).
     """
@@ -35,16 +37,19 @@ class Target:
     ops: frozenset[str]
     flags: tuple[str, ...]
     host_flags: tuple[str, ...]
+    also_on: tuple[str, ...] = ()
+    small: bool = False
 
 
 _LSTM = frozenset({"lstm_step_w8a16"})
 _BOTH = _LSTM | {"dense_w16a16"}
+_ALL = _BOTH | {"gru_step_w8a16"}
 _PACKED = "tl_tables_packed.h"
 
 TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
-        Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _BOTH, (), ()),
+        Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _ALL, (), ()),
         Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
         Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
         Target(

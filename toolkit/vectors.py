@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantize import oracle
-from quantize.ops import OPS
 from quantize.qnetwork import QNetwork
 from toolkit.codegen.render import SPDX, carray
 
@@ -16,7 +15,9 @@ PREDICT, MISSING, RESET = 0, 1, 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
-    """ops [steps], raw [steps, inputs], forecast [steps, outputs], hashes [steps]; start: a saved state, or empty."""
+    """ops [steps], raw [steps, inputs], forecast [steps, outputs], hashes [steps]; start: a saved state, or empty.
+
+    Of steps in slices, `raw` has the samples as the network takes them, x_q, and `forecast` the head's y."""
 
     ops: np.ndarray
     raw: np.ndarray
@@ -48,6 +49,20 @@ def expect(q: QNetwork, ops: np.ndarray, raw: np.ndarray, start: bytes = b"") ->
     return Vectors(np.asarray(ops), np.asarray(raw), forecast, hashes, start, blob)
 
 
+def expect_steps(q: QNetwork, raw: np.ndarray, start: bytes = b"") -> Vectors:
+    """The oracle's answer to raw samples [steps, inputs] that go through `step`, one after the other."""
+    stream = oracle.Stream(q)
+    if start:
+        stream.restore(start)
+    x = oracle.quantize_inputs(q, raw)
+    y, hashes, blob = np.empty((len(x), len(q.outputs)), np.int64), np.empty(len(x), np.int64), b""
+    for i, sample in enumerate(x):
+        y[i] = stream.step(sample)
+        blob = stream.save()
+        hashes[i] = oracle.state_hash(blob)
+    return Vectors(np.full(len(x), PREDICT), x, y, hashes, start, blob)
+
+
 def from_runs(q: QNetwork, runs: list[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
     """ops and raw of at most `steps` steps over gap-free runs of real values [time, inputs].
 
@@ -67,9 +82,10 @@ def from_runs(q: QNetwork, runs: list[np.ndarray], steps: int) -> tuple[np.ndarr
     return np.array(ops, np.int64), np.concatenate(parts)
 
 
-def header(v: Vectors) -> str:
+def header(v: Vectors, in_slices: bool = False) -> str:
     """Text of vectors.h."""
     steps = len(v.ops)
+    kind = "int16_t" if in_slices else "int32_t"
     parts = [
         SPDX,
         "/* Test vectors: what the NumPy oracle expects. Included by firmware/main.c. */",
@@ -82,7 +98,7 @@ def header(v: Vectors) -> str:
         f"#define TL_VECTOR_RESTORE {int(bool(v.start))}",
         "",
         carray("uint8_t", "tl_vector_op", v.ops, "0 predict, 1 predict_missing, 2 reset and predict", None),
-        carray("int32_t", "tl_vector_in", v.raw, "raw samples", [str(i) for i in range(steps)]),
+        carray(kind, "tl_vector_in", v.raw, "samples", [str(i) for i in range(steps)]),
         carray("int32_t", "tl_vector_out", v.forecast, "forecasts", [str(i) for i in range(steps)]),
         carray("uint32_t", "tl_vector_hash", v.hashes, "state hashes", None),
     ]
@@ -92,11 +108,12 @@ def header(v: Vectors) -> str:
     return "\n".join([*parts, "", "#endif", ""])
 
 
-def model_header(q: QNetwork) -> str:
-    """Text of model.h: the model's names under those that the firmware knows."""
+def model_header(q: QNetwork, budget: int | None = None) -> str:
+    """Text of model.h: the model's names under those that the firmware knows; `budget`: of steps in slices."""
     n, big = q.name, q.name.upper()
-    functions = ("reset", "predict", "predict_missing", "save", "restore", "warmed_up")
-    recurrent = 2 * sum(len(OPS[x.op].STATE) * OPS[x.op].output_size(x) for x in q.layers)
+    functions = ["reset", "predict", "predict_missing", "save", "restore", "warmed_up"]
+    functions += ["step_begin", "step_poll"] if budget else []
+    recurrent = sum(oracle.tensor_bytes(x) for x in q.layers)
     lines = [
         SPDX,
         "/* The model under the names that firmware/main.c calls. */",
@@ -109,6 +126,7 @@ def model_header(q: QNetwork) -> str:
         *(f"#define TL_MODEL_{c} {big}_{c}" for c in ("INPUTS", "OUTPUTS", "SAVE_BYTES", "STATE_BYTES")),
         f"#define TL_MODEL_RECURRENT_BYTES {recurrent}u",
         *(f"#define tl_model_{f} {n}_{f}" for f in functions),
+        *([f"#define TL_MODEL_SLICE {budget}u /* hidden units at a time */"] if budget else []),
         f"typedef {n}_state tl_model_state;",
         "",
         "#endif",

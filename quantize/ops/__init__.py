@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from quantize.ops import dense, lstm
+from quantize.ops import dense, gru, lstm
 
-OPS: dict[str, ModuleType] = {"lstm": lstm, "dense": dense}
+OPS: dict[str, ModuleType] = {"lstm": lstm, "gru": gru, "dense": dense}

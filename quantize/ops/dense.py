@@ -11,7 +11,8 @@ from quantize.errors import QuantizeError
 from quantize.network import Column, Layer, frozen_arrays
 from quantize.qnetwork import QLayer, QOutput, offset_remainder, quantize_output
 
-STATE: tuple[str, ...] = ()
+KERNEL = "dense_w16a16"
+STATE: dict[str, str] = {}
 DTYPES = {"w": ("int16",), "b": ("int32",)}
 PARAMS: dict[str, tuple[int, int]] = {}
 UNIT = 1 / fp.AMPLITUDE

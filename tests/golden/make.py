@@ -5,6 +5,7 @@ depend on the last bit of NumPy's tanh). c/ is what the generator makes of it fo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from quantize import ptq
 from quantize.qnetwork import load_qnetwork, save_qnetwork
 from tests.nets import Shape, random_network, series
 from toolkit.boards import load_board
+from toolkit.codegen.lower import destination
 from toolkit.codegen.render import generate, write_folder
-from toolkit.stages.generate import destination
 
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "demo.q.safetensors"
@@ -31,7 +32,9 @@ def model_file(name: str) -> Path:
 
 def folder(name: str) -> dict[str, str]:
     """The generated files of a golden model, for the board mps2_an386."""
-    return generate(load_qnetwork(model_file(name)), destination(load_board("mps2_an386"), "ref", False))
+    return generate(
+        load_qnetwork(model_file(name)), replace(destination(load_board("mps2_an386"), [], False), target="ref")
+    )
 
 
 def main() -> None:

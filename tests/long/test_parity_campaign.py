@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cffi
 import numpy as np
 import pytest
 
@@ -19,7 +18,7 @@ from quantize.oracle import Stream, state_hash, zero_state
 from quantize.oracle import step as oracle_step
 from quantize.qnetwork import QNetwork, save_qnetwork
 from tests.conftest import needs
-from tests.kernels import SHIMS, STRUCTS, Kernels, runnable, structs
+from tests.kernels import SHIMS, Kernels, runnable
 from tests.long.campaign import campaign
 from tests.models import assert_same, compile_all, random_calls
 from tests.nets import random_network, random_qnetwork, random_raw, random_shape, random_x, series
@@ -29,7 +28,8 @@ from toolkit.targets import TARGETS
 
 STEPS = 12
 SHIM = """
-typedef struct { const tl_lstm_w8a16 *layers; const tl_dense_w16a16 *head; const tl_input *inputs;
+typedef struct { const tl_lstm_w8a16 *lstm; const tl_gru_w8a16 *gru; } shim_layer;
+typedef struct { const shim_layer *layers; const tl_dense_w16a16 *head; const tl_input *inputs;
                  const tl_output *outputs; uint32_t count, save_bytes; uint8_t model[8]; } shim_network;
 void shim_run(const shim_network *p, int16_t *state, const int32_t *raw, uint32_t steps, int32_t *forecast,
               uint8_t *saved, uint32_t *hashes);
@@ -40,25 +40,20 @@ class Shim:
     """The generic driver."""
 
     def __init__(self, folder: Path) -> None:
-        self.ffi = cffi.FFI()
-        self.ffi.cdef(STRUCTS + structs() + SHIM)
-        self.lib = self.ffi.dlopen(str(build_kernels(folder, extra=[SHIMS / "stream.c"])))
+        self.kernels = Kernels(build_kernels(folder, extra=[SHIMS / "twin.c", SHIMS / "stream.c"]))
+        self.ffi = self.kernels.ffi
+        self.ffi.cdef(SHIM)
+        self.lib = self.kernels.lib
 
     def _array(self, kind: str, array: np.ndarray) -> Any:
         return self.ffi.cast(f"const {kind} *", array.ctypes.data)
 
     def run(self, q: QNetwork, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray, bytes]:
         """Raw samples [steps, inputs] -> forecasts, state hashes, the last saved state."""
-        layers = self.ffi.new("tl_lstm_w8a16[]", len(q.layers) - 1)
-        for p, x in zip(layers, q.layers[:-1], strict=True):
-            a = x.arrays
-            p.wh, p.b, p.m = (self._array(t, a[k]) for t, k in (("int8_t", "wh"), ("int32_t", "b"), ("int16_t", "m")))
-            if a["wx"].dtype == np.int16:
-                p.wx16 = self._array("int16_t", a["wx"])
-            else:
-                p.wx8 = self._array("int8_t", a["wx"])
-            p.inputs, p.hidden = a["wx"].shape[1], a["wh"].shape[1]
-            p.t, p.f, p.frac = x.params["t"], x.params["f"], x.params["frac"]
+        layers = self.ffi.new("shim_layer[]", len(q.layers) - 1)
+        kept = [self.kernels.parameters(x, "ref") for x in q.layers[:-1]]
+        for entry, x, p in zip(layers, q.layers[:-1], kept, strict=True):
+            setattr(entry, x.op, p)
         head, w = self.ffi.new("tl_dense_w16a16 *"), q.layers[-1].arrays["w"]
         head.w, head.b = self._array("int16_t", w), self._array("int32_t", q.layers[-1].arrays["b"])
         head.outputs, head.inputs = w.shape
@@ -68,7 +63,7 @@ class Shim:
         model = list(bytes.fromhex(q.digest)[:8])
         network = self.ffi.new("shim_network *", (layers, head, inputs, outputs, len(layers), size, model))
         samples = np.ascontiguousarray(raw, np.int32)
-        state = self.ffi.new("int16_t[]", (size - 28) // 2 + max(p.hidden for p in layers))
+        state = self.ffi.new("int16_t[]", (size - 28) // 2 + 2 * max(p.hidden for p in kept))
         forecast, hashes = np.empty((len(raw), len(q.outputs)), np.int32), np.empty(len(raw), np.uint32)
         saved = self.ffi.new("uint8_t[]", size)
         cast = self.ffi.cast
@@ -114,7 +109,7 @@ def test_ref_kernels_are_the_oracle(shim: Shim) -> None:
 
 
 def test_every_target_is_the_oracle(tmp_path: Path) -> None:
-    """Every h, c and y of every step, with each target's own layout and kernels (Arm's by their C twins)."""
+    """Every state and y of every step, with each target's own layout and kernels (Arm's by their C twins)."""
     needs("host-cc")
     kernels, targets = Kernels.build(tmp_path), [t for t in TARGETS if runnable(t)]
 
@@ -128,11 +123,12 @@ def test_every_target_is_the_oracle(tmp_path: Path) -> None:
             for t in targets:
                 v = x[0]
                 for layer, p in zip(q.layers[:-1], packed[t], strict=True):
-                    before = state[layer.name]
-                    v, c = kernels.lstm_step_of(t, p, v, before["h"][0], before["c"][0])
+                    before = {k: tensor[0] for k, tensor in state[layer.name].items()}
+                    got = kernels.cell(t, layer, p, v, before)
+                    want = {k: tensor[0].tolist() for k, tensor in new[layer.name].items()}
                     where = f"seed {seed}, step {step}, {t}, {layer.name}"
-                    assert v.tolist() == new[layer.name]["h"][0].tolist(), where
-                    assert c.tolist() == new[layer.name]["c"][0].tolist(), where
+                    assert {k: tensor.tolist() for k, tensor in got.items()} == want, where
+                    v = got["h"]
                 dense = kernels.dense(owner(q.layers[-1], t), q.layers[-1], v)
                 assert dense.tolist() == y[0].tolist(), f"seed {seed}, step {step}, {t}, head"
             state = new

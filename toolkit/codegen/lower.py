@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from quantize import oracle
-from quantize.ops import OPS, lstm
+from quantize.ops import OPS, gru
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
+from toolkit.boards import Board
+from toolkit.codegen.choose import Choice
 from toolkit.codegen.pack import Packed
-from toolkit.codegen.packers import owner, pack
+from toolkit.codegen.packers import place
 from toolkit.errors import ToolkitError
 from toolkit.targets import TARGETS
 
@@ -28,7 +30,7 @@ HEADERS = set(
 )  # <name>.h must not hide a header
 LOCALS = set(
     """inputs outputs model advance readout clear accept forecast_now rounded s x y n k j v at raw in out in_unit
-    out_unit steps lost last between reciprocal reason oldest whole rest forecast""".split()
+    out_unit steps lost last between reciprocal reason oldest whole rest forecast first units budget p""".split()
 )
 MISSING_TEXT = {
     "hold": "The last sample is repeated.",
@@ -39,13 +41,27 @@ MISSING_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What the generator must know of a board. `requires`: preprocessor condition on the compiler's flags, or ""."""
+    """What the generator must know of a board. `requires`: preprocessor condition on the compiler's flags, or "".
+
+    `target`: whose kernels run a layer that `kernels` (layer -> target) does not name."""
 
     board: str
     target: str
     requires: str
     requires_text: str
     float_api: bool
+    kernels: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, layer: str) -> str:
+        """The target that is asked to run a layer."""
+        return self.kernels.get(layer, self.target)
+
+
+def destination(board: Board, choices: Sequence[Choice], float_api: bool) -> Destination:
+    """What the generator is told of a board; predict_f32 comes where the core has an FPU, or when it is asked for."""
+    has_float = float_api or board.fpu != "none"
+    kernels = {c.layer: c.target for c in choices}
+    return Destination(board.name, board.target, board.requires, board.requires_text, has_float, kernels)
 
 
 def check_name(name: str) -> str:
@@ -67,14 +83,15 @@ def comment(text: str) -> str:
     return one_line.replace("*/", "* /").replace("/*", "/ *")
 
 
-def check_layer_names(q: QNetwork, target: str) -> None:
+def check_layer_names(q: QNetwork, to: Destination) -> None:
     """Raises: ToolkitError when the C of two layers, or of a layer and the model, would share an identifier."""
     seen: dict[str, str] = {}
     for x in q.layers:
         check_name(x.name)
         if x.name in LOCALS or x.name.endswith("_t") or x.name.startswith(("mem", f"{q.name}_")):
             raise ToolkitError(f'layer "{x.name}": the generated code or C itself uses that name; rename the layer')
-        for made in (x.name, *(f"{x.name}_{k}" for k in ("h", "c", *(a.suffix for a in pack(x, target).arrays)))):
+        suffixes = ("slice", *OPS[x.op].STATE, *(a.suffix for a in place(x, to.of(x.name))[1].arrays))
+        for made in (x.name, *(f"{x.name}_{k}" for k in suffixes)):
             if made in seen:
                 raise ToolkitError(f'layers "{seen[made]}" and "{x.name}": both make {made} in C; rename one')
             seen[made] = x.name
@@ -85,20 +102,21 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
 
     Raises: ToolkitError when a name cannot be used in C."""
     check_name(q.name)
-    check_layer_names(q, to.target)
+    check_layer_names(q, to)
     windowed = q.mode == "window"
     layers, source = [], "x"
     for x in q.layers:
-        layers.append(_layer(x, to.target, source))
+        layers.append(_layer(x, to.of(x.name), source))
         source = f"s->{x.name}_h"
-    cells = [x for x in layers if x["op"] == "lstm"]
-    scratch = max(x["size"] for x in cells)
+    cells = [x for x in layers if x["tensors"]]
     return {
         "name": q.name,
         "NAME": q.name.upper(),
         "digest": q.digest,
         "board": to.board,
-        "target": to.target,
+        "target": " and ".join(sorted({x["target"] for x in layers})),
+        "owners": {x["target"] for x in layers},
+        "kernels": ", ".join(f"{x['name']} {x['target']}" for x in layers),
         "requires": to.requires,
         "requires_text": to.requires_text,
         "float_api": to.float_api,
@@ -107,8 +125,8 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         if not q.period
         else f"Give predict one sample every {q.period:g} s.",
         "column_lines": _column_lines(q),
-        "constants": _constants(q, layers, scratch),
-        "width": max(len(f"{q.name}_{row[0]}") for row in _constants(q, layers, scratch)),
+        "constants": _constants(q, layers),
+        "width": max(len(f"{q.name}_{row[0]}") for row in _constants(q, layers)),
         "windowed": windowed,
         "newest": "s->ring[s->newest]" if windowed else "s->last",
         "horizon_text": f"{q.horizon} step{'s' if q.horizon != 1 else ''} ahead",
@@ -119,8 +137,9 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "reciprocals": oracle.reciprocals(q.max_gap),
         "layers": layers,
         "cells": cells,
+        "has_null": any(x["op"] == "gru" for x in cells),
         "headers": sorted({f"tl_{x['target']}.h" for x in layers if x["target"] != "ref"}),
-        "scratch": scratch,
+        "scratch": scratch(q),
         "inputs": q.inputs,
         "outputs": q.outputs,
         "in_units": [f"{10.0**c.decimals!r}f" for c in q.inputs],
@@ -132,17 +151,35 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
 def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
     """A layer in the layout of the board's target, or of `ref` where the target has no kernel for the op."""
     op = OPS[x.op]
-    packed = pack(x, target)
+    owner, packed = place(x, target)
     return {
         "name": x.name,
         "op": x.op,
         "inputs": op.input_size(x),
         "size": op.output_size(x),
         "source": source,
-        "target": owner(x, target),
+        "target": owner,
+        "tensors": [(k, f"{kind}_t") for k, kind in op.STATE.items()],
+        "reset": x.op == "gru" and not gru.reset_after(x),
         "packed": packed,
+        "block": packed.slices.block if packed.slices else op.output_size(x),
+        "advance": _advance(packed),
         "fields": [(field, _value(x.name, value, packed)) for field, value in packed.fields],
     }
+
+
+def _advance(packed: Packed) -> list[str]:
+    """C statements that turn a copy p of the parameters into those of `units` units from `first` on."""
+    if packed.slices is None:
+        return []
+    block = packed.slices.block
+    at, count = ("first", "units") if block == 1 else (f"first / {block}", f"(units + {block - 1}) / {block}")
+    times = [f" * {n}u" if n != 1 else "" for _, n in packed.slices.pointers]
+    moved = [f"p.{field} += {at}{n};" for (field, _), n in zip(packed.slices.pointers, times, strict=True)]
+    counted = [
+        f"p.{field} = ({kind})({count}{f' * {n}u' if n != 1 else ''});" for field, kind, n in packed.slices.counts
+    ]
+    return moved + counted
 
 
 def _value(layer: str, value: str, packed: Packed) -> str:
@@ -166,10 +203,9 @@ def _column_lines(q: QNetwork) -> list[str]:
     return lines
 
 
-def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[tuple[str, str, str]]:
+def _constants(q: QNetwork, layers: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     weights = sum(a.array.nbytes for x in layers for a in x["packed"].arrays)
-    tables = sum(TARGETS[t].table_bytes for t in {x["target"] for x in layers if x["op"] == "lstm"})
-    state = state_bytes(q, scratch) - 2 * scratch
+    tables = sum(TARGETS[t].table_bytes for t in {x["target"] for x in layers if x["tensors"]})
     rows = [
         ("INPUTS", str(len(q.inputs)), ""),
         ("OUTPUTS", str(len(q.outputs)), ""),
@@ -178,9 +214,14 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]], scratch: int) -> list[
         ("MAX_GAP", str(q.max_gap), "lost samples in a row"),
         ("WEIGHT_BYTES", str(weights), "flash: weights, biases, multipliers"),
         ("TABLE_BYTES", str(tables), "flash: sigmoid and tanh"),
-        ("STATE_BYTES", str(state), "RAM, per stream"),
-        ("SCRATCH_BYTES", str(2 * scratch), "RAM, per stream, beside the state in the same struct"),
+        ("STATE_BYTES", str(state_bytes(q) - scratch_bytes(q)), "RAM, per stream"),
+        ("SCRATCH_BYTES", str(scratch_bytes(q)), "RAM, per stream, beside the state in the same struct"),
         ("SAVE_BYTES", str(oracle.save_bytes(q)), "a saved state"),
+        (
+            "SLICE_UNITS",
+            str(max(x["block"] for x in layers if x["tensors"])),
+            "hidden units: the least step_poll computes",
+        ),
     ]
     if q.mode == "window":
         rows.insert(3, ("WINDOW", str(q.window), "samples that a forecast is made from"))
@@ -202,9 +243,21 @@ def _c_int(v: int) -> str:
     return str(v) if v >= 0 else f"({v})" if v > -(2**31) else "(-2147483647 - 1)"
 
 
-def state_bytes(q: QNetwork, scratch: int) -> int:
-    """sizeof the state struct: counters, samples, h and c of each layer, scratch; padded to 4."""
-    counters = 4 + 2 + (4 if q.mode == "window" else 0)
-    samples = max(q.window, 1) * len(q.inputs)
-    cells = sum(2 * lstm.output_size(x) for x in q.layers if x.op == "lstm")
-    return (counters + 2 * (samples + cells + scratch) + 3) // 4 * 4
+def scratch(q: QNetwork) -> list[tuple[str, int, str]]:
+    """Arrays of the state struct in which no step leaves anything: name, int16 values, meaning."""
+    cells = [x for x in q.layers if OPS[x.op].STATE]
+    out = [("next", max(OPS[x.op].output_size(x) for x in cells), "a layer's new h")]
+    before = [OPS[x.op].output_size(x) for x in cells if x.op == "gru" and not gru.reset_after(x)]
+    return [*out, ("reset", max(before), "h behind the reset gate")] if before else out
+
+
+def scratch_bytes(q: QNetwork) -> int:
+    """Bytes of the state struct that are scratch."""
+    return 2 * sum(values for _, values, _ in scratch(q))
+
+
+def state_bytes(q: QNetwork) -> int:
+    """sizeof the state struct: counters, samples, the layers' states, scratch; padded to 4."""
+    counters = 10 + (4 if q.mode == "window" else 0)
+    samples = 2 * (max(q.window, 1) + (1 if q.mode == "window" else 0)) * len(q.inputs)
+    return (counters + samples + sum(oracle.tensor_bytes(x) for x in q.layers) + scratch_bytes(q) + 3) // 4 * 4

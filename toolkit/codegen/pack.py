@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.ops import lstm
+from quantize.ops import gru, lstm, rows
 from quantize.qnetwork import QLayer
 
 
@@ -21,58 +21,87 @@ class PackedArray:
     rows: list[str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """How a kernel is given some of a layer's units: whole blocks of `block` units.
+
+    `pointers`: (field, elements per block) that move on to the first block; `counts`: (field, C type, value per block)
+    that say how many blocks there are."""
+
+    block: int
+    pointers: tuple[tuple[str, int], ...]
+    counts: tuple[tuple[str, str, int], ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """`static const <struct> <layer> = { .<field> = <value>, ... }`; a value "@w" points to the array with suffix w."""
+    """`static const <struct> <layer> = { .<field> = <value>, ... }`; a value "@w" points to the array with suffix w.
+
+    `slices` None: the kernel computes the whole layer or nothing."""
 
     struct: str
     arrays: tuple[PackedArray, ...]
     fields: tuple[tuple[str, str], ...]
+    slices: Slices | None = None
 
 
 def lstm_ref(q: QLayer) -> Packed:
     """The reference layout: rows i0 .. o[H-1], unpacked."""
-    a, p, size = q.arrays, q.params, lstm.hidden_size(q)
-    gain = np.repeat([4096.0, 4096.0, 4096.0 * 32640 / 32768, 4096.0], size)
-    scale = a["m"] / (2.0 ** (16 + p["t"]) * lstm.UNIT * gain)
-    labels = [f"{gate}{unit}" for gate in lstm.GATES for unit in range(size)]
+    arrays, fields, slices = _rows_ref(q, lstm.GATES, lstm.gains(lstm.hidden_size(q)))
+    return Packed("tl_lstm_w8a16", arrays, (*fields, ("frac", str(q.params["frac"]))), slices)
+
+
+def gru_ref(q: QLayer) -> Packed:
+    """The reference layout: rows r0 .. n[H-1], unpacked. Reset before needs every r first: no slices."""
+    arrays, fields, slices = _rows_ref(q, gru.GATES, gru.gains(gru.hidden_size(q)))
+    after = gru.reset_after(q)
+    return Packed("tl_gru_w8a16", arrays, (*fields, ("reset_after", str(int(after)))), slices if after else None)
+
+
+def _rows_ref(
+    q: QLayer, gates: str, gains: np.ndarray
+) -> tuple[tuple[PackedArray, ...], tuple[tuple[str, str], ...], Slices]:
+    a, p, size = q.arrays, q.params, rows.hidden_size(q)
+    scale = rows.row_scale(q, gains)
+    labels = [f"{gate}{unit}" for gate in gates for unit in range(size)]
     rows_h = [f"{label} {s:.7g}" for label, s in zip(labels, scale, strict=True)]
     rows_x = [f"{label} {s * 2.0 ** -p['f']:.7g}" for label, s in zip(labels, scale, strict=True)]
     wide = a["wx"].dtype == np.int16
-    return Packed(
-        "tl_lstm_w8a16",
-        (
-            PackedArray("wh", "int8_t", a["wh"], "recurrent weights [row][unit]; real = w * the row's number", rows_h),
-            PackedArray(
-                "wx",
-                f"{a['wx'].dtype}_t",
-                a["wx"],
-                "input weights [row][input]; in normalised units, real = w * the row's number",
-                rows_x,
-            ),
-            PackedArray("b", "int32_t", a["b"], "biases [row], with the rounding of the requantization", None),
-            PackedArray("m", "int16_t", a["m"], "multipliers of the requantization [row]", None),
+    arrays = (
+        PackedArray("wh", "int8_t", a["wh"], "recurrent weights [row][unit]; real = w * the row's number", rows_h),
+        PackedArray(
+            "wx",
+            f"{a['wx'].dtype}_t",
+            a["wx"],
+            "input weights [row][input]; in normalised units, real = w * the row's number",
+            rows_x,
         ),
-        (
-            ("wh", "@wh"),
-            ("wx16" if wide else "wx8", "@wx"),
-            ("b", "@b"),
-            ("m", "@m"),
-            ("inputs", str(lstm.input_size(q))),
-            ("hidden", str(size)),
-            *((k, str(p[k])) for k in ("t", "f", "frac")),
-        ),
+        PackedArray("b", "int32_t", a["b"], "biases [row], with the rounding of the requantization", None),
+        PackedArray("m", "int16_t", a["m"], "multipliers of the requantization [row]", None),
     )
+    fields = (
+        ("wh", "@wh"),
+        ("wx16" if wide else "wx8", "@wx"),
+        ("b", "@b"),
+        ("m", "@m"),
+        ("inputs", str(rows.input_size(q))),
+        ("hidden", str(size)),
+        ("units", str(size)),
+        ("t", str(p["t"])),
+        ("f", str(p["f"])),
+    )
+    inputs = ("wx16" if wide else "wx8", rows.input_size(q))
+    return arrays, fields, Slices(1, (("wh", size), inputs, ("b", 1), ("m", 1)), (("units", "uint16_t", 1),))
 
 
 def dense_ref(q: QLayer) -> Packed:
     """The reference layout."""
-    rows = [f"y{row}" for row in range(len(q.arrays["w"]))]
+    labels = [f"y{row}" for row in range(len(q.arrays["w"]))]
     return Packed(
         "tl_dense_w16a16",
         (
-            PackedArray("w", "int16_t", q.arrays["w"], "weights [output][unit]", rows),
+            PackedArray("w", "int16_t", q.arrays["w"], "weights [output][unit]", labels),
             PackedArray("b", "int32_t", q.arrays["b"], "biases [output]", None),
         ),
-        (("w", "@w"), ("b", "@b"), ("inputs", str(q.arrays["w"].shape[1])), ("outputs", str(len(rows)))),
+        (("w", "@w"), ("b", "@b"), ("inputs", str(q.arrays["w"].shape[1])), ("outputs", str(len(labels)))),
     )

@@ -10,8 +10,10 @@ import numpy as np
 
 from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
 from quantize.ops import OPS
+from quantize.oracle import tensor_bytes
 from quantize.qnetwork import QNetwork
 from toolkit import __version__
+from toolkit.codegen.lower import scratch_bytes, state_bytes
 from toolkit.report.files import METHODS, BoardFiles, RunFiles, rmse
 from toolkit.report.parity import board_parity, host_parity, parity
 from toolkit.report.verdict import verdict
@@ -103,7 +105,7 @@ def _layer(files: RunFiles, j: int) -> dict[str, Any]:
         "macs": op.macs(x),
         "params": sum(v.size for v in files.network.layers[j].weights.values()) if files.network else None,
         "weight_bytes": sum(v.nbytes for v in files.q.layers[j].arrays.values()) if files.q else None,
-        "state_bytes": 2 * len(op.STATE) * size if files.q else None,
+        "state_bytes": tensor_bytes(files.q.layers[j]) if files.q else None,
     }
 
 
@@ -128,11 +130,8 @@ def _model_memory(q: QNetwork | None) -> dict[str, Any]:
         return out
     out["weights"] = sum(v.nbytes for x in q.layers for v in x.arrays.values())
     out["tables"] = 2 * (len(SIGMOID_NODES) + len(TANH_NODES))  # int16 in C
-    out["scratch"] = 2 * max((OPS[x.op].output_size(x) for x in q.layers if OPS[x.op].STATE), default=0)
-    counters = 10 if q.mode == "window" else 6
-    cells = sum(len(OPS[x.op].STATE) * OPS[x.op].output_size(x) for x in q.layers)
-    struct = counters + 2 * (max(q.window, 1) * len(q.inputs) + cells) + out["scratch"]
-    out["state"] = (struct + 3) // 4 * 4 - out["scratch"]
+    out["scratch"] = scratch_bytes(q)
+    out["state"] = state_bytes(q) - out["scratch"]
     return out
 
 
@@ -152,6 +151,7 @@ def _board(name: str, b: BoardFiles, q: QNetwork | None, run: Path) -> dict[str,
     return {
         "title": built.get("title", "This computer" if name == "host" else name),
         "emulator": ran.get("emulator"),
+        "kernels": (b.vectors or {}).get("kernels", {}),
         "steps": seen.get("steps"),
         "parity": host_parity(b) if name == "host" else board_parity(b),
         "hash": seen.get("hash") or None,

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from toolkit.report import charts
 from toolkit.report.files import METHODS, RunFiles
 from toolkit.report.svg import moment
-from toolkit.report.terminal import LABELS, by_folder, size
+from toolkit.report.terminal import LABELS, by_folder, kernels, size
 
 TARGETS = 4  # drawn at most
 FLASH_KINDS = (
@@ -32,7 +32,9 @@ def page(files: RunFiles, report: dict[str, Any]) -> str:
         lstrip_blocks=True,
         autoescape=True,
     )
-    environment.filters.update(size=size, count=lambda v: "–" if v is None else f"{v:,.0f}".replace(",", "\u202f"))
+    environment.filters.update(
+        size=size, kernels=kernels, count=lambda v: "–" if v is None else f"{v:,.0f}".replace(",", "\u202f")
+    )
     environment.globals.update(both=both, labels=LABELS)
     return environment.get_template("report.html.j2").render(
         r=report,
@@ -127,7 +129,7 @@ def _ram(name: str, b: dict[str, Any]) -> dict[str, Any]:
 def _summary(report: dict[str, Any]) -> str:
     """What the network is, in one line: `LSTM 1 → 32 → dense 1`."""
     m = report["model"]
-    ops = {"lstm": "LSTM"}
+    ops = {"lstm": "LSTM", "gru": "GRU"}
     shape = " → ".join([str(len(m["inputs"])), *(f"{ops.get(x['op'], x['op'])} {x['outputs']}" for x in m["layers"])])
     ahead = f"{m['horizon']} step{'s' if m['horizon'] != 1 else ''} ahead"
     if m["period"]:

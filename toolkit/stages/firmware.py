@@ -20,9 +20,9 @@ from toolkit.data.prepared import check_series, load_prepared, runs
 from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.host import HostModel
-from toolkit.stages.generate import folder_for, target_of
+from toolkit.stages.generate import folder_for, kernels_of
 from toolkit.toolchain import host_toolchain
-from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, from_runs, header, model_header
+from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, expect_steps, from_runs, header, model_header
 
 STEPS = 1024  # replayed on a board unless asked otherwise
 
@@ -40,10 +40,13 @@ class Job:
     toolchain: str = "auto"  # auto, gcc or zig
     emulator: str = "auto"  # auto, qemu or unicorn
     rebuild: bool = True  # False: run the image as it lies there
+    slice: int | None = None  # steps in slices of this many hidden units, instead of predict
 
     @property
     def folder(self) -> Path:
         """Where the build lands."""
+        if self.slice:
+            return self.run / "slices" / f"{self.board.name}-{self.slice}"
         return self.run / "build" / self.board.name
 
 
@@ -52,14 +55,15 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
     q = load_qnetwork(job.run / "model.q.safetensors")
-    return _build(job, q, _vectors(job, q), say=say)
+    return _build(job, q, vectors_of(job, q), say=say)
 
 
 def _build(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
     c_dir = folder_for(job.run, q, job.board)
-    summary = {"steps": len(vectors.ops), "hash": f"{vectors.run_hash:08x}", "digest": q.digest}
-    write_whole(job.folder / "vectors.h", header(vectors))
-    write_whole(job.folder / "model.h", model_header(q))
+    summary: dict[str, Any] = {"steps": len(vectors.ops), "hash": f"{vectors.run_hash:08x}", "digest": q.digest}
+    summary["kernels"] = kernels_of(c_dir, q)
+    write_whole(job.folder / "vectors.h", header(vectors, in_slices=job.slice is not None))
+    write_whole(job.folder / "model.h", model_header(q, job.slice))
     write_whole(job.folder / "vectors.json", json.dumps(summary) + "\n")
     if job.board.memory is None:
         library = build_host(c_dir, job.folder)
@@ -72,7 +76,7 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
     q = load_qnetwork(job.run / "model.q.safetensors")
-    vectors = _vectors(job, q)
+    vectors = vectors_of(job, q)
     if len(vectors.ops) < job.steps:
         say(f"the test rows have {len(vectors.ops)} steps from step {job.first} on; {job.steps} were asked for")
     built = _build(job, q, vectors, say=say) if job.rebuild else {}
@@ -86,9 +90,9 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     result = emulate.replay(job.folder, job.board, emulator=job.emulator, say=say)
     result["digest"] = q.digest
     if result["mismatch"]:
-        result["divergence"] = name_divergence(
-            q, result["mismatch"], job.folder / "firmware.elf", target_of(folder_for(job.run, q, job.board), q)
-        )
+        kernels = kernels_of(folder_for(job.run, q, job.board), q)
+        image = job.folder / "firmware.elf"
+        result["divergence"] = name_divergence(q, result["mismatch"], image, kernels, in_slices=bool(job.slice))
         result["problems"].append(result["divergence"])
     elif result["passed"] and result["hash"] != host["hash"]:
         result["problems"].append(f"run hash {result['hash']}; the oracle has {host['hash']}")
@@ -106,8 +110,8 @@ def _passed(job: Job, result: dict[str, Any], say: Callable[[str], None]) -> Non
         write_whole(job.save_state, bytes.fromhex(result["state"]))
 
 
-def _vectors(job: Job, q: QNetwork) -> Vectors:
-    """From the test rows of the run's series; from a seeded random walk when a model came without a series."""
+def vectors_of(job: Job, q: QNetwork) -> Vectors:
+    """Test vectors: from the test rows of the run's series; from a seeded walk when a model came without one."""
     start = b""
     if job.state is not None:
         try:
@@ -132,7 +136,7 @@ def _vectors(job: Job, q: QNetwork) -> Vectors:
     if start:
         ops[0] = PREDICT if ops[0] == RESET else ops[0]  # continue, do not reset
     try:
-        return expect(q, ops, raw, start)
+        return expect_steps(q, raw, start) if job.slice else expect(q, ops, raw, start)
     except QuantizeError as e:
         raise ToolkitError(f"{job.state}: {e}") from None
 
@@ -148,7 +152,10 @@ def _on_host(job: Job, q: QNetwork, vectors: Vectors) -> dict[str, Any]:
     for i, op in enumerate(vectors.ops):
         if op == RESET:
             model.reset()
-        forecast = model.predict_missing() if op == MISSING else model.predict(vectors.raw[i])
+        if job.slice:
+            forecast = model.step_in_slices(vectors.raw[i], job.slice)
+        else:
+            forecast = model.predict_missing() if op == MISSING else model.predict(vectors.raw[i])
         hashes.append(oracle.state_hash(model.state()))
         if hashes[-1] != vectors.hashes[i] or list(forecast) != list(vectors.forecast[i]):
             divergence = f"step {i}"

@@ -8,40 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from quantize.qnetwork import QNetwork, load_qnetwork
-from toolkit import cpu
 from toolkit.boards import Board
-from toolkit.codegen.lower import Destination
+from toolkit.codegen.choose import choose
+from toolkit.codegen.lower import destination
 from toolkit.codegen.render import generate, write_folder
-from toolkit.errors import ToolkitError, nearest
-from toolkit.targets import TARGETS
+from toolkit.errors import ToolkitError
+from toolkit.stages.tuned import read_tune, tune_file
 
 
 def model_file(path: Path) -> Path:
     """A run's folder or the path of a model.q.safetensors -> the file."""
     return path / "model.q.safetensors" if path.is_dir() else path
-
-
-def destination(board: Board, target: str, float_api: bool) -> Destination:
-    """What the generator is told of a board; predict_f32 comes where the core has an FPU, or when it is asked for."""
-    return Destination(board.name, target, board.requires, board.requires_text, float_api or board.fpu != "none")
-
-
-def choose_target(board: Board, wanted: str | None) -> str:
-    """The kernels for a board: its own, those asked for, or with `best` the fastest that this computer can run.
-
-    Raises: ToolkitError when there are no such kernels, or the board's core cannot run them."""
-    if wanted is None:
-        return board.target
-    if wanted == "best" and board.toolchain == "host":
-        return cpu.host_targets()[0]
-    if wanted not in TARGETS:
-        raise ToolkitError(f"--target {wanted}: no such kernels{nearest(wanted, [*TARGETS, 'best'])}")
-    able = cpu.host_targets() if board.toolchain == "host" else ("ref", board.target)
-    if wanted not in able:
-        raise ToolkitError(
-            f"--target {wanted}: {board.name} cannot run them; it can run {', '.join(sorted(set(able)))}"
-        )
-    return wanted
 
 
 def generate_c(
@@ -51,31 +28,38 @@ def generate_c(
     *,
     float_api: bool,
     target: str | None = None,
+    optimize: str = "speed",
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Writes the C of a quantized model for a board; the folder appears whole or not at all.
 
+    target: kernels that are asked for, whatever tune found. optimize: `speed`, `size` or `balanced`.
     Raises: QuantizeError or ToolkitError, one line."""
     q = load_qnetwork(model_file(path))
     folder = out if out is not None else model_file(path).parent / "c" / board.name
-    kernels = choose_target(board, target)
-    files = generate(q, destination(board, kernels, float_api))
+    tune = read_tune(tune_file(path, board), q, board) if target is None else None
+    choices = choose(q, board, optimize=optimize, wanted=target, tune=tune)
+    files = generate(q, destination(board, choices, float_api))
     write_folder(files, folder)
-    say(f"{folder}: {len(files)} files for {board.name}, {kernels} kernels")
+    for c in choices:
+        say(f"{c.layer}: {c.target} kernel: {c.why}")
+    say(f"{folder}: {len(files)} files for {board.name}")
     return {
         "name": q.name,
         "board": board.name,
-        "target": kernels,
+        "optimize": optimize,
+        "kernels": {c.layer: {"target": c.target, "why": c.why} for c in choices},
         "folder": str(folder),
         "files": sorted(files),
         "model": q.digest,
     }
 
 
-def target_of(folder: Path, q: QNetwork) -> str:
-    """The kernels that a generated folder calls, as its banner says."""
-    found = re.search(r" with (\w+) kernels", (folder / f"{q.name}.h").read_text(encoding="utf-8"))
-    return found[1] if found else "ref"
+def kernels_of(folder: Path, q: QNetwork) -> dict[str, str]:
+    """Layer -> target of a generated folder, as its banner says."""
+    text = (folder / f"{q.name}.h").read_text(encoding="utf-8")
+    found = re.search(r"; kernels: (.*)\.\n", text)
+    return dict(pair.split(" ") for pair in found[1].split(", ")) if found else {}
 
 
 def folder_for(run: Path, q: QNetwork, board: Board) -> Path:

@@ -39,12 +39,13 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
     say(f"profile {board.name}" + (f" with the cycles of {costs.name}" if costs else ", instructions only"))
     names = [layer.name for layer in q.layers]
     fields, counts, spent = emulate.profile(image, board, core=costs, layers=names)
-    for name in names:
+    for name in names if not job.slice else []:  # a slice has parameters of its own
         if not spent.entries.get(name):
             say(f"{name}: no call with its parameters was seen; its cost stands outside the layers")
     result = {
         "board": board.name,
         "title": board.title,
+        "slice": job.slice,
         "digest": q.digest,
         "clock_hz": board.clock_hz,
         "core": board.core if costs is None else costs.name,
@@ -170,7 +171,8 @@ def summary(result: dict[str, Any]) -> str:
     console = Console(highlight=False)
     console.width = min(console.width, _WIDTH)
     with console.capture() as capture:
-        console.print(Group(Text(), _function_table(result), _layer_table(result), *_step_lines(result)))
+        tables = [_function_table(result)] if result["slice"] else [_function_table(result), _layer_table(result)]
+        console.print(Group(Text(), *tables, *_step_lines(result)))
     return capture.get().rstrip("\n")
 
 
@@ -216,15 +218,18 @@ def _layer_table(r: dict[str, Any]) -> Table:
 
 def _step_lines(r: dict[str, Any]) -> list[RenderableType]:
     i, c, stack, sizes = r["instructions_per_step"], r["cycles_per_step"], r["stack"], r["sizes"]
-    lines = [Text(f"Instructions of a step: {i['min']:,} to {i['max']:,}, exact, over {r['steps']:,} steps.")]
+    what = f"slice of at most {r['slice']} hidden units" if r["slice"] else "step"
+    lines = [
+        Text(f"Instructions of a {what}: {i['min']:,} to {i['max']:,}, exact, over {r['steps']:,} {what.split()[0]}s.")
+    ]
     if c is None:
         lines.append(Text(f"Cycles: no table for a {r['core']}; instructions only."))
     else:
         ms, rate = r["milliseconds"], r["largest_rate_hz"]
         lines.append(
             Text(
-                f"Cycles of a step: {c['min']:,} to {c['max']:,}: {ms['max']:.3f} ms at {r['clock_hz'] / 1e6:g} MHz, "
-                f"at most {rate:,.4g} samples a second.",
+                f"Cycles of a {what}: {c['min']:,} to {c['max']:,}: {ms['max']:.3f} ms at {r['clock_hz'] / 1e6:g} MHz, "
+                f"at most {rate:,.4g} {'slices' if r['slice'] else 'samples'} a second.",
                 "bold",
             )
         )
