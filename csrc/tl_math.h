@@ -18,10 +18,13 @@
 
 TL_STATIC_ASSERT((-3 >> 1) == -2, "Tealight needs an arithmetic right shift");
 
-/* Saturates to int16. */
+/* Saturates to int16 in the same time for every v. The product is what compilers do not turn into a branch again, as
+ * they do with a mask on Armv6-M. limit - v fits: both have the sign of v. */
 static inline int16_t tl_sat16(int32_t v)
 {
-    return (int16_t)(v > 32767 ? 32767 : v < -32768 ? -32768 : v);
+    int32_t limit = (v >> 31) ^ 32767;
+    uint32_t beyond = (uint32_t)((v >> 15) ^ (v >> 31)); /* 0 where v fits, else up to 65535 */
+    return (int16_t)(v + (limit - v) * (int32_t)((beyond + 65535u) >> 16));
 }
 
 /* (a * m) >> 16, rounded down; m in 0 .. 32767. The high half times m stays below 2^30, the low half below 2^31. */

@@ -105,6 +105,16 @@ def refusal(path: str) -> str:
         ("value = 1 }", 'value = "one" }', 'run.reads[0].value = "one": expected a number'),
         ("semihosting = false", 'semihosting = "no"', 'semihosting = "no": expected true or false'),
         ('cflags = ["-DTL_UART_TX_PIN=24u"]', 'cflags = "-O3"', 'cflags = "-O3": expected e.g. ["-DX=1"]'),
+        (
+            'target = "v6m"',
+            'target = "dsp"',
+            'target = "dsp": expected one of ref, v6m for a cortex-m0: dsp needs the DSP extension and Armv7-M',
+        ),
+        ('target = "v6m"', 'target = "avx2"', "avx2 needs this computer"),
+        ('core = "cortex-m0"', 'core = "neoverse-n1"', 'fpu = "none": expected one that a neoverse-n1 can have: neon'),
+        ('fpu = "none"', 'fpu = "fpv4-sp-d16"', 'fpu = "fpv4-sp-d16": expected one that a cortex-m0 can have: none'),
+        ('["-DTL_UART_TX_PIN=24u"]', '["-mcpu=cortex-m4"]', 'cflags has "-mcpu=cortex-m4": take it out: core and fpu'),
+        ('["-DTL_UART_TX_PIN=24u"]', '["-mfloat-abi=hard"]', 'cflags has "-mfloat-abi=hard": take it out'),
         ("[memory]", "[memry]", 'unknown key memry; did you mean "memory"?'),
         ('name = "microbit"', 'name = "macrobit"', 'name = "macrobit": expected "microbit", as the file is called'),
         ('name = "microbit"', "name = microbit", "not TOML: "),
@@ -115,6 +125,13 @@ def test_a_mistake_is_named(old: str, new: str, says: str, tmp_path: Path) -> No
     message = refusal(path)
     assert message.startswith(f"{path}: ")
     assert says in message
+
+
+def test_a_target_that_the_core_lacks(tmp_path: Path) -> None:
+    text = (BOARDS / "mps2_an385.toml").read_text().replace('target = "v7m"', 'target = "dsp"')
+    path = tmp_path / "mps2_an385.toml"
+    path.write_text(text)
+    assert 'target = "dsp": expected one of ref, v6m, v7m for a cortex-m3: dsp needs the DSP' in refusal(str(path))
 
 
 def test_unknown_board_offers_the_nearest() -> None:

@@ -127,3 +127,13 @@ def test_a_missing_file_or_a_folder_is_one_line(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml", sets=[], env={})
     with pytest.raises(ToolkitError, match="cannot read"):
         load_config(tmp_path, sets=[], env={})
+
+
+def test_a_board_that_is_not_known_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('[data]\nseries = "glucose"\n[deploy]\nboards = ["host", "microbitt"]\n')
+    with pytest.raises(ToolkitError) as caught:
+        load_config(path, sets=[], env={})
+    assert str(caught.value).startswith(
+        f'{path}: deploy.boards: board "microbitt" is not known; did you mean "microbit"?'
+    )

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STDLIB = set(sys.stdlib_module_names)
 FRAMEWORKS = {"torch", "onnx", "onnxruntime", "tensorflow", "tflite_runtime", "ai_edge_litert", "keras"}
 QUANTIZE_MAY = {"numpy", "safetensors", "quantize"}
-LEAVES = {"targets", "boards", "errors"}  # of toolkit: they import each other, the leaves' own kind, and nothing above
+LEAVES = {"targets", "boards", "isa", "errors"}  # of toolkit: they import each other, their own kind, and nothing above
 
 
 def imports(source: str, *, package: str) -> Iterator[tuple[str, int, bool]]:

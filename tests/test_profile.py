@@ -269,6 +269,11 @@ def test_layers_and_functions_add_up(run: Path, board: str, capsys: pytest.Captu
     assert lstm1["macs"] == pytest.approx(lstm1["calls"] * 4 * 8 * 16) and head["macs"] == 8
     assert lstm0["cycles_per_mac"] == pytest.approx(lstm0["cycles_total"] / 60 / lstm0["macs"])
     assert {f["layer"] for f in p["functions"] if f["function"].startswith("tl_lstm_step_")} == {"lstm0", "lstm1"}
+    assert p["constant"] is all(x["constant"] for x in p["layers"][:3]) and rest["constant"] is None
+    for x in p["layers"][:3]:
+        each = x["instructions_per_call"]
+        assert each["min"] <= x["instructions_total"] / (x["calls"] * 60) <= each["max"]
+        assert x["constant"] is (each["min"] == each["max"]) and (x["constant"] or board == "microbit")
     assert rest["share"] < 0.2
     assert p["milliseconds"]["max"] == p["cycles_per_step"]["max"] / p["clock_hz"] * 1e3
     assert p["largest_rate_hz"] == p["clock_hz"] / p["cycles_per_step"]["max"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from toolkit import isa
 from toolkit.errors import ToolkitError, nearest
 from toolkit.targets import ROOT, TARGETS
 
@@ -18,19 +19,6 @@ else:
     import tomli as tomllib
 
 BOARDS = ROOT / "boards"
-CORES = (
-    "cortex-m0",
-    "cortex-m0plus",
-    "cortex-m3",
-    "cortex-m4",
-    "cortex-m7",
-    "cortex-m33",
-    "cortex-m55",
-    "cortex-a53",
-    "neoverse-n1",
-    "host",
-)
-FPUS = ("none", "fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16", "neon", "host")
 TOOLCHAINS = ("arm-none-eabi", "aarch64-linux", "host")
 UNICORN_CPUS = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
 
@@ -220,8 +208,8 @@ def _board(top: _Table) -> Board:
         name=top.text("name", "the file's name without .toml"),
         title=top.text("title", "one line for people"),
         chip=top.text("chip", "the chip's name"),
-        core=top.one_of("core", CORES),
-        fpu=top.one_of("fpu", FPUS),
+        core=top.one_of("core", isa.CORES),
+        fpu=top.one_of("fpu", isa.FPUS),
         target=top.one_of("target", TARGETS),
         toolchain=toolchain,
         cflags=top.texts("cflags"),
@@ -235,7 +223,24 @@ def _board(top: _Table) -> Board:
         run=_run(top.table("run", "a [run] table", None)),
     )
     top.finish()
+    if not on_host:
+        _check_instructions(top, board)
     return board
+
+
+def _check_instructions(top: _Table, board: Board) -> None:
+    """Raises: ToolkitError when core, fpu, cflags and target do not go together."""
+    fpus = isa.CORES[board.core].fpus
+    if board.fpu not in fpus:
+        top.wrong("fpu", f"one that a {board.core} can have: {', '.join(fpus)}")
+    for flag in board.cflags:
+        if flag.startswith(isa.CHOOSES):
+            raise ToolkitError(f'{top.path}: cflags has "{flag}": take it out: core and fpu choose the code')
+    lacks = isa.NEEDS.get(board.target, frozenset({"host"})) - isa.features(board.core, board.fpu)
+    if lacks:
+        what = " and ".join(isa.MEANING.get(name, "this computer") for name in sorted(lacks))
+        able = ", ".join(isa.able(board.core, board.fpu))
+        top.wrong("target", f"one of {able} for a {board.core}: {board.target} needs {what}")
 
 
 def board_names() -> list[str]:

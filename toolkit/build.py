@@ -8,15 +8,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from toolkit import cpu, elf
+from toolkit import checks, cpu, elf
 from toolkit.boards import Board, Memory
-from toolkit.errors import CheckFailed, ToolkitError, write_whole
+from toolkit.errors import ToolkitError, write_whole
 from toolkit.targets import CSRC, ROOT, SHARED_SOURCES, TARGETS, W8A8
 from toolkit.toolchain import (
     CACHE,
@@ -149,43 +149,6 @@ def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -
     )
 
 
-def _check_nothing_missing(board: Board, objects: Sequence[Path]) -> None:
-    """Raises: CheckFailed when our objects need a symbol that is not our own: the link takes in no library."""
-    missing = elf.missing_symbols(objects, "__tl_")
-    if missing:
-        users = "; ".join(f"{name} (used by {', '.join(sorted(set(by)))})" for name, by in missing.items())
-        raise CheckFailed(f"{board.name}: library code is needed: {users}; only mem* and __aeabi_mem* may be")
-
-
-def _check_nothing_foreign(board: Board, objects: Sequence[Path], image: Path) -> None:
-    """Raises: CheckFailed when the image holds a symbol that is not our own."""
-    foreign = elf.foreign_symbols(image, objects)
-    if foreign:
-        raise CheckFailed(f"{board.name}: symbols that are not ours: {', '.join(foreign)}; only mem* may be")
-
-
-def _check_room(board: Board, memory: Memory, image: Path, sizes: Mapping[str, int]) -> None:
-    """Raises: CheckFailed with the table of what takes the room when the image is over the chip or the budget."""
-    wants = (
-        ("flash", sizes["flash"], memory.flash.length, "the chip has"),
-        ("ram", sizes["ram"] + memory.stack, memory.ram.length, f"with {memory.stack} of stack; the chip has"),
-        ("flash", sizes["flash"], board.budget.flash, "the budget allows"),
-        ("ram", sizes["ram"], board.budget.ram, "without the stack; the budget allows"),
-    )
-    over = [f"{what} {used} bytes, {why} {most}" for what, used, most, why in wants if most is not None and used > most]
-    if not over:
-        return
-    kinds = ("weights", "tables", "code", "vectors", "firmware", "data", "bss")
-    lines = [f"{board.name}: the image does not fit: {'; '.join(over)}"]
-    lines += [f"  {kind:<24}{sizes[kind]:>10}" for kind in kinds]
-    lines += ["  the largest symbols:"]
-    for symbol in elf.largest(image, 10):
-        lines.append(
-            f"    {symbol.name:<22}{symbol.size:>10}  {'flash' if symbol.kind in ('code', 'const') else 'ram'}"
-        )
-    raise CheckFailed("\n".join(lines))
-
-
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -196,7 +159,7 @@ def build_firmware(
     """Builds the image of a generated folder for a board, beside `model.h` and `vectors.h` in out_dir.
 
     toolchain: `auto`, `gcc` or `zig`. Writes firmware.elf, .bin, .hex and, last, build.json, which it returns.
-    Raises: ToolkitError when the C does not build; CheckFailed when the image does not fit or needs library code."""
+    Raises: ToolkitError when the C does not build; CheckFailed when the image fails a check of toolkit/checks.py."""
     memory = board.memory
     if memory is None:
         raise ToolkitError(f"board {board.name} has no [memory]: it takes no image; choose another board")
@@ -214,12 +177,13 @@ def build_firmware(
     log = _scons(plan, out)
     if log:
         if all(o.is_file() for o in objects) and any(word in log for word in _UNDEFINED):
-            _check_nothing_missing(board, objects)
+            checks.nothing_missing(board, objects)
         raise _refuse(log, out)
     image = out / "firmware.elf"
     sizes = elf.measure(image, [o for o in objects if o.name.startswith("model_")])
-    _check_nothing_foreign(board, objects, image)
-    _check_room(board, memory, image, sizes)
+    checks.nothing_foreign(board, objects, image)
+    checks.instructions(board, image)
+    checks.room(board, memory, image, sizes)
     elf.write_images(image, out / "firmware.bin", out / "firmware.hex")
     result = _build_result(board, memory, compiler, image, sizes)
     write_whole(out / "build.json", json.dumps(result, indent=1) + "\n")

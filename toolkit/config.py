@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 import tomli_w
 
+from toolkit.boards import load_board
 from toolkit.codegen.lower import check_name
 from toolkit.errors import ToolkitError, nearest, write_whole
 
@@ -276,6 +277,11 @@ def _convert(value: Any, kind: Any) -> tuple[Any, str]:
 def _check_together(config: Config, path: Path) -> None:
     """Rules between keys."""
     data = config.data
+    for name in config.deploy.boards:
+        try:
+            load_board(name)
+        except ToolkitError as e:
+            raise ToolkitError(f"{path}: deploy.boards: {e}") from None
     if bool(data.path) == bool(data.series):
         raise ToolkitError(f'{path}: [data]: expected either path = "file.csv" or series = "glucose", one of the two')
     if len(data.split) != 3 or min(data.split) <= 0 or abs(sum(data.split) - 1) > 1e-9:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes that go to `address` in flash."""
+    """Bytes at `address`."""
 
     address: int
     data: bytes
@@ -79,6 +80,28 @@ def segments(path: Path) -> list[Segment]:
     """What is to be written to flash, by load address."""
     loaded = (s for s in _open(path).iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
     return sorted((Segment(s["p_paddr"], s.data()) for s in loaded), key=lambda s: s.address)
+
+
+def code(path: Path) -> tuple[str, list[Segment]]:
+    """The machine, e.g. EM_ARM, and the instructions of an image without the data between them.
+
+    Mapping symbols tell the two apart (ELF for the Arm Architecture, IHI 0044, 4.5.6): $t, $x from here on code, $d
+    data. Raises: ToolkitError when there are none."""
+    elf = _open(path)
+    marks: dict[int, dict[int, bool]] = {}
+    for entry in elf.get_section_by_name(".symtab").iter_symbols():
+        if entry.name[:2] in ("$t", "$x", "$d") and isinstance(entry["st_shndx"], int):
+            marks.setdefault(entry["st_shndx"], {})[entry["st_value"]] = entry.name[1] != "d"
+    found = []
+    for index, section in enumerate(elf.iter_sections()):
+        if section["sh_flags"] & 4 and section["sh_size"] and section["sh_type"] == "SHT_PROGBITS":  # SHF_EXECINSTR
+            start, data, here = section["sh_addr"], section.data(), marks.get(index, {})
+            if not any(here.values()):
+                raise ToolkitError(f"{path}: {section.name} does not say what in it is code; link it without -s")
+            ends = [*sorted(here), start + len(data)]
+            pairs = pairwise(ends)
+            found += [Segment(a, data[a - start : b - start]) for a, b in pairs if here[a] and b > a]
+    return str(elf["e_machine"]), found
 
 
 @dataclass(frozen=True, slots=True)

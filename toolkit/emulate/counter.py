@@ -6,7 +6,7 @@ import ctypes
 import functools
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,10 @@ class _Counter(ctypes.Structure):
         *_all(ctypes.c_uint64, "base", "bytes"),
         *_all(ctypes.c_void_p, "cache", "function", "core", "cells"),
         *_all(ctypes.c_uint64, "layers"),
-        *_all(ctypes.c_void_p, "layer", "entries", "kernel", "read_register", "read_memory"),
+        *_all(ctypes.c_void_p, "layer", "entries", "least", "most", "kernel", "read_register", "read_memory"),
         ("registers", ctypes.c_int32 * 6),
         *_all(ctypes.c_uint64, "begin", "end", "total", "outside", "entered", "inside", "calls", "sum", "min", "max"),
-        *_all(ctypes.c_uint64, "spent", "cycles", "cycles_min", "cycles_max", "in_layer", "leave"),
+        *_all(ctypes.c_uint64, "spent", "cycles", "cycles_min", "cycles_max", "in_layer", "leave", "since"),
         *_all(ctypes.c_void_p, "before"),
         *_all(ctypes.c_uint64, "before_end", "before_last"),
     ]
@@ -71,11 +71,13 @@ class _Counter(ctypes.Structure):
 class Profile:
     """Sums over all calls of the region, without (function, layer) pairs that never ran.
 
-    cells: (function, layer) -> instructions, cycles; entries: calls of each layer; cycles: sum, min, max of a call."""
+    cells: (function, layer) -> instructions, cycles; entries: calls of each layer; cycles: sum, min, max of a call.
+    calls: fewest and most instructions of a call of each layer that was called; without those nobody tells apart."""
 
     cells: Mapping[tuple[str, str], tuple[int, int]]
     entries: Mapping[str, int]
     cycles: tuple[int, int, int]
+    calls: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @functools.cache
@@ -122,7 +124,7 @@ class Counter:
         kernels = [s.address if s.name.startswith(KERNEL_PREFIX) else 0 for s in self._functions]
         rows, columns = len(kernels) + 1, len(self._layers) + 1
         self._cells = (_Cell * (rows * columns))()
-        self._entries = (ctypes.c_uint64 * columns)()
+        self._entries, self._least, self._most = ((ctypes.c_uint64 * columns)() for _ in range(3))
         uclib = importlib.import_module("unicorn.unicorn_py3.unicorn").uclib
         arm = importlib.import_module("unicorn.arm_const")
         parts = {
@@ -133,6 +135,8 @@ class Counter:
             "cells": self._cells,
             "layer": (ctypes.c_uint32 * columns)(*(consts[name] for name in self._layers)),
             "entries": self._entries,
+            "least": self._least,
+            "most": self._most,
             "kernel": (ctypes.c_uint32 * rows)(0, *kernels),
         }
         self._alive = parts
@@ -186,4 +190,7 @@ class Counter:
                     cells[name, layer] = (a + cell.instructions, b + cell.cycles)
         entries = {name: int(self._entries[i]) for i, name in enumerate(self._layers)}
         s = self._state
-        return Profile(cells, entries, (s.cycles, s.cycles_min, s.cycles_max))
+        calls = {
+            name: (int(self._least[i]), int(self._most[i])) for i, name in enumerate(self._layers) if entries[name]
+        }
+        return Profile(cells, entries, (s.cycles, s.cycles_min, s.cycles_max), calls)

@@ -51,6 +51,7 @@ typedef struct {
     uint64_t layers;        /* layers + 1 */
     const uint32_t *layer;  /* [layers] addresses of the layers' parameters */
     uint64_t *entries;      /* [layers] calls of each */
+    uint64_t *least, *most; /* [layers] instructions of a call; least of a layer that was not called is 0 */
     const uint32_t *kernel; /* [functions] its address, when a call of it may be a layer's; else 0 */
     tl_read_register read_register;
     tl_read_memory read_memory;
@@ -63,7 +64,7 @@ typedef struct {
     uint64_t inside;      /* 1 between tl_probe_begin and tl_probe_end */
     uint64_t calls, sum, min, max; /* of the region */
     uint64_t spent, cycles, cycles_min, cycles_max; /* cycles of this call of the region; of all calls */
-    uint64_t in_layer, leave;                       /* the layer that runs, and where it returns to */
+    uint64_t in_layer, leave, since; /* the layer that runs, where it returns to, total when it was called */
     tl_cell *before;        /* the cell of the block before this one in the region, or NULL */
     uint64_t before_end;    /* the address behind it */
     uint64_t before_last;   /* the class of its last instruction */
@@ -107,7 +108,11 @@ static uint64_t layer_of_call(const tl_counter *c, void *engine) {
 
 /* Follows the calls of kernels: a layer lasts from the entry of one with its parameters to the return from it. */
 static void follow_layer(tl_counter *c, void *engine, uint64_t address, const tl_block *block) {
+    uint64_t now = c->total - block->instructions; /* this block has not run yet */
     if (c->in_layer != 0u && address == c->leave) {
+        uint64_t layer = c->in_layer - 1u, counted = now - c->since;
+        c->least[layer] = c->most[layer] == 0u ? counted : smaller(c->least[layer], counted);
+        c->most[layer] = larger(c->most[layer], counted);
         c->in_layer = 0u;
     }
     if (c->in_layer == 0u && address == c->kernel[block->function]) {
@@ -115,6 +120,7 @@ static void follow_layer(tl_counter *c, void *engine, uint64_t address, const tl
         c->in_layer = layer_of_call(c, engine);
         c->read_register(engine, c->registers[5], &lr);
         c->leave = lr & ~1u;
+        c->since = now;
         if (c->in_layer != 0u) {
             c->entries[c->in_layer - 1u]++;
         }

@@ -20,6 +20,7 @@ from toolkit.data.prepared import check_series, load_prepared, runs
 from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.host import HostModel
+from toolkit.lock import locked
 from toolkit.stages.generate import folder_for, kernels_of
 from toolkit.toolchain import host_toolchain
 from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, expect_steps, from_runs, header, model_header
@@ -55,7 +56,8 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
     q = load_qnetwork(job.run / "model.q.safetensors")
-    return _build(job, q, vectors_of(job, q), say=say)
+    with locked(job.folder):
+        return _build(job, q, vectors_of(job, q), say=say)
 
 
 def _build(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -75,6 +77,11 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Builds, replays the vectors through the same C on this computer, then on the emulated board, and compares.
 
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
+    with locked(job.folder):
+        return _run(job, say=say)
+
+
+def _run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     q = load_qnetwork(job.run / "model.q.safetensors")
     vectors = vectors_of(job, q)
     if len(vectors.ops) < job.steps:

@@ -58,6 +58,7 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
         **_step(board, costs, counts, spent, q),
         "functions": _functions(counts, spent, costs),
         "layers": _layers(counts, spent, costs, q),
+        "constant": all(low == high for low, high in spent.calls.values()) if len(spent.calls) == len(names) else None,
         "stack": {key: fields.get(key) for key in ("stack", "stack_save", "stack_total")},
         "state_bytes": fields.get("state_bytes"),
         "sections": _sections(job),
@@ -144,6 +145,7 @@ def _layers(counts: Counts, spent: Profile, core: Core | None, q: QNetwork) -> l
         cost = _cost(cells, counts, spent, core)
         calls = spent.entries.get(name, 0)
         work = calls * macs(layer) if layer is not None else 0
+        seen = spent.calls.get(name)
         rows.append(
             {
                 "layer": name,
@@ -153,6 +155,8 @@ def _layers(counts: Counts, spent: Profile, core: Core | None, q: QNetwork) -> l
                 **cost,
                 "instructions_per_mac": cost["instructions_total"] / work if work else None,
                 "cycles_per_mac": cost["cycles_total"] / work if work and core is not None else None,
+                "instructions_per_call": dict(zip(("min", "max"), seen, strict=True)) if seen else None,
+                "constant": seen[0] == seen[1] if seen else None,
             }
         )
     return rows
@@ -226,6 +230,9 @@ def _step_lines(r: dict[str, Any]) -> list[RenderableType]:
     lines = [
         Text(f"Instructions of a {what}: {i['min']:,} to {i['max']:,}, exact, over {r['steps']:,} {what.split()[0]}s.")
     ]
+    if r["constant"] is not None:
+        vary = ", ".join(x["layer"] for x in r["layers"] if x["constant"] is False)
+        lines.append(Text(f"Constant time: no: {vary}." if vary else "Constant time: yes, each layer in every call."))
     if c is None:
         lines.append(Text(f"Cycles: no table for a {r['core']}; instructions only."))
     else:

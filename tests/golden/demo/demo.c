@@ -186,7 +186,8 @@ void demo_step_begin(demo_state *s, const int16_t x[DEMO_INPUTS])
 static bool lstm0_slice(demo_state *s, uint32_t budget)
 {
     const uint32_t first = s->unit, units = tl_slice(first, 4, 1, budget);
-    tl_lstm_w8a16 p = lstm0;
+    tl_lstm_w8a16 p;
+    p = lstm0; /* as an initialiser, clang would keep a second copy of it */
     p.wh += first * 4u;
     p.wx16 += first * 2u;
     p.b += first;
@@ -206,7 +207,8 @@ static bool lstm0_slice(demo_state *s, uint32_t budget)
 static bool lstm1_slice(demo_state *s, uint32_t budget)
 {
     const uint32_t first = s->unit, units = tl_slice(first, 3, 1, budget);
-    tl_lstm_w8a16 p = lstm1;
+    tl_lstm_w8a16 p;
+    p = lstm1; /* as an initialiser, clang would keep a second copy of it */
     p.wh += first * 3u;
     p.wx8 += first * 4u;
     p.b += first;

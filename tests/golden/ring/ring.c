@@ -173,7 +173,8 @@ void ring_step_begin(ring_state *s, const int16_t x[RING_INPUTS])
 static bool lstm0_slice(ring_state *s, uint32_t budget)
 {
     const uint32_t first = s->unit, units = tl_slice(first, 3, 1, budget);
-    tl_lstm_w8a16 p = lstm0;
+    tl_lstm_w8a16 p;
+    p = lstm0; /* as an initialiser, clang would keep a second copy of it */
     p.wh += first * 3u;
     p.wx16 += first;
     p.b += first;
