@@ -16,12 +16,16 @@
 #define TL_TEXT(x) #x
 #define TL_SET(name, value) ".set " name ", " TL_TEXT(value) "\n"
 
-/* Arguments on the stack, behind the 12 registers that are pushed; the first three of those are c, to_h_new, c_end. */
-#define TL_X "[sp, #48]"
-#define TL_H "[sp, #52]"
-#define TL_LOW "[sp, #56]"
-#define TL_HIGH "[sp, #60]"
-#define TL_TABLES "ldr r6, [sp, #64]\n ldr r7, [sp, #68]\n"
+/* tl_dsp_context, at sp. */
+#define TL_LOW "[sp]"
+#define TL_HIGH "[sp, #4]"
+#define TL_TABLES "ldr r6, [sp, #8]\n ldr r7, [sp, #12]\n"
+#define TL_C_END "[sp, #16]"
+#define TL_TO_H_NEW "[sp, #20]"
+#define TL_C "[sp, #24]"
+#define TL_H "[sp, #28]"
+#define TL_X "[sp, #32]"
+#define TL_P "[sp, #72]" /* the argument behind the 13 registers that are pushed */
 
 #define TL_FOUR(a, b, c, d)                                                                                            \
     "ldr " a ", [r0], #4\n ldr " b ", [r0], #4\n ldr " c ", [r0], #4\n ldr " d ", [r0], #4\n"
@@ -33,17 +37,17 @@
 
 /* Groups of `columns` values at r1, which `argument` points to: passes of 16 groups above 32, the incomplete one last. */
 #define TL_GROUPS(columns, argument)                                                                                   \
-    ".set n, " columns "/4\n"                                                                                          \
-    ".if n > 32\n"                                                                                                     \
+    ".set .Ln, " columns "/4\n"                                                                                        \
+    ".if .Ln > 32\n"                                                                                                   \
     "1:\n"                                                                                                             \
     ".rept 16\n" TL_GROUP ".endr\n"                                                                                    \
     "ldr r2, " argument "\n"                                                                                           \
-    "addw r2, r2, #(n/16*128)\n"                                                                                       \
+    "addw r2, r2, #(.Ln/16*128)\n"                                                                                     \
     "cmp r1, r2\n"                                                                                                     \
     "bne.w 1b\n"                                                                                                       \
-    ".set n, n%16\n"                                                                                                   \
+    ".set .Ln, .Ln%16\n"                                                                                               \
     ".endif\n"                                                                                                         \
-    ".rept n\n" TL_GROUP ".endr\n"                                                                                     \
+    ".rept .Ln\n" TL_GROUP ".endr\n"                                                                                   \
     ".if " columns "%4\n" TL_FOUR("r4", "r5", "r6", "r7")                                                              \
     ".if " columns "%4 == 1\n ldrh r2, [r1]\n .else\n ldr r2, [r1]\n .endif\n"                                         \
     ".if " columns "%4 == 3\n ldrh r3, [r1, #4]\n .else\n mov r3, #0\n .endif\n" TL_PRODUCTS ".endif\n"
@@ -65,28 +69,28 @@
 #define TL_STARTS "ldr r1, " TL_H "\n" TL_FOUR("r2", "r9", "r3", "r11")
 /* All pairs, then the starts of the groups in r2, r9, r3, r11. The first one or two, passes of 12 above 24, the rest. */
 #define TL_PAIRS                                                                                                       \
-    ".set odd, inputs%2\n .set n, inputs/2\n"                                                                          \
+    ".set .Lodd, .Linputs%2\n .set .Ln, .Linputs/2\n"                                                                  \
     TL_FOUR("r8", "r12", "r10", "lr") "ldr r2, [r1], #4\n"                                                             \
-    ".if n%3 && n > 1\n" TL_HALF "ldr r7, [r1], #4\n .endif\n"                                                         \
+    ".if .Ln%3 && .Ln > 1\n" TL_HALF "ldr r7, [r1], #4\n .endif\n"                                                     \
     TL_FIRST("r8", "r2") TL_FIRST("r12", "r2") TL_FIRST("r10", "r2") TL_FIRST("lr", "r2")                              \
-    ".if n%3 && n > 1\n" TL_SUMS("r3", "r4", "r5", "r6", "r7") ".set n, n - 1\n .endif\n"                              \
-    ".set n, n - 1\n .set two, n%3 == 2\n"                                                                             \
-    ".if n > 24\n"                                                                                                     \
+    ".if .Ln%3 && .Ln > 1\n" TL_SUMS("r3", "r4", "r5", "r6", "r7") ".set .Ln, .Ln - 1\n .endif\n"                      \
+    ".set .Ln, .Ln - 1\n .set .Ltwo, .Ln%3 == 2\n"                                                                     \
+    ".if .Ln > 24\n"                                                                                                   \
     "1:\n"                                                                                                             \
     ".rept 4\n" TL_THREE_PAIRS ".endr\n"                                                                               \
     "ldr r2, " TL_X "\n"                                                                                               \
-    "addw r2, r2, #(n/12*48 + (inputs/2 - n)*4)\n"                                                                     \
+    "addw r2, r2, #(.Ln/12*48 + (.Linputs/2 - .Ln)*4)\n"                                                               \
     "cmp r1, r2\n"                                                                                                     \
     "bne.w 1b\n"                                                                                                       \
-    ".set n, n%12\n"                                                                                                   \
+    ".set .Ln, .Ln%12\n"                                                                                               \
     ".endif\n"                                                                                                         \
-    ".rept n/3\n" TL_THREE_PAIRS ".endr\n"                                                                             \
-    ".if odd\n"                                                                                                        \
-    ".rept n%3\n" TL_HALF "ldr r2, [r1], #4\n" TL_HALF_SUMS ".endr\n"                                                  \
+    ".rept .Ln/3\n" TL_THREE_PAIRS ".endr\n"                                                                           \
+    ".if .Lodd\n"                                                                                                      \
+    ".rept .Ln%3\n" TL_HALF "ldr r2, [r1], #4\n" TL_HALF_SUMS ".endr\n"                                                \
     TL_HALF "ldrh r2, [r1]\n" TL_HALF_SUMS                                                                             \
     ".endif\n"
 #define TL_PAIRS_END                                                                                                   \
-    ".if two && !odd\n"                                                                                                \
+    ".if .Ltwo && !.Lodd\n"                                                                                            \
     TL_PAIR_AND_HALF "ldr r5, [r0], #4\n ldr r6, [r0], #4\n" TL_STARTS                                                 \
     TL_SUM("r10", "r5", "r7") TL_SUM("lr", "r6", "r7")                                                                 \
     ".else\n" TL_STARTS ".endif\n"
@@ -98,7 +102,7 @@
 #endif
 
 #if TL_F
-#define TL_SHIFTED ", asr #f\n"
+#define TL_SHIFTED ", asr #.Lf\n"
 #else
 #define TL_SHIFTED "\n"
 #endif
@@ -106,28 +110,31 @@
 #ifdef TL_HOST
 enum { TL_LAYER = 0 };
 #else
-static __attribute__((naked, noinline)) void TL_LAYER(
-    TL_UNUSED const uint32_t *w, TL_UNUSED int16_t *c, TL_UNUSED uintptr_t to_h_new, TL_UNUSED const int16_t *c_end,
-    TL_UNUSED uintptr_t x, TL_UNUSED const int16_t *h, TL_UNUSED uint32_t low, TL_UNUSED uint32_t high,
-    TL_UNUSED const uint32_t *sigmoid, TL_UNUSED const uint32_t *tanh)
+static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int16_t *h_new, TL_UNUSED int16_t *c,
+                                                      TL_UNUSED const int16_t *h, TL_UNUSED const int16_t *x,
+                                                      TL_UNUSED const tl_lstm_w8a16_dsp *p)
 {
-    __asm__(".syntax unified\n" TL_SET("inputs", TL_INPUTS) TL_SET("hidden", TL_HIDDEN) TL_SET("f", TL_F)
-                TL_SET("frac", TL_FRAC) "push {r1-r11, lr}\n");
+    __asm__(".syntax unified\n" TL_SET(".Linputs", TL_INPUTS) TL_SET(".Lhidden", TL_HIDDEN) TL_SET(".Lf", TL_F)
+                TL_SET(".Lfrac", TL_FRAC) "push {r0-r11, lr}\n"
+            "sub sp, #20\n"
+            "mov r0, sp\n"
+            "ldr r1, " TL_P "\n"
+            "bl tl_dsp_prepare\n");
 #if TL_KIND == 2
     __asm__("ldr r1, " TL_X "\n .p2align 2\n 2:\n" TL_PAIRS);
     __asm__(TL_PAIRS_END "add r8, r2, r8" TL_SHIFTED "add r10, r3, r10" TL_SHIFTED);
 #elif TL_KIND == 1
-    __asm__("ldr r1, " TL_H "\n ldr r12, [sp]\n ldr lr, " TL_HIGH "\n .p2align 2\n 2:\n"
+    __asm__("ldr r1, " TL_H "\n ldr r12, " TL_C "\n ldr lr, " TL_HIGH "\n .p2align 2\n 2:\n"
             TL_FOUR("r8", "r9", "r10", "r11"));
 #else
-    __asm__("ldr r1, " TL_X "\n ldr r12, [sp]\n ldr lr, " TL_HIGH "\n .p2align 2\n 2:\n"
-            TL_FOUR("r8", "r9", "r10", "r11") TL_GROUPS("inputs", TL_X) "ldr r1, " TL_H "\n");
+    __asm__("ldr r1, " TL_X "\n ldr r12, " TL_C "\n ldr lr, " TL_HIGH "\n .p2align 2\n 2:\n"
+            TL_FOUR("r8", "r9", "r10", "r11") TL_GROUPS(".Linputs", TL_X) "ldr r1, " TL_H "\n");
 #endif
-    __asm__(TL_GROUPS("hidden", TL_H));
+    __asm__(TL_GROUPS(".Lhidden", TL_H));
 #if TL_KIND == 2
     __asm__("sub r8, r8, r9, lsl #8\n sub r10, r10, r11, lsl #8\n"
             "add r9, r9, r12" TL_SHIFTED "add r11, r11, lr" TL_SHIFTED
-            TL_FOUR("r2", "r3", "r4", "r5") TL_TABLES "ldr r1, " TL_LOW "\n ldr r12, [sp]\n ldr lr, " TL_HIGH "\n");
+            TL_FOUR("r2", "r3", "r4", "r5") TL_TABLES "ldr r1, " TL_LOW "\n ldr r12, " TL_C "\n ldr lr, " TL_HIGH "\n");
 #elif TL_KIND == 1
     __asm__("sub r8, r8, r9, lsl #8\n sub r10, r10, r11, lsl #8\n"
             TL_FOUR("r2", "r3", "r4", "r5") "ldr r6, " TL_X "\n"
@@ -150,28 +157,28 @@ static __attribute__((naked, noinline)) void TL_LAYER(
             "mov r8, #0x4000\n"
             "smultt r2, r2, r4\n"
             "smlatb r3, r3, r6, r8\n"
-            "add r2, r3, r2, asr #(15-frac)\n"
+            "add r2, r3, r2, asr #(15-.Lfrac)\n"
             "ssat r2, #16, r2, asr #15\n"
             "strh r2, [r12], #2\n");
     __asm__(/* hidden; c -> Q3.12 */
-            ".if frac > 4\n ssat r4, #8, r2, asr #(frac-4)\n .else\n ssat r4, #8, r2, lsl #(4-frac)\n .endif\n"
-            "ldr r4, [r7, r4, lsl #2]\n ldr r6, [sp, #4]\n ldr r7, [sp, #8]\n"
+            ".if .Lfrac > 4\n ssat r4, #8, r2, asr #(.Lfrac-4)\n .else\n ssat r4, #8, r2, lsl #(4-.Lfrac)\n .endif\n"
+            "ldr r4, [r7, r4, lsl #2]\n ldr r6, " TL_TO_H_NEW "\n ldr r7, " TL_C_END "\n"
 #if TL_KIND == 1
             "ldr r1, " TL_H "\n"
 #else
             "ldr r1, " TL_X "\n"
 #endif
-            "lsls r2, r2, #(19-frac)\n"
+            "lsls r2, r2, #(19-.Lfrac)\n"
             "smlabb r4, r4, r2, r4\n"
             "smlatt r5, r5, r4, r8\n"
             "asrs r5, r5, #15\n"
             "strh r5, [r12, r6]\n"
 #if TL_KIND == 2
-            "str r12, [sp]\n"
+            "str r12, " TL_C "\n"
 #endif
             "cmp r12, r7\n"
             "bne.w 2b\n"
-            "add sp, #12\n"
+            "add sp, #36\n"
             "pop {r4-r11, pc}\n");
 }
 #endif

@@ -13,7 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.arm_call import Arm, Cycles
-from tests.test_kernels_dsp import arm_step, layer, loops, vectors
+from tests.test_kernels_dsp import arm_step, layer, image_of, vectors
 from toolkit.toolchain import cross_toolchain
 
 SHAPES = ((1, 32, 1.68), (1, 64, 1.38), (8, 32, 1.56), (16, 64, 1.31), (32, 128, 1.19), (64, 64, 1.22))
@@ -28,7 +28,7 @@ def main() -> None:
             for inputs, hidden, _ in SHAPES
             for wide in (True, False)
         ]
-        image = loops(layers, Path(work), cross_toolchain(sys.argv[1] if len(sys.argv) > 1 else "auto"))
+        image = image_of(layers, Path(work), cross_toolchain(sys.argv[1] if len(sys.argv) > 1 else "auto"))
         machine = Arm(image)
         cycles = Cycles(machine, image)
         print("(I,H)     inputs  instr/MAC  cycles/MAC  bar   cycles/unit")

@@ -26,7 +26,7 @@ class Lstm(ctypes.Structure):
 
     _fields_ = [
         ("w", ctypes.c_void_p),
-        ("loop", ctypes.c_void_p),
+        ("step", ctypes.c_void_p),
         *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "units")),
         *((name, ctypes.c_uint8) for name in ("kind", "f", "frac")),
     ]
@@ -197,15 +197,15 @@ def test_dense_twin(library: ctypes.CDLL) -> None:
         np.testing.assert_array_equal(y, w.astype(np.int64) @ h + b)
 
 
-def loops(layers: list[QLayer], folder: Path, toolchain: Toolchain) -> Path:
-    """The kernels and the loops of layers, layer k's called l<k>_loop, as an image."""
+def image_of(layers: list[QLayer], folder: Path, toolchain: Toolchain) -> Path:
+    """The kernels and the steps of layers, layer k's called l<k>_step, as an image."""
     code = ['#include "tl_dsp.c"']
     for k, q in enumerate(layers):
         code += [line.replace("{layer}", f"l{k}") for line in packed_dsp(q).code]
-    names = ", ".join(f"l{k}_loop" for k in range(len(layers)))
-    code += ["extern tl_dsp_loop *const all[];", f"tl_dsp_loop *const all[] = {{{names}}};", ""]
-    source = folder / "loops.c"
-    source.write_text("\n".join(code))
+    code.append("extern const tl_lstm_w8a16_dsp all[]; const tl_lstm_w8a16_dsp all[] = {")
+    code += [f"    {{.step = l{k}_step}}," for k in range(len(layers))]
+    source = folder / "layers.c"
+    source.write_text("\n".join([*code, "};", ""]))
     return build(str(source), folder, toolchain)
 
 
@@ -215,7 +215,7 @@ CASES = cases(3, 150, 20, 140) + cases(5, 4, 150, 300)
 @pytest.fixture(scope="module", params=["gcc", "zig"])
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs("arm-gcc" if request.param == "gcc" else "zig", "unicorn")
-    return loops([q for q, _, _ in CASES], tmp_path_factory.mktemp("arm"), cross_toolchain(request.param))
+    return image_of([q for q, _, _ in CASES], tmp_path_factory.mktemp("arm"), cross_toolchain(request.param))
 
 
 def arm_step(
@@ -224,8 +224,8 @@ def arm_step(
     """One step of layer k of the image."""
     packed = packed_dsp(q)
     fields = dict(packed.fields)
-    w, loop = machine.array(packed.arrays[0].array), machine.symbols[f"l{k}_loop"] | 1
-    p = machine.put(struct.pack("<II3H3B3x", w, loop, *(int(fields[name]) for name, _ in Lstm._fields_[2:])))
+    w, step = machine.array(packed.arrays[0].array), machine.symbols[f"l{k}_step"] | 1
+    p = machine.put(struct.pack("<II3H3B3x", w, step, *(int(fields[name]) for name, _ in Lstm._fields_[2:])))
     h_at, c_at, x_at, new_at = (machine.array(v, skew) for v in (h, c, x, np.zeros_like(h)))
     machine.call("tl_lstm_step_w8a16_dsp", new_at, c_at, h_at, x_at, p)
     assert (machine.get(h_at, h) == h).all() and (machine.get(x_at, x) == x).all()

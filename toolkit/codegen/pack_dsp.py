@@ -13,7 +13,7 @@ MOST = 2000
 
 
 def lstm_dsp(q: QLayer) -> Packed | None:
-    """The stream of csrc/tl_dsp.h and the layer's own loop. None: more columns than the loop can be made for."""
+    """The stream of csrc/tl_dsp.h and the layer's own step. None: more columns than a step can be made for."""
     a, p = q.arrays, q.params
     inputs, size = lstm.input_size(q), lstm.hidden_size(q)
     if max(inputs, size) > MOST:
@@ -47,7 +47,7 @@ def lstm_dsp(q: QLayer) -> Packed | None:
         ),
         (
             ("w", "@w"),
-            ("loop", "{layer}_loop"),
+            ("step", "{layer}_step"),
             ("inputs", str(inputs)),
             ("hidden", str(size)),
             ("units", str(size)),
@@ -56,7 +56,7 @@ def lstm_dsp(q: QLayer) -> Packed | None:
         ),
         Slices(1, (("w", words.shape[1]),), (("units", "uint16_t", 1),)),
         (
-            "#define TL_LAYER {layer}_loop",
+            "#define TL_LAYER {layer}_step",
             *(f"#define TL_{name} {value}" for name, value in shape),
             '#include "tl_dsp_layer.h"',
         ),
