@@ -55,7 +55,7 @@ static inline sums scan(sums s, const int16_t *v, uint32_t n)
     return s;
 }
 
-const uint32_t *tl_dsp_prepare(tl_dsp_context *t, const tl_lstm_w8a16_dsp *p)
+const uint32_t *tl_dsp_prepare(tl_dsp_context *t, const tl_cell_w8a16_dsp *p)
 {
     sums s = scan((sums){0, 0}, t->h, p->hidden);
     if (p->kind == 0) {
@@ -78,9 +78,23 @@ void tl_lstm_step_w8a16_dsp(int16_t *h_new, int16_t *c, const int16_t *h, const 
 #if defined(TL_HOST)
     tl_dsp_context t = {.h_new = (uintptr_t)h_new, .c = c, .h = h, .x = x};
     (void)tl_dsp_prepare(&t, p);
-    twin(h_new, c, h, x, p, t.low, t.high);
+    twin_lstm(h_new, c, h, x, p, t.low, t.high);
 #else
     p->step(h_new, c, h, x, p);
+#endif
+}
+
+void tl_gru_step_w8a16_dsp(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                           const tl_gru_w8a16_dsp *p)
+{
+    int16_t *first = (int16_t *)(uintptr_t)(h + p->first); /* only read */
+    (void)reset;
+#if defined(TL_HOST)
+    tl_dsp_context t = {.h_new = (uintptr_t)h_new, .c = first, .h = h, .x = x};
+    (void)tl_dsp_prepare(&t, p);
+    twin_gru(h_new, h, x, p, t.low, t.high);
+#else
+    p->step(h_new, first, h, x, p);
 #endif
 }
 

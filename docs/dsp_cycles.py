@@ -13,7 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.arm_call import Arm, Cycles
-from tests.test_kernels_dsp import arm_step, layer, image_of, vectors
+from tests.test_kernels_dsp import arm_step, image_of, layer, vectors
 from toolkit.toolchain import cross_toolchain
 
 SHAPES = ((1, 32, 1.68), (1, 64, 1.38), (8, 32, 1.56), (16, 64, 1.31), (32, 128, 1.19), (64, 64, 1.22))

@@ -4,47 +4,57 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantize.ops import lstm
+from quantize.ops import gru
 from quantize.qnetwork import QLayer
 from toolkit.codegen.pack import Packed, PackedArray, Slices
 
 MOST = 2000
 """Columns that the offsets of csrc/tl_dsp_layer.h can reach."""
+ORDER = (
+    "starts, groups of x, groups of h, multipliers; tl_dsp.h has the layout",
+    "starts, groups of h, input, multipliers; tl_dsp.h has the layout",
+    "inputs, starts, groups of h, multipliers; tl_dsp.h has the layout",
+)
+"""Of a unit's words, by kind."""
 
 
 def lstm_dsp(q: QLayer) -> Packed | None:
     """The stream of csrc/tl_dsp.h and the layer's own step. None: more columns than a step can be made for."""
-    a, p = q.arrays, q.params
-    inputs, size = lstm.input_size(q), lstm.hidden_size(q)
+    wx, wh, b, m = (_units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
+    return _packed(q, "lstm", (wx, wh, b[..., 0], m[..., 0] << (16 - q.params["t"])), q.params["frac"])
+
+
+def gru_dsp(q: QLayer) -> Packed | None:
+    """The same with the rows z, r, nx, nh in place of i, f, g, o. None, too, with reset before."""
+    if not gru.reset_after(q):
+        return None
+    (x, h, m), b = (_units(q.arrays[k], 3) for k in ("wx", "wh", "m")), _units(q.arrays["b"], 4)
+    wx, wh = x[:, [1, 0, 2, 2]], h[:, [1, 0, 2, 2]]
+    wx[:, 3], wh[:, 2] = 0, 0
+    multipliers = m[:, [1, 0, 2, 2], 0] << np.array([16 - q.params["t"]] * 2 + [16, 16])
+    return _packed(q, "gru", (wx, wh, b[:, [1, 0, 2, 3], 0], multipliers), q.params["t"])
+
+
+def _packed(
+    q: QLayer, op: str, unit: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], shift: int
+) -> Packed | None:
+    """unit: input weights and recurrent weights [units, 4, columns], biases and multipliers [units, 4]."""
+    (wx, wh, b, m), f = unit, q.params["f"]
+    size, inputs = len(wh), wx.shape[2]
     if max(inputs, size) > MOST:
         return None
-    wx, wh = (_units(a[k]) for k in ("wx", "wh"))
-    b, m = (a[k].astype(np.int64).reshape(4, size).T for k in ("b", "m"))
-    last = [m << (16 - p["t"])]
-    if a["wx"].dtype != np.int16:
+    if q.arrays["wx"].dtype != np.int16:
         kind, parts = 0, [_starts(b, _products(wh) + _products(wx)), _groups(wx), _groups(wh)]
     elif inputs == 1:
-        kind, parts = 1, [_starts(b, _products(wh)), _groups(wh), wx[:, :, 0] << (16 - p["f"])]
+        kind, parts = 1, [_starts(b, _products(wh)), _groups(wh), wx[:, :, 0] << (16 - f)]
     else:
         kind, parts = 2, [_pairs(wx), _starts(b, _products(wh)), _groups(wh)]
-    words = np.hstack([*parts, *last]) & 0xFFFFFFFF
-    order = (
-        "starts, groups of x, groups of h, multipliers",
-        "starts, groups of h, input, multipliers",
-        "inputs, starts, groups of h, multipliers",
-    )[kind]
-    shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", p["f"]), ("FRAC", p["frac"]))
+    words = np.hstack([*parts, m]) & 0xFFFFFFFF
+    shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", f), ("SHIFT", shift))
+    labels = [f"unit {u}" for u in range(size)]
     return Packed(
-        "tl_lstm_w8a16_dsp",
-        (
-            PackedArray(
-                "w",
-                "uint32_t",
-                words.astype(np.uint32),
-                f"weights [unit]: {order}; tl_dsp.h has the layout",
-                [f"unit {u}" for u in range(size)],
-            ),
-        ),
+        f"tl_{op}_w8a16_dsp",
+        (PackedArray("w", "uint32_t", words.astype(np.uint32), f"weights [unit]: {ORDER[kind]}", labels),),
         (
             ("w", "@w"),
             ("step", "{layer}_step"),
@@ -52,20 +62,22 @@ def lstm_dsp(q: QLayer) -> Packed | None:
             ("hidden", str(size)),
             ("units", str(size)),
             ("kind", str(kind)),
-            *((k, str(p[k])) for k in ("f", "frac")),
+            ("f", str(f)),
+            ("shift", str(shift)),
         ),
         Slices(1, (("w", words.shape[1]),), (("units", "uint16_t", 1),)),
         (
             "#define TL_LAYER {layer}_step",
+            f"#define TL_{op.upper()}",
             *(f"#define TL_{name} {value}" for name, value in shape),
             '#include "tl_dsp_layer.h"',
         ),
     )
 
 
-def _units(w: np.ndarray) -> np.ndarray:
-    """[4 * units, columns] -> int64 [units, 4, columns], gates i, f, g, o."""
-    return w.astype(np.int64).reshape(4, -1, w.shape[1]).transpose(1, 0, 2)
+def _units(a: np.ndarray, gates: int) -> np.ndarray:
+    """[gates * units (, columns)] -> int64 [units, gates, columns]."""
+    return a.astype(np.int64).reshape(gates, len(a) // gates, -1).transpose(1, 0, 2).copy()
 
 
 def _in_groups(w: np.ndarray, size: int) -> np.ndarray:
