@@ -17,16 +17,15 @@
 #define TL_TEXT(x) #x
 #define TL_SET(name, value) ".set " name ", " TL_TEXT(value) "\n"
 
-/* tl_dsp_context, at sp. */
-#define TL_LOW "[sp]"
-#define TL_HIGH "[sp, #4]"
-#define TL_TABLES "ldr r6, [sp, #8]\n ldr r7, [sp, #12]\n"
-#define TL_C_END "[sp, #16]"
-#define TL_TO_H_NEW "[sp, #20]"
-#define TL_C "[sp, #24]"
-#define TL_H "[sp, #28]"
-#define TL_X "[sp, #32]"
-#define TL_P "[sp, #72]" /* the argument behind the 13 registers that are pushed */
+/* tl_dsp_context, above r4 .. r11. */
+#define TL_LOW "[sp, #32]"
+#define TL_HIGH "[sp, #36]"
+#define TL_TABLES "ldr r6, [sp, #40]\n ldr r7, [sp, #44]\n"
+#define TL_C_END "[sp, #48]"
+#define TL_TO_H_NEW "[sp, #52]"
+#define TL_C "[sp, #56]"
+#define TL_H "[sp, #60]"
+#define TL_X "[sp, #64]"
 
 #define TL_FOUR(a, b, c, d)                                                                                            \
     "ldr " a ", [r0], #4\n ldr " b ", [r0], #4\n ldr " c ", [r0], #4\n ldr " d ", [r0], #4\n"
@@ -121,11 +120,12 @@ static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int16_t *h_new, 
                                                       TL_UNUSED const tl_cell_w8a16_dsp *p)
 {
     __asm__(".syntax unified\n" TL_SET(".Linputs", TL_INPUTS) TL_SET(".Lhidden", TL_HIDDEN) TL_SET(".Lf", TL_F)
-                TL_SET(".Lshift", TL_SHIFT) "push {r0-r11, lr}\n"
+                TL_SET(".Lshift", TL_SHIFT) "push {r0-r3, lr}\n"
             "sub sp, #20\n"
             "mov r0, sp\n"
-            "ldr r1, " TL_P "\n"
-            "bl tl_dsp_prepare\n");
+            "ldr r1, [sp, #40]\n" /* p */
+            "bl tl_dsp_prepare\n"
+            "push {r4-r11}\n");
 #if TL_KIND == 2
     __asm__(TL_NEXT ".p2align 2\n 2:\n" TL_PAIRS);
     __asm__(TL_PAIRS_END "add r8, r2, r8" TL_SHIFTED "add r10, r3, r10" TL_SHIFTED);
@@ -201,8 +201,9 @@ static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int16_t *h_new, 
 #endif
             "cmp r12, r7\n"
             "bne.w 2b\n"
+            "pop {r4-r11}\n"
             "add sp, #36\n"
-            "pop {r4-r11, pc}\n");
+            "pop {pc}\n");
 }
 #endif
 
