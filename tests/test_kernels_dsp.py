@@ -244,7 +244,7 @@ def arm_step(
     """One step of layer k of the image."""
     p = arm_parameters(machine, k, q, len(h), 0)
     h_at, c_at, x_at, new_at = (machine.array(v, skew) for v in (h, c, x, np.zeros_like(h)))
-    machine.call("tl_lstm_step_w8a16_dsp", new_at, c_at, h_at, x_at, p)
+    machine.call(f"tl_{q.op}_step_w8a16_dsp", new_at, c_at, h_at, x_at, p)
     assert (machine.get(h_at, h) == h).all() and (machine.get(x_at, x) == x).all()
     return machine.get(new_at, h), machine.get(c_at, c)
 
