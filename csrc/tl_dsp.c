@@ -78,7 +78,7 @@ void tl_lstm_step_w8a16_dsp(int16_t *h_new, int16_t *c, const int16_t *h, const 
 {
     tl_dsp_context t = {.h_new = (uintptr_t)h_new, .c = c, .h = h, .x = x};
     (void)tl_dsp_prepare(&t, p);
-    twin_lstm(h_new, c, h, x, p, t.low, t.high);
+    twin_lstm(h_new, c, &t, p, x);
 }
 #else
 #define UNUSED __attribute__((unused))
@@ -98,7 +98,7 @@ void tl_gru_step_w8a16_dsp(int16_t *h_new, int16_t *reset, const int16_t *h, con
 #if defined(TL_HOST)
     tl_dsp_context t = {.h_new = (uintptr_t)h_new, .c = first, .h = h, .x = x};
     (void)tl_dsp_prepare(&t, p);
-    twin_gru(h_new, h, x, p, t.low, t.high);
+    twin_gru(h_new, &t, p, x);
 #else
     p->step(h_new, first, h, x, p);
 #endif

@@ -15,9 +15,10 @@ extern "C" {
  *   kind 2 (several int16 inputs): pairs (words of I, F, G, O per two columns), 4 starts, groups of h, 4 multipliers
  * Four words are those of I, F, G, O; of a GRU those of z, r, n with x, n with h. A group is four columns k .. k+3 of
  * four rows: F,I of k and k+1; F,I of k+2 and k+3; then O,G the same. Each half-word is 256 * (first row) + (second
- * row + 128). Weights beyond the last column are 0. Starts: b - sum(w0 w2) for F and O (pairs of columns of a group:
- * 0 and 2, 1 and 3), b(I) + 256 b(F), b(G) + 256 b(O). Multipliers: m * 2^(16 - t), so that the high word of
- * sum * multiplier is mulw(sum, m) >> t; for the two n of a GRU m * 2^16. */
+ * row + 128). In a GRU's group r,z stand for F,I, and then there is one word of n: bytes k, k+2, k+1, k+3. Weights
+ * beyond the last column are 0. Starts: b - sum(w0 w2) for F and O (pairs of columns of a group: 0 and 2, 1 and 3),
+ * b(I) + 256 b(F), b(G) + 256 b(O); for the two n b. Multipliers: m * 2^(16 - t), so that the high word of
+ * sum * multiplier is mulw(sum, m) >> t; for the two n m * 2^16. */
 typedef struct tl_cell_w8a16_dsp {
     const uint32_t *w;
     /* made for the layer's shape by tl_dsp_layer.h; NULL on a host, which has a twin for every shape */
@@ -53,8 +54,8 @@ typedef struct tl_dsp_context {
     const int16_t *x;               /* 32  with kind 1 then the input itself */
 } tl_dsp_context;
 
-/* Fills the context from its last four. Returns the weights. */
-TL_KERNEL const uint32_t *tl_dsp_prepare(tl_dsp_context *t, const tl_cell_w8a16_dsp *p);
+/* Fills the context from its last four. Returns the weights. `used`: only assembly calls it. */
+__attribute__((used)) TL_KERNEL const uint32_t *tl_dsp_prepare(tl_dsp_context *t, const tl_cell_w8a16_dsp *p);
 
 /* As tl_dense_w16a16_ref, on the same parameters. */
 TL_KERNEL void tl_dense_w16a16_dsp(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p);

@@ -29,28 +29,35 @@
 
 #define TL_FOUR(a, b, c, d)                                                                                            \
     "ldr " a ", [r0], #4\n ldr " b ", [r0], #4\n ldr " c ", [r0], #4\n ldr " d ", [r0], #4\n"
-#define TL_PRODUCTS                                                                                                    \
-    "smlad r8, r4, r2, r8\n smlad r8, r5, r3, r8\n smlad r10, r6, r2, r10\n smlad r10, r7, r3, r10\n"                  \
-    "sxtab16 r4, r3, r4, ror #8\n sxtab16 r5, r2, r5, ror #8\n smlad r9, r4, r5, r9\n"                                 \
+/* Rows 256 a + (b + 128) in r4, r5: T of b in r8, a in r9. */
+#define TL_TWO_ROWS                                                                                                    \
+    "smlad r8, r4, r2, r8\n smlad r8, r5, r3, r8\n"                                                                    \
+    "sxtab16 r4, r3, r4, ror #8\n sxtab16 r5, r2, r5, ror #8\n smlad r9, r4, r5, r9\n"
+#define TL_LSTM_LOADS TL_FOUR("r4", "r5", "r6", "r7")
+#define TL_LSTM_SUMS                                                                                                   \
+    TL_TWO_ROWS "smlad r10, r6, r2, r10\n smlad r10, r7, r3, r10\n"                                                    \
     "sxtab16 r6, r3, r6, ror #8\n sxtab16 r7, r2, r7, ror #8\n smlad r11, r6, r7, r11\n"
-#define TL_GROUP TL_FOUR("r4", "r5", "r6", "r7") "ldr r2, [r1], #4\n ldr r3, [r1], #4\n" TL_PRODUCTS
+#define TL_GRU_LOADS "ldr r4, [r0], #4\n ldr r5, [r0], #4\n ldr r6, [r0], #4\n"
+#define TL_GRU_SUMS(n)                                                                                                 \
+    TL_TWO_ROWS "sxtb16 r7, r6\n sxtb16 r6, r6, ror #8\n smlad " n ", r7, r2, " n "\n smlad " n ", r6, r3, " n "\n"
+#define TL_GROUP(loads, sums) loads "ldr r2, [r1], #4\n ldr r3, [r1], #4\n" sums
 
 /* Groups of `columns` values at r1, to which `argument` points: passes of 16 above 32, the incomplete one last. */
-#define TL_GROUPS(columns, argument)                                                                                   \
+#define TL_GROUPS(columns, argument, loads, sums)                                                                      \
     ".set .Ln, " columns "/4\n"                                                                                        \
     ".if .Ln > 32\n"                                                                                                   \
     "1:\n"                                                                                                             \
-    ".rept 16\n" TL_GROUP ".endr\n"                                                                                    \
+    ".rept 16\n" TL_GROUP(loads, sums) ".endr\n"                                                                       \
     "ldr r2, " argument "\n"                                                                                           \
     "addw r2, r2, #(.Ln/16*128)\n"                                                                                     \
     "cmp r1, r2\n"                                                                                                     \
     "bne.w 1b\n"                                                                                                       \
     ".set .Ln, .Ln%16\n"                                                                                               \
     ".endif\n"                                                                                                         \
-    ".rept .Ln\n" TL_GROUP ".endr\n"                                                                                   \
-    ".if " columns "%4\n" TL_FOUR("r4", "r5", "r6", "r7")                                                              \
+    ".rept .Ln\n" TL_GROUP(loads, sums) ".endr\n"                                                                      \
+    ".if " columns "%4\n" loads                                                                                        \
     ".if " columns "%4 == 1\n ldrh r2, [r1]\n .else\n ldr r2, [r1]\n .endif\n"                                         \
-    ".if " columns "%4 == 3\n ldrh r3, [r1, #4]\n .else\n mov r3, #0\n .endif\n" TL_PRODUCTS ".endif\n"
+    ".if " columns "%4 == 3\n ldrh r3, [r1, #4]\n .else\n mov r3, #0\n .endif\n" sums ".endif\n"
 
 /* Pairs of wide columns, sums I r8, F r12, G r10, O lr. Loads stand in runs as long as the registers allow. */
 #define TL_FIRST(word, value) "smuad " word ", " word ", " value "\n"
@@ -106,6 +113,15 @@
 #else
 #define TL_SHIFTED "\n"
 #endif
+#ifdef TL_GRU
+#define TL_X_GROUPS TL_GROUPS(".Linputs", TL_X, TL_GRU_LOADS, TL_GRU_SUMS("r10"))
+#define TL_H_GROUPS TL_GROUPS(".Lhidden", TL_H, TL_GRU_LOADS, TL_GRU_SUMS("r11"))
+#define TL_SPLIT "sub r8, r8, r9, lsl #8\n"
+#else
+#define TL_X_GROUPS TL_GROUPS(".Linputs", TL_X, TL_LSTM_LOADS, TL_LSTM_SUMS)
+#define TL_H_GROUPS TL_GROUPS(".Lhidden", TL_H, TL_LSTM_LOADS, TL_LSTM_SUMS)
+#define TL_SPLIT "sub r8, r8, r9, lsl #8\n sub r10, r10, r11, lsl #8\n"
+#endif
 #if TL_KIND == 1
 #define TL_NEXT "ldr r1, " TL_H "\n" /* what r1 is when a unit begins */
 #else
@@ -134,23 +150,26 @@ static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int16_t *h_new, 
             TL_FOUR("r8", "r9", "r10", "r11"));
 #else
     __asm__(TL_NEXT "ldr r12, " TL_C "\n ldr lr, " TL_HIGH "\n .p2align 2\n 2:\n"
-            TL_FOUR("r8", "r9", "r10", "r11") TL_GROUPS(".Linputs", TL_X) "ldr r1, " TL_H "\n");
+            TL_FOUR("r8", "r9", "r10", "r11") TL_X_GROUPS "ldr r1, " TL_H "\n");
 #endif
-    __asm__(TL_GROUPS(".Lhidden", TL_H));
+    __asm__(TL_H_GROUPS);
 #if TL_KIND == 2
-    __asm__("sub r8, r8, r9, lsl #8\n sub r10, r10, r11, lsl #8\n"
+    __asm__(TL_SPLIT
             "add r9, r9, r12" TL_SHIFTED "add r11, r11, lr" TL_SHIFTED
             TL_FOUR("r2", "r3", "r4", "r5") TL_TABLES "ldr r1, " TL_LOW "\n ldr r12, " TL_C "\n ldr lr, " TL_HIGH "\n");
 #elif TL_KIND == 1
-    __asm__("sub r8, r8, r9, lsl #8\n sub r10, r10, r11, lsl #8\n"
+    __asm__(TL_SPLIT
             TL_FOUR("r2", "r3", "r4", "r5") "ldr r6, " TL_X "\n"
             "smlawb r8, r2, r6, r8\n smlawb r9, r3, r6, r9\n smlawb r10, r4, r6, r10\n smlawb r11, r5, r6, r11\n"
             TL_FOUR("r2", "r3", "r4", "r5") TL_TABLES "ldr r1, " TL_LOW "\n");
 #else
-    __asm__("sub r8, r8, r9, lsl #8\n sub r10, r10, r11, lsl #8\n"
+    __asm__(TL_SPLIT
             TL_FOUR("r2", "r3", "r4", "r5") TL_TABLES "ldr r1, " TL_LOW "\n");
 #endif
-    __asm__("add r8, r8, r1\n add r9, r9, lr\n add r10, r10, r1\n add r11, r11, lr\n"
+    __asm__("add r8, r8, r1\n add r9, r9, lr\n"
+#ifndef TL_GRU
+            "add r10, r10, r1\n add r11, r11, lr\n"
+#endif
             "smmul r8, r8, r2\n smmul r9, r9, r3\n smmul r10, r10, r4\n smmul r11, r11, r5\n" /* gates, Q3.12 */
             TL_INDEX("r2", "r8") TL_INDEX("r3", "r9"));
 #ifdef TL_GRU
@@ -208,6 +227,9 @@ static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int16_t *h_new, 
 #endif
 
 #undef TL_SHIFTED
+#undef TL_X_GROUPS
+#undef TL_H_GROUPS
+#undef TL_SPLIT
 #undef TL_NEXT
 #undef TL_LSTM
 #undef TL_GRU

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from quantize.ops import gru
@@ -18,10 +21,23 @@ ORDER = (
 """Of a unit's words, by kind."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """A layer's units: weights [units, 4, columns], biases and multipliers [units, 4]; how its groups are made."""
+
+    wx: np.ndarray
+    wh: np.ndarray
+    b: np.ndarray
+    m: np.ndarray
+    groups: Callable[[np.ndarray], np.ndarray]
+    starts: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
 def lstm_dsp(q: QLayer) -> Packed | None:
     """The stream of csrc/tl_dsp.h and the layer's own step. None: more columns than a step can be made for."""
     wx, wh, b, m = (_units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
-    return _packed(q, "lstm", (wx, wh, b[..., 0], m[..., 0] << (16 - q.params["t"])), q.params["frac"])
+    unit = _Rows(wx, wh, b[..., 0], m[..., 0] << (16 - q.params["t"]), _groups, _starts)
+    return _packed(q, "lstm", unit, q.params["frac"])
 
 
 def gru_dsp(q: QLayer) -> Packed | None:
@@ -30,25 +46,23 @@ def gru_dsp(q: QLayer) -> Packed | None:
         return None
     (x, h, m), b = (_units(q.arrays[k], 3) for k in ("wx", "wh", "m")), _units(q.arrays["b"], 4)
     wx, wh = x[:, [1, 0, 2, 2]], h[:, [1, 0, 2, 2]]
-    wx[:, 3], wh[:, 2] = 0, 0
+    wx[:, 3] = 0
     multipliers = m[:, [1, 0, 2, 2], 0] << np.array([16 - q.params["t"]] * 2 + [16, 16])
-    return _packed(q, "gru", (wx, wh, b[:, [1, 0, 2, 3], 0], multipliers), q.params["t"])
+    unit = _Rows(wx, wh, b[:, [1, 0, 2, 3], 0], multipliers, _groups_gru, _starts_gru)
+    return _packed(q, "gru", unit, q.params["t"])
 
 
-def _packed(
-    q: QLayer, op: str, unit: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], shift: int
-) -> Packed | None:
-    """unit: input weights and recurrent weights [units, 4, columns], biases and multipliers [units, 4]."""
-    (wx, wh, b, m), f = unit, q.params["f"]
+def _packed(q: QLayer, op: str, unit: _Rows, shift: int) -> Packed | None:
+    wx, wh, b, m, f = unit.wx, unit.wh, unit.b, unit.m, q.params["f"]
     size, inputs = len(wh), wx.shape[2]
     if max(inputs, size) > MOST:
         return None
     if q.arrays["wx"].dtype != np.int16:
-        kind, parts = 0, [_starts(b, _products(wh) + _products(wx)), _groups(wx), _groups(wh)]
+        kind, parts = 0, [unit.starts(b, _products(wh) + _products(wx)), unit.groups(wx), unit.groups(wh)]
     elif inputs == 1:
-        kind, parts = 1, [_starts(b, _products(wh)), _groups(wh), wx[:, :, 0] << (16 - f)]
+        kind, parts = 1, [unit.starts(b, _products(wh)), unit.groups(wh), wx[:, :, 0] << (16 - f)]
     else:
-        kind, parts = 2, [_pairs(wx), _starts(b, _products(wh)), _groups(wh)]
+        kind, parts = 2, [_pairs(wx), unit.starts(b, _products(wh)), unit.groups(wh)]
     words = np.hstack([*parts, m]) & 0xFFFFFFFF
     shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", f), ("SHIFT", shift))
     labels = [f"unit {u}" for u in range(size)]
@@ -104,6 +118,16 @@ def _groups(w8: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=2).reshape(len(w8), -1)
 
 
+def _groups_gru(w8: np.ndarray) -> np.ndarray:
+    """int8 weights of z, r and n in the third row: per four columns r,z as F,I above, then the bytes of n."""
+    z, r, n, _ = _in_groups(w8, 4).transpose(1, 0, 2, 3)
+    rz = 256 * r + z + 128
+    bytes_n = sum((n[..., k] & 0xFF) << shift for k, shift in ((0, 0), (2, 8), (1, 16), (3, 24)))
+    return np.stack([_word(rz[..., 0], rz[..., 1]), _word(rz[..., 2], rz[..., 3]), bytes_n], axis=2).reshape(
+        len(w8), -1
+    )
+
+
 def _products(w8: np.ndarray) -> np.ndarray:
     """[units, 4]: sum of w0 w2 + w1 w3 over the groups."""
     w = _in_groups(w8, 4)
@@ -115,3 +139,9 @@ def _starts(b: np.ndarray, products: np.ndarray) -> np.ndarray:
     i, f, g, o = b.T
     _, ff, _, oo = products.T
     return np.stack([i + 256 * f, f - ff, g + 256 * o, o - oo], axis=1)
+
+
+def _starts_gru(b: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """The same of z, r, nx, nh, of which only z and r share half-words."""
+    z, r, nx, nh = b.T
+    return np.stack([z + 256 * r, r - products[:, 1], nx, nh], axis=1)
