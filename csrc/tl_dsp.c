@@ -26,10 +26,10 @@ static inline uint32_t load(const int16_t *v)
     return word;
 }
 
-/* Of all groups of four values, the last padded with 0. */
+/* Sums over the groups of four values, the last padded with 0. */
 typedef struct sums {
     uint32_t products; /* x0 x2 + x1 x3 */
-    uint32_t values;
+    uint32_t values;   /* x0 + x1 + x2 + x3 */
 } sums;
 
 static inline sums add(sums s, uint32_t v01, uint32_t v23)
@@ -39,32 +39,68 @@ static inline sums add(sums s, uint32_t v01, uint32_t v23)
     return s;
 }
 
-static sums scan(sums s, const int16_t *v, uint32_t n)
+static inline sums scan(sums s, const int16_t *v, uint32_t n)
 {
-    for (; n >= 8; n -= 8, v += 8) {
-        uint32_t a = load(v), b = load(v + 2), c = load(v + 4), d = load(v + 6);
-        s = add(add(s, a, b), c, d);
+    for (const int16_t *end = v + (n & ~7u); v != end; v += 8) {
+        uint32_t v01 = load(v), v23 = load(v + 2), v45 = load(v + 4), v67 = load(v + 6);
+        s = add(add(s, v01, v23), v45, v67);
     }
-    for (; n >= 4; n -= 4, v += 4) {
+    if ((n & 4) != 0) {
         s = add(s, load(v), load(v + 2));
+        v += 4;
     }
-    if (n != 0) {
-        s = add(s, n == 1 ? (uint16_t)v[0] : load(v), n == 3 ? (uint16_t)v[2] : 0);
+    if ((n & 3) != 0) {
+        s = add(s, (n & 3) == 1 ? (uint16_t)v[0] : load(v), (n & 3) == 3 ? (uint16_t)v[2] : 0);
     }
     return s;
 }
 
+const uint32_t *tl_dsp_prepare(tl_dsp_context *t, const tl_cell_w8a16_dsp *p)
+{
+    sums s = scan((sums){0, 0}, t->h, p->hidden);
+    if (p->kind == 0) {
+        s = scan(s, t->x, p->inputs);
+    }
+    t->low = 256u * s.products - 128u * s.values;
+    t->high = 0u - s.products;
+    t->sigmoid = tl_sigmoid_packed + 128;
+    t->tanh = tl_tanh_packed + 128;
+    t->c_end = t->c + p->units;
+    t->h_new -= (uintptr_t)t->c + 2u;
+    if (p->kind == 1) {
+        t->x = (const int16_t *)(uintptr_t)*t->x;
+    }
+    return p->w;
+}
+
+#if defined(TL_HOST)
 void tl_lstm_step_w8a16_dsp(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_dsp *p)
 {
-    sums s = scan((sums){0, 0}, h, p->hidden);
-    if (p->kind == 0) {
-        s = scan(s, x, p->inputs);
-    }
-#if defined(TL_HOST)
-    twin(h_new, c, h, x, p, 256u * s.products - 128u * s.values, 0u - s.products);
+    tl_dsp_context t = {.h_new = (uintptr_t)h_new, .c = c, .h = h, .x = x};
+    (void)tl_dsp_prepare(&t, p);
+    twin_lstm(h_new, c, &t, p, x);
+}
 #else
-    p->loop(p->w, c, (uintptr_t)h_new - (uintptr_t)c - 2u, c + p->units, p->kind == 1 ? (uintptr_t)*x : (uintptr_t)x, h,
-            256u * s.products - 128u * s.values, 0u - s.products, tl_sigmoid_packed + 128, tl_tanh_packed + 128);
+#define UNUSED __attribute__((unused))
+/* p->step with the same arguments: gcc would save a register to do so. */
+__attribute__((naked)) void tl_lstm_step_w8a16_dsp(UNUSED int16_t *h_new, UNUSED int16_t *c, UNUSED const int16_t *h,
+                                                   UNUSED const int16_t *x, UNUSED const tl_lstm_w8a16_dsp *p)
+{
+    __asm__("ldr r12, [sp]\n ldr r12, [r12, #4]\n bx r12\n");
+}
+#endif
+
+void tl_gru_step_w8a16_dsp(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                           const tl_gru_w8a16_dsp *p)
+{
+    int16_t *first = (int16_t *)(uintptr_t)(h + p->first); /* only read */
+    (void)reset;
+#if defined(TL_HOST)
+    tl_dsp_context t = {.h_new = (uintptr_t)h_new, .c = first, .h = h, .x = x};
+    (void)tl_dsp_prepare(&t, p);
+    twin_gru(h_new, &t, p, x);
+#else
+    p->step(h_new, first, h, x, p);
 #endif
 }
 

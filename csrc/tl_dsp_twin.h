@@ -3,6 +3,9 @@
 #ifndef TL_DSP_TWIN_H
 #define TL_DSP_TWIN_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "tl_dsp.h"
 #include "tl_tables_packed.h"
 
@@ -33,13 +36,24 @@ static uint32_t two(const int16_t *v, uint32_t k, uint32_t n)
     return (k < n ? (uint16_t)v[k] : 0u) | (uint32_t)(k + 1 < n ? (uint16_t)v[k + 1] : 0u) << 16;
 }
 
-static const uint32_t *groups(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
+static const uint32_t *two_rows(uint32_t sum[2], const uint32_t *w, uint32_t v01, uint32_t v23)
 {
-    for (uint32_t k = 0; k < n; k += 4) {
-        uint32_t v01 = two(v, k, n), v23 = two(v, k + 2, n);
-        for (uint32_t row = 0; row < 4; row += 2, w += 2) {
-            sum[row] = smlad(w[1], v23, smlad(w[0], v01, sum[row]));
-            sum[row + 1] = smlad(sxtab16_ror8(v23, w[0]), sxtab16_ror8(v01, w[1]), sum[row + 1]);
+    sum[0] = smlad(w[1], v23, smlad(w[0], v01, sum[0]));
+    sum[1] = smlad(sxtab16_ror8(v23, w[0]), sxtab16_ror8(v01, w[1]), sum[1]);
+    return w + 2;
+}
+
+/* n: the sum of a GRU's third row, or NULL. */
+static const uint32_t *groups(uint32_t sum[4], uint32_t *n, const uint32_t *w, const int16_t *v, uint32_t columns)
+{
+    for (uint32_t k = 0; k < columns; k += 4) {
+        uint32_t v01 = two(v, k, columns), v23 = two(v, k + 2, columns);
+        w = two_rows(sum, w, v01, v23);
+        if (n == NULL) {
+            w = two_rows(sum + 2, w, v01, v23);
+        } else {
+            *n = smlad(sxtab16_ror8(0, *w), v23, smlad(sxtab16_ror8(0, *w << 8), v01, *n));
+            w++;
         }
     }
     return w;
@@ -53,35 +67,56 @@ static int32_t table(const uint32_t *packed, int32_t v)
     return (int32_t)word + (int16_t)word * (int16_t)((uint32_t)v << 7);
 }
 
-static void twin(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_dsp *p,
-                 uint32_t for_low, uint32_t for_high)
+/* The four sums of a unit. Returns its multipliers. */
+static const uint32_t *unit(uint32_t s[4], bool is_gru, const uint32_t *w, const tl_dsp_context *t,
+                            const tl_cell_w8a16_dsp *p, const int16_t *x)
+{
+    uint32_t of_x[4] = {0, 0, 0, 0};
+    for (uint32_t k = 0; p->kind == 2 && k < p->inputs; k += 2, w += 4) {
+        for (uint32_t row = 0; row < 4; row++) {
+            of_x[row] = smlad(w[row], two(x, k, p->inputs), of_x[row]);
+        }
+    }
+    for (uint32_t row = 0; row < 4; row++) {
+        s[row] = *w++;
+    }
+    w = groups(s, is_gru ? s + 2 : NULL, w, x, p->kind == 0 ? p->inputs : 0);
+    w = groups(s, is_gru ? s + 3 : NULL, w, t->h, p->hidden);
+    for (uint32_t row = 0; row < (is_gru ? 2 : 4); row += 2) {
+        s[row] += t->low - (s[row + 1] << 8);
+        s[row + 1] += t->high;
+    }
+    for (uint32_t row = 0; row < 4; row++) {
+        s[row] = p->kind == 1 ? smlawb(*w++, x[0], s[row]) : s[row] + (uint32_t)((int32_t)of_x[row] >> p->f);
+    }
+    return w;
+}
+
+static void twin_lstm(int16_t *h_new, int16_t *c, const tl_dsp_context *t, const tl_lstm_w8a16_dsp *p,
+                      const int16_t *x)
 {
     const uint32_t *w = p->w;
-    for (uint32_t u = 0; u < p->units; u++) {
-        uint32_t s[4], of_x[4] = {0, 0, 0, 0};
-        for (uint32_t k = 0; p->kind == 2 && k < p->inputs; k += 2, w += 4) {
-            for (uint32_t row = 0; row < 4; row++) {
-                of_x[row] = smlad(w[row], two(x, k, p->inputs), of_x[row]);
-            }
-        }
-        for (uint32_t row = 0; row < 4; row++) {
-            s[row] = *w++;
-        }
-        w = groups(s, w, x, p->kind == 0 ? p->inputs : 0);
-        w = groups(s, w, h, p->hidden);
-        s[0] += for_low - (s[1] << 8);
-        s[2] += for_low - (s[3] << 8);
-        for (uint32_t row = 0; row < 4; row++) {
-            s[row] += row % 2 != 0 ? for_high : 0;
-            s[row] = p->kind == 1 ? smlawb(*w++, x[0], s[row]) : s[row] + (uint32_t)((int32_t)of_x[row] >> p->f);
-        }
+    for (uint32_t u = 0; u < p->units; u++, w += 4) {
+        uint32_t s[4];
+        w = unit(s, false, w, t, p, x);
         int32_t i = table(tl_sigmoid_packed, high(s[0], w[0])), f = table(tl_sigmoid_packed, high(s[1], w[1]));
         int32_t g = table(tl_tanh_packed, high(s[2], w[2])), o = table(tl_sigmoid_packed, high(s[3], w[3]));
-        int32_t cell = ((f >> 16) * c[u] + (1 << 14) + (((i >> 16) * (g >> 16)) >> (15 - p->frac))) >> 15;
-        c[u] = tl_sat16(cell);
-        int32_t squashed = table(tl_tanh_packed, c[u] * (1 << (12 - p->frac))) >> 16;
-        h_new[u] = tl_hidden((int16_t)(o >> 16), (int16_t)squashed);
-        w += 4;
+        c[u] = tl_cell((int16_t)(f >> 16), c[u], (int16_t)(i >> 16), (int16_t)(g >> 16), p->shift);
+        int32_t squashed = table(tl_tanh_packed, c[u] * (1 << (12 - p->shift)));
+        h_new[u] = tl_hidden((int16_t)(o >> 16), (int16_t)(squashed >> 16));
+    }
+}
+
+static void twin_gru(int16_t *h_new, const tl_dsp_context *t, const tl_gru_w8a16_dsp *p, const int16_t *x)
+{
+    const uint32_t *w = p->w;
+    for (uint32_t u = 0; u < p->units; u++, w += 4) {
+        uint32_t s[4];
+        w = unit(s, true, w, t, p, x);
+        int32_t z = table(tl_sigmoid_packed, high(s[0], w[0])), r = table(tl_sigmoid_packed, high(s[1], w[1]));
+        int32_t from_x = high(s[2], w[2]), from_h = high(s[3], w[3]); /* Q(12 + t) */
+        int32_t n = table(tl_tanh_packed, (from_x + 2 * tl_mulw(from_h, (int16_t)(r >> 16))) >> p->shift);
+        h_new[u] = tl_blend((int16_t)(z >> 16), t->c[u], (int16_t)(n >> 16));
     }
 }
 

@@ -13,7 +13,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.arm_call import Arm, Cycles
-from tests.test_kernels_dsp import arm_step, layer, loops, vectors
+from tests.nets import random_gru
+from tests.test_kernels_dsp import arm_step, image_of, layer, vectors
+from toolkit import elf
 from toolkit.toolchain import cross_toolchain
 
 SHAPES = ((1, 32, 1.68), (1, 64, 1.38), (8, 32, 1.56), (16, 64, 1.31), (32, 128, 1.19), (64, 64, 1.22))
@@ -22,25 +24,29 @@ SHAPES = ((1, 32, 1.68), (1, 64, 1.38), (8, 32, 1.56), (16, 64, 1.31), (32, 128,
 def main() -> None:
     """Prints the table."""
     rng = np.random.default_rng(0)
+    layers = [
+        layer(rng, inputs, hidden, wide, False, 3 if wide else 0)
+        for inputs, hidden, _ in SHAPES
+        for wide in (True, False)
+    ]
+    layers += [random_gru(rng, "gru", inputs, hidden, 8, after=True) for inputs, hidden, _ in SHAPES]
     with tempfile.TemporaryDirectory() as work:
-        layers = [
-            layer(rng, inputs, hidden, wide, False, 3 if wide else 0)
-            for inputs, hidden, _ in SHAPES
-            for wide in (True, False)
-        ]
-        image = loops(layers, Path(work), cross_toolchain(sys.argv[1] if len(sys.argv) > 1 else "auto"))
+        image = image_of(layers, Path(work), cross_toolchain(sys.argv[1] if len(sys.argv) > 1 else "auto"))
         machine = Arm(image)
+        sizes = {s.name: s.size for s in elf.symbols(image)}
         cycles = Cycles(machine, image)
-        print("(I,H)     inputs  instr/MAC  cycles/MAC  bar   cycles/unit")
+        print("op    (I,H)     inputs  instr/MAC  cycles/MAC  bar   cycles/unit  code of the step")
         for k, q in enumerate(layers):
-            inputs, hidden, bar = SHAPES[k // 2]
+            inputs, hidden, bar = [*(s for s in SHAPES for _ in range(2)), *SHAPES][k]
             machine.top = 0x2000_0000
-            arm_step(machine, k, q, *vectors(rng, q, False), 0)
+            h, c, x = vectors(rng, q, False)
+            arm_step(machine, k, q, h, c, x, 0)
             count, spent = cycles.totals()
-            macs = 4 * hidden * (hidden + inputs)
+            macs = len(q.arrays["wh"]) * (hidden + inputs)
             print(
-                f"({inputs},{hidden})".ljust(10) + f"{q.arrays['wx'].dtype!s:<8}"
-                f"{count / macs:9.3f}{spent / macs:12.3f}{bar:7.2f}{spent / hidden:10.1f}"
+                f"{q.op:<6}" + f"({inputs},{hidden})".ljust(10) + f"{q.arrays['wx'].dtype!s:<8}"
+                f"{count / macs:9.3f}{spent / macs:12.3f}{f'{bar:7.2f}' if q.op == 'lstm' else ' ' * 7}"
+                f"{spent / hidden:10.1f}{sizes[f'l{k}_step']:14} B"
             )
 
 

@@ -39,18 +39,9 @@ def build(source: str, folder: Path, toolchain: Toolchain) -> Path:
     script.write_text(
         f"SECTIONS {{ . = {_CODE:#x}; .text : {{ KEEP(*(.text*)) *(.rodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n"
     )
-    command = [
-        *toolchain.cc,
-        *flags,
-        "-mthumb",
-        "-std=c11",
-        *warnings,
-        f"-I{CSRC}",
-        str(CSRC / source),
-        "-o",
-        str(image),
-    ]
-    command += ["-nostdlib", "-fstack-usage", "-T", str(script), "-Wl,--entry=0", "-Wl,--build-id=none"]
+    command = [*toolchain.cc, *flags, "-mthumb", "-std=c11", *warnings, f"-I{CSRC}", str(CSRC / source)]
+    command += ["-o", str(image), "-nostdlib", "-fstack-usage", "-T", str(script)]
+    command += ["-Wl,--entry=0", "-Wl,--build-id=none"]
     if toolchain.kind == "zig":
         command.remove("-fstack-usage")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **toolchain.env})

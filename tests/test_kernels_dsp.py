@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantize.ops import lstm
+from quantize.ops import gru, lstm
 from quantize.qnetwork import QLayer
 from tests.arm_call import Arm, build
 from tests.conftest import needs
+from tests.nets import random_gru, random_x
 from toolkit.build import build_kernels
 from toolkit.codegen.pack import Packed
-from toolkit.codegen.pack_dsp import lstm_dsp
+from toolkit.codegen.pack_dsp import gru_dsp, lstm_dsp
 from toolkit.toolchain import Toolchain, cross_toolchain
 
 TOP = 32640
@@ -26,9 +27,9 @@ class Lstm(ctypes.Structure):
 
     _fields_ = [
         ("w", ctypes.c_void_p),
-        ("loop", ctypes.c_void_p),
-        *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "units")),
-        *((name, ctypes.c_uint8) for name in ("kind", "f", "frac")),
+        ("step", ctypes.c_void_p),
+        *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "units", "first")),
+        *((name, ctypes.c_uint8) for name in ("kind", "f", "shift")),
     ]
 
 
@@ -122,7 +123,7 @@ def pointer(a: np.ndarray) -> int:
 
 
 def packed_dsp(q: QLayer) -> Packed:
-    packed = lstm_dsp(q)
+    packed = gru_dsp(q) if q.op == "gru" else lstm_dsp(q)
     assert packed is not None
     return packed
 
@@ -131,7 +132,7 @@ def host_step(
     library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     packed = packed_dsp(q)
-    fields = dict(packed.fields)
+    fields = {"first": "0", **dict(packed.fields)}
     w = np.ascontiguousarray(packed.arrays[0].array)
     p = Lstm(pointer(w), None, *(int(fields[name]) for name, _ in Lstm._fields_[2:]))
     h_new, c_new = np.empty_like(h), c.copy()
@@ -197,37 +198,53 @@ def test_dense_twin(library: ctypes.CDLL) -> None:
         np.testing.assert_array_equal(y, w.astype(np.int64) @ h + b)
 
 
-def loops(layers: list[QLayer], folder: Path, toolchain: Toolchain) -> Path:
-    """The kernels and the loops of layers, layer k's called l<k>_loop, as an image."""
+def image_of(layers: list[QLayer], folder: Path, toolchain: Toolchain) -> Path:
+    """The kernels and the steps of layers, layer k's called l<k>_step, as an image."""
     code = ['#include "tl_dsp.c"']
     for k, q in enumerate(layers):
         code += [line.replace("{layer}", f"l{k}") for line in packed_dsp(q).code]
-    names = ", ".join(f"l{k}_loop" for k in range(len(layers)))
-    code += ["extern tl_dsp_loop *const all[];", f"tl_dsp_loop *const all[] = {{{names}}};", ""]
-    source = folder / "loops.c"
-    source.write_text("\n".join(code))
+    code.append("extern const tl_lstm_w8a16_dsp all[]; const tl_lstm_w8a16_dsp all[] = {")
+    code += [f"    {{.step = l{k}_step}}," for k in range(len(layers))]
+    source = folder / "layers.c"
+    source.write_text("\n".join([*code, "};", ""]))
     return build(str(source), folder, toolchain)
 
 
+def gru_cases(seed: int, count: int) -> list[QLayer]:
+    rng = np.random.default_rng(seed)
+    sizes = [(int(rng.integers(1, 20)), int(rng.integers(1, 80))) for _ in range(count)] + [(140, 133)]
+    return [random_gru(rng, "q", *size, (8, 16)[k % 2], after=True) for k, size in enumerate(sizes)]
+
+
 CASES = cases(3, 150, 20, 140) + cases(5, 4, 150, 300)
+GRU_CASES = gru_cases(6, 60)
 
 
 @pytest.fixture(scope="module", params=["gcc", "zig"])
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs("arm-gcc" if request.param == "gcc" else "zig", "unicorn")
-    return loops([q for q, _, _ in CASES], tmp_path_factory.mktemp("arm"), cross_toolchain(request.param))
+    return image_of(
+        [*(q for q, _, _ in CASES), *GRU_CASES], tmp_path_factory.mktemp("arm"), cross_toolchain(request.param)
+    )
+
+
+def arm_parameters(machine: Arm, k: int, q: QLayer, units: int, first: int) -> int:
+    """The struct of some units of layer k of the image."""
+    packed = packed_dsp(q)
+    assert packed.slices is not None
+    fields = {**dict(packed.fields), "units": str(units), "first": str(first)}
+    w = machine.array(packed.arrays[0].array) + 4 * first * packed.slices.pointers[0][1]
+    step = machine.symbols[f"l{k}_step"] | 1
+    return machine.put(struct.pack("<II4H3Bx", w, step, *(int(fields[name]) for name, _ in Lstm._fields_[2:])))
 
 
 def arm_step(
     machine: Arm, k: int, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray, skew: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """One step of layer k of the image."""
-    packed = packed_dsp(q)
-    fields = dict(packed.fields)
-    w, loop = machine.array(packed.arrays[0].array), machine.symbols[f"l{k}_loop"] | 1
-    p = machine.put(struct.pack("<II3H3B3x", w, loop, *(int(fields[name]) for name, _ in Lstm._fields_[2:])))
+    p = arm_parameters(machine, k, q, len(h), 0)
     h_at, c_at, x_at, new_at = (machine.array(v, skew) for v in (h, c, x, np.zeros_like(h)))
-    machine.call("tl_lstm_step_w8a16_dsp", new_at, c_at, h_at, x_at, p)
+    machine.call(f"tl_{q.op}_step_w8a16_dsp", new_at, c_at, h_at, x_at, p)
     assert (machine.get(h_at, h) == h).all() and (machine.get(x_at, x) == x).all()
     return machine.get(new_at, h), machine.get(c_at, c)
 
@@ -240,6 +257,25 @@ def test_lstm_instructions(library: ctypes.CDLL, image: Path) -> None:
         want = ref_step(library, q, h, c, x)
         for got, w in zip(arm_step(machine, k, q, h, c, x, 2 * (k % 2)), want, strict=True):
             np.testing.assert_array_equal(got, w, err_msg=f"{len(x)} -> {len(h)} {q.arrays['wx'].dtype} {q.params}")
+
+
+def test_gru_instructions(image: Path) -> None:
+    """Whole steps and two slices, with the layers' symbols local: no C name is shadowed by the assembler's."""
+    machine, rng = Arm(image), np.random.default_rng(7)
+    assert all(name.startswith(("tl_", "l", "all", "$", "__")) for name in machine.symbols), machine.symbols.keys()
+    for k, q in enumerate(GRU_CASES, len(CASES)):
+        hidden, skew = gru.hidden_size(q), 2 * (k % 2)
+        h, x = (random_x(rng, (n,)).astype(np.int16) for n in (hidden, gru.input_size(q)))
+        want, _ = gru.int_step(q, x[None].astype(np.int64), {"h": h[None].astype(np.int64)}, None)
+        cut = int(rng.integers(1, hidden + 1))
+        for first, units in ((0, hidden), (0, cut), (cut, hidden - cut)):
+            machine.top = 0x2000_0000
+            if units:
+                p = arm_parameters(machine, k, q, units, first)
+                h_at, x_at, new_at = (machine.array(v, skew) for v in (h, x, np.zeros(units, np.int16)))
+                machine.call("tl_gru_step_w8a16_dsp", new_at, 0, h_at, x_at, p)
+                got = machine.get(new_at, np.zeros(units, np.int16))
+                np.testing.assert_array_equal(got, want[0, first : first + units], err_msg=f"{q.params}")
 
 
 def test_dense_instructions(image: Path) -> None:

@@ -66,7 +66,7 @@ TARGETS: dict[str, Target] = {
             "tl_dsp.c",
             ("tl_dsp.h", "tl_dsp_layer.h", "tl_dsp_twin.h", _PACKED),
             2048,
-            _BOTH,
+            _ALL,
             (),
             (),
         ),

@@ -2,70 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from quantize.ops import lstm
+from quantize.ops import gru
 from quantize.qnetwork import QLayer
 from toolkit.codegen.pack import Packed, PackedArray, Slices
 
 MOST = 2000
 """Columns that the offsets of csrc/tl_dsp_layer.h can reach."""
+ORDER = (
+    "starts, groups of x, groups of h, multipliers; tl_dsp.h has the layout",
+    "starts, groups of h, input, multipliers; tl_dsp.h has the layout",
+    "inputs, starts, groups of h, multipliers; tl_dsp.h has the layout",
+)
+"""Of a unit's words, by kind."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """A layer's units: weights [units, 4, columns], biases and multipliers [units, 4]; how its groups are made."""
+
+    wx: np.ndarray
+    wh: np.ndarray
+    b: np.ndarray
+    m: np.ndarray
+    groups: Callable[[np.ndarray], np.ndarray]
+    starts: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def lstm_dsp(q: QLayer) -> Packed | None:
-    """The stream of csrc/tl_dsp.h and the layer's own loop. None: more columns than the loop can be made for."""
-    a, p = q.arrays, q.params
-    inputs, size = lstm.input_size(q), lstm.hidden_size(q)
+    """The stream of csrc/tl_dsp.h and the layer's own step. None: more columns than a step can be made for."""
+    wx, wh, b, m = (_units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
+    unit = _Rows(wx, wh, b[..., 0], m[..., 0] << (16 - q.params["t"]), _groups, _starts)
+    return _packed(q, "lstm", unit, q.params["frac"])
+
+
+def gru_dsp(q: QLayer) -> Packed | None:
+    """The same with the rows z, r, nx, nh in place of i, f, g, o. None, too, with reset before."""
+    if not gru.reset_after(q):
+        return None
+    (x, h, m), b = (_units(q.arrays[k], 3) for k in ("wx", "wh", "m")), _units(q.arrays["b"], 4)
+    wx, wh = x[:, [1, 0, 2, 2]], h[:, [1, 0, 2, 2]]
+    wx[:, 3] = 0
+    multipliers = m[:, [1, 0, 2, 2], 0] << np.array([16 - q.params["t"]] * 2 + [16, 16])
+    unit = _Rows(wx, wh, b[:, [1, 0, 2, 3], 0], multipliers, _groups_gru, _starts_gru)
+    return _packed(q, "gru", unit, q.params["t"])
+
+
+def _packed(q: QLayer, op: str, unit: _Rows, shift: int) -> Packed | None:
+    wx, wh, b, m, f = unit.wx, unit.wh, unit.b, unit.m, q.params["f"]
+    size, inputs = len(wh), wx.shape[2]
     if max(inputs, size) > MOST:
         return None
-    wx, wh = (_units(a[k]) for k in ("wx", "wh"))
-    b, m = (a[k].astype(np.int64).reshape(4, size).T for k in ("b", "m"))
-    last = [m << (16 - p["t"])]
-    if a["wx"].dtype != np.int16:
-        kind, parts = 0, [_starts(b, _products(wh) + _products(wx)), _groups(wx), _groups(wh)]
+    if q.arrays["wx"].dtype != np.int16:
+        kind, parts = 0, [unit.starts(b, _products(wh) + _products(wx)), unit.groups(wx), unit.groups(wh)]
     elif inputs == 1:
-        kind, parts = 1, [_starts(b, _products(wh)), _groups(wh), wx[:, :, 0] << (16 - p["f"])]
+        kind, parts = 1, [unit.starts(b, _products(wh)), unit.groups(wh), wx[:, :, 0] << (16 - f)]
     else:
-        kind, parts = 2, [_pairs(wx), _starts(b, _products(wh)), _groups(wh)]
-    words = np.hstack([*parts, *last]) & 0xFFFFFFFF
-    order = (
-        "starts, groups of x, groups of h, multipliers",
-        "starts, groups of h, input, multipliers",
-        "inputs, starts, groups of h, multipliers",
-    )[kind]
-    shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", p["f"]), ("FRAC", p["frac"]))
+        kind, parts = 2, [_pairs(wx), unit.starts(b, _products(wh)), unit.groups(wh)]
+    words = np.hstack([*parts, m]) & 0xFFFFFFFF
+    shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", f), ("SHIFT", shift))
+    labels = [f"unit {u}" for u in range(size)]
     return Packed(
-        "tl_lstm_w8a16_dsp",
-        (
-            PackedArray(
-                "w",
-                "uint32_t",
-                words.astype(np.uint32),
-                f"weights [unit]: {order}; tl_dsp.h has the layout",
-                [f"unit {u}" for u in range(size)],
-            ),
-        ),
+        f"tl_{op}_w8a16_dsp",
+        (PackedArray("w", "uint32_t", words.astype(np.uint32), f"weights [unit]: {ORDER[kind]}", labels),),
         (
             ("w", "@w"),
-            ("loop", "{layer}_loop"),
+            ("step", "{layer}_step"),
             ("inputs", str(inputs)),
             ("hidden", str(size)),
             ("units", str(size)),
             ("kind", str(kind)),
-            *((k, str(p[k])) for k in ("f", "frac")),
+            ("f", str(f)),
+            ("shift", str(shift)),
         ),
         Slices(1, (("w", words.shape[1]),), (("units", "uint16_t", 1),)),
         (
-            "#define TL_LAYER {layer}_loop",
+            "#define TL_LAYER {layer}_step",
+            f"#define TL_{op.upper()}",
             *(f"#define TL_{name} {value}" for name, value in shape),
             '#include "tl_dsp_layer.h"',
         ),
     )
 
 
-def _units(w: np.ndarray) -> np.ndarray:
-    """[4 * units, columns] -> int64 [units, 4, columns], gates i, f, g, o."""
-    return w.astype(np.int64).reshape(4, -1, w.shape[1]).transpose(1, 0, 2)
+def _units(a: np.ndarray, gates: int) -> np.ndarray:
+    """[gates * units (, columns)] -> int64 [units, gates, columns]."""
+    return a.astype(np.int64).reshape(gates, len(a) // gates, -1).transpose(1, 0, 2).copy()
 
 
 def _in_groups(w: np.ndarray, size: int) -> np.ndarray:
@@ -92,6 +118,16 @@ def _groups(w8: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=2).reshape(len(w8), -1)
 
 
+def _groups_gru(w8: np.ndarray) -> np.ndarray:
+    """int8 weights of z, r and n in the third row: per four columns r,z as F,I above, then the bytes of n."""
+    z, r, n, _ = _in_groups(w8, 4).transpose(1, 0, 2, 3)
+    rz = 256 * r + z + 128
+    bytes_n = sum((n[..., k] & 0xFF) << shift for k, shift in ((0, 0), (2, 8), (1, 16), (3, 24)))
+    return np.stack([_word(rz[..., 0], rz[..., 1]), _word(rz[..., 2], rz[..., 3]), bytes_n], axis=2).reshape(
+        len(w8), -1
+    )
+
+
 def _products(w8: np.ndarray) -> np.ndarray:
     """[units, 4]: sum of w0 w2 + w1 w3 over the groups."""
     w = _in_groups(w8, 4)
@@ -103,3 +139,9 @@ def _starts(b: np.ndarray, products: np.ndarray) -> np.ndarray:
     i, f, g, o = b.T
     _, ff, _, oo = products.T
     return np.stack([i + 256 * f, f - ff, g + 256 * o, o - oo], axis=1)
+
+
+def _starts_gru(b: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """The same of z, r, nx, nh, of which only z and r share half-words."""
+    z, r, nx, nh = b.T
+    return np.stack([z + 256 * r, r - products[:, 1], nx, nh], axis=1)

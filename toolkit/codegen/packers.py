@@ -20,6 +20,7 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
+    ("gru", "dsp"): pack_dsp.gru_dsp,
     ("dense", "dsp"): dense_ref,
     ("lstm", "mve"): pack_mve.lstm_mve,
     ("gru", "mve"): pack_mve.gru_mve,

@@ -58,7 +58,7 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
         **_step(board, costs, counts, spent, q),
         "functions": _functions(counts, spent, costs),
         "layers": _layers(counts, spent, costs, q),
-        "constant": all(low == high for low, high in spent.calls.values()) if len(spent.calls) == len(names) else None,
+        "constant": _constant(spent, len(layers)),
         "stack": {key: fields.get(key) for key in ("stack", "stack_save", "stack_total")},
         "state_bytes": fields.get("state_bytes"),
         "sections": _sections(job),
@@ -66,6 +66,13 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
     }
     write_whole(job.folder / "profile.json", json.dumps(result, indent=1) + "\n")
     return result
+
+
+def _constant(spent: Profile, layers: int) -> bool | None:
+    """Whether every call of each layer took as many instructions; None where that was not seen of all of them."""
+    if not layers or len(spent.calls) != layers:
+        return None
+    return all(low == high for low, high in spent.calls.values())
 
 
 def choose_core(board: Board, wanted: str | None) -> Core | None:
