@@ -231,8 +231,9 @@ def test_a_processor_without_the_features_gets_ref(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cpu, "is_x86", lambda: True)
     for features, wanted in (
         (set(), ("ref",)),
-        ({"avx2", "avx512f"}, ("avx2", "ref")),
-        ({"avx2", *cpu.FEATURES["avx512vnni"]}, ("avx512vnni", "avx2", "ref")),
+        ({"avx2"}, ("ref",)),
+        ({"avx2", "fma", "avx512f"}, ("avx2", "ref")),
+        ({"avx2", "fma", *cpu.FEATURES["avx512vnni"]}, ("avx512vnni", "avx2", "ref")),
     ):
         monkeypatch.setattr(cpu, "_features", lambda found=features: frozenset(found))
         assert cpu.host_targets() == wanted

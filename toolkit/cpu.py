@@ -9,7 +9,7 @@ from pathlib import Path
 
 FEATURES: dict[str, frozenset[str]] = {
     "avx512vnni": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512_vnni"}),
-    "avx2": frozenset({"avx2"}),
+    "avx2": frozenset({"avx2", "fma"}),
 }
 """What a target of x86-64 needs, in the words of Linux's /proc/cpuinfo; the fastest target first."""
 
@@ -26,7 +26,7 @@ def host_targets() -> tuple[str, ...]:
 
 
 def _features() -> frozenset[str]:
-    """What the processor and the operating system both have; on systems other than Linux only avx2 is asked for."""
+    """What the processor and the operating system both have; on systems other than Linux only avx2 is asked for, and brings fma."""
     if sys.platform == "linux":
         try:
             lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -38,7 +38,7 @@ def _features() -> frozenset[str]:
         has = _avx2_on_macos() if sys.platform == "darwin" else _avx2_on_windows() if sys.platform == "win32" else False
     except (OSError, AttributeError):
         has = False
-    return frozenset({"avx2"} if has else ())
+    return frozenset({"avx2", "fma"} if has else ())
 
 
 def _avx2_on_macos() -> bool:
