@@ -17,6 +17,11 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
+static inline V limit(V t, V most)
+{
+    return _mm256_min_ps(_mm256_max_ps(t, _mm256_sub_ps(_mm256_setzero_ps(), most)), most);
+}
+
 static inline V floor_(V t)
 {
     return _mm256_floor_ps(t);

@@ -4,8 +4,8 @@
 
 #include "tl_f32.h"
 
-#ifndef __AVX512F__
-#error "build this file with -mavx512f"
+#if !(defined(__AVX512F__) && defined(__AVX512DQ__))
+#error "build this file with -mavx512f -mavx512dq"
 #endif
 
 #define V __m512
@@ -16,6 +16,11 @@
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
+
+static inline V limit(V t, V most)
+{
+    return _mm512_range_ps(t, most, 2); /* the smaller in magnitude, with the sign of t */
+}
 
 static inline V floor_(V t)
 {

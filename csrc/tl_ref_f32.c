@@ -24,8 +24,9 @@ static float sigmoid(float v)
 
 static float tanh_(float v)
 {
-    const float e = power_of_2(-2.0f * TL_LOG2_E * v);
-    return (1.0f - e) / (1.0f + e);
+    const float e = power_of_2(-2.0f * TL_LOG2_E * (v < 0.0f ? -v : v)); /* <= 1: the quotient below is monotone */
+    const float y = (1.0f - e) / (1.0f + e);
+    return v < 0.0f ? -y : y;
 }
 
 static float dot(float sum, const float *w, const float *v, uint32_t n)

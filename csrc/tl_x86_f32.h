@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The float32 kernels that the x86 targets share. A target's file defines, before it includes this one:
  *   V, MM(op), LANES          its vector, the prefix of its intrinsics, and the floats in it
+ *   limit(t, most)            t, but within +-most; a NaN counts as one of the two
  *   floor_(t), scale(p, t, n) the floor; p * 2^n for n = floor_(t)
  *   load_units(p, n), store_units(p, v, n)   the first n of a vector
  *   total(v)                  the sum of its lanes
@@ -20,7 +21,7 @@ static inline V multiply_add(V a, V b, V c)
 /* 2^t, t limited to +-29. Estrin's order: as monotone as Horner's, since all terms are positive, and half as deep. */
 static inline V power_of_2(V t)
 {
-    t = MM(min_ps)(MM(max_ps)(t, ALL(-TL_EXP2_MOST)), ALL(TL_EXP2_MOST));
+    t = limit(t, ALL(TL_EXP2_MOST));
     const V n = floor_(t), r = MM(sub_ps)(t, n), r2 = MM(mul_ps)(r, r);
     const V low = multiply_add(r, ALL(TL_EXP2_C1), ALL(1.0f));
     const V middle = multiply_add(r, ALL(TL_EXP2_C3), ALL(TL_EXP2_C2));

@@ -12,7 +12,7 @@ HEAD = """# What a step costs
 
 Made by `python docs/performance.py`. One fused LSTM step (`w8a16`), random weights; a MAC is one of 4 H (I + H). int16
 and int8 are the widths of the input weights: the first layer's, and a deeper layer's. What a whole model costs on a
-board: `profile` ([profile.md](profile.md))."""
+board: `profile` ([profile.md](profile.md)). On x86-64, beside other libraries: [bench.md](bench.md)."""
 PARTS = (
     (
         "Cortex-M4 (`dsp`)",
@@ -29,12 +29,6 @@ PARTS = (
         "Cortex-M3 (`v7m`)",
         "The same. Bar: 2.6 instructions per MAC at (16,64).",
         ["-m", "tests.measure_small", "v7m", "gcc"],
-    ),
-    (
-        "x86-64, one thread",
-        "Microseconds, the best of many short interleaved runs in one process on the machine that made this page "
-        "(AVX-512 VNNI); compare columns, not pages. Bar: an int8 LSTM from Opus' kernels, measured earlier.",
-        ["docs/host_kernels.py"],
     ),
 )
 

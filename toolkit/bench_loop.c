@@ -5,7 +5,6 @@
 #include <time.h>
 
 typedef void step_function(void *h_new, void *c, const void *h, const void *x, const void *p);
-typedef void model_function(void *s, const void *x, void *y);
 
 static double now(void)
 {
@@ -25,16 +24,6 @@ double tl_bench_steps(step_function *step, char *h_a, char *h_b, char *c, const 
             step(h_b, c, h_a, at, p);
             step(h_a, c, h_b, at + stride, p);
         }
-    }
-    return now() - from;
-}
-
-/* Nanoseconds of `runs` steps of a generated model. */
-double tl_bench_model(model_function *step, void *s, const void *x, void *y, uint32_t runs)
-{
-    const double from = now();
-    for (uint32_t run = 0; run < runs; run++) {
-        step(s, x, y);
     }
     return now() - from;
 }

@@ -23,7 +23,6 @@ LOOP = Path(__file__).with_name("bench_loop.c")
 RANGE = 3.0  # |x| of the calibration that the quantized layer stands for
 CALLS = """
 double tl_bench_steps(void *, void *, void *, void *, void *, uint32_t, uint32_t, void *, uint32_t);
-double tl_bench_model(void *, void *, void *, void *, uint32_t);
 double tl_bench_load(void *, uint32_t, uint32_t, uint64_t *);
 """
 Seconds = Callable[[int], float]  # of n calls
@@ -59,7 +58,7 @@ def aligned(array: np.ndarray) -> np.ndarray:
 def quantized(layer: Layer) -> QLayer:
     """The layer in w8a16, for inputs of up to RANGE."""
     size = lstm.input_size(layer)
-    return lstm.quantize(layer, np.full(size, 4 * RANGE / 32767), 1.0, 16)
+    return lstm.quantize(layer, np.full(size, 4 * RANGE / 32767), {"c": 1.0}, 16)
 
 
 class Ours:
@@ -76,15 +75,16 @@ class Ours:
         return self.ffi.cast("void *", array.ctypes.data)
 
     def lstm(self, layer: Layer, scheme: str, x: np.ndarray) -> tuple[Seconds, Seconds, Seconds, int]:
-        """Seconds of n streaming steps, of n sequences x [time, inputs], of loading the weights n times; their bytes."""
+        """Seconds of n steps, of n sequences x [time, inputs], of loading the weights n times; their bytes."""
         target = cpu.host_targets()[0]
         if scheme == "f32":
             owner, packed = pack_f32.place(layer, target)
-            samples, dtype = x.astype(np.float32), np.dtype(np.float32)
+            samples = x.astype(np.float32)
         else:
             owner, packed = packers.place(quantized(layer), target)
             q = np.rint(x * 32767 / (4 * RANGE)).clip(-AMPLITUDE, AMPLITUDE)
-            samples, dtype = q.astype(np.int16), np.dtype(np.int16)
+            samples = q.astype(np.int16)
+        dtype = samples.dtype
         p, arrays = self._parameters(packed)
         step = self.ffi.cast("void *", self.ffi.addressof(self.library, f"tl_lstm_step_{scheme}_{owner}"))
         width = -(-lstm.hidden_size(layer) * dtype.itemsize // 64) * 64 // dtype.itemsize
@@ -117,9 +117,3 @@ class Ours:
         size = sum(a.nbytes for a in arrays)
         room, sink = aligned(np.zeros(-(-size // 256) * 32, np.uint64)), self.ffi.new("uint64_t[8]")
         return lambda n: float(self.library.tl_bench_load(self.at(room), room.nbytes, n, sink)) * 1e-9, size
-
-    def model(self, step: Any, state: Any, x: np.ndarray, outputs: int) -> Seconds:
-        """Seconds of n steps of a generated model; step, state: of its own cffi library."""
-        y = np.zeros(outputs, np.int32)
-        address = self.ffi.cast("void *", step)
-        return lambda n: float(self.library.tl_bench_model(address, state, self.at(x), self.at(y), n)) * 1e-9

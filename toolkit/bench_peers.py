@@ -9,6 +9,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,7 +51,7 @@ def _onnxruntime(layer: Layer, x: np.ndarray, *, int8: bool) -> Calls:
     out: Calls = {}
     for kind, rows in (("step", x[:1]), ("sequence", x)):
         feeds = {"x": np.ascontiguousarray(rows[:, None], np.float32), "h": h, "c": h}
-        out[kind] = (lambda f=feeds: run(None, f), lambda f=feeds: empty(None, f))
+        out[kind] = (partial(run, None, feeds), partial(empty, None, feeds))
     return out
 
 
@@ -189,7 +190,7 @@ def torch_f32(layer: Layer, x: np.ndarray) -> Calls:
     import torch
 
     torch.set_num_threads(1)
-    network = torch.nn.LSTM(lstm.input_size(layer), lstm.hidden_size(layer))
+    network: Any = torch.nn.LSTM(lstm.input_size(layer), lstm.hidden_size(layer))
     with torch.no_grad():
         for name, value in (("weight_ih_l0", "w_ih"), ("weight_hh_l0", "w_hh"), ("bias_ih_l0", "b")):
             getattr(network, name).copy_(torch.from_numpy(layer.weights[value].copy()))
@@ -197,16 +198,22 @@ def torch_f32(layer: Layer, x: np.ndarray) -> Calls:
     empty = torch.nn.Identity()
     state = tuple(torch.zeros(1, 1, lstm.hidden_size(layer)) for _ in range(2))
 
-    def calls(rows: np.ndarray) -> tuple[Call, Call]:
+    def call(model: Any, rows: np.ndarray) -> Call:
         v = torch.from_numpy(np.ascontiguousarray(rows[:, None], np.float32))
 
-        def run(model: Any) -> Any:
+        def run() -> Any:
             with torch.inference_mode():
-                return model(v, state)
+                return model(v, *state)
 
-        return lambda: run(network), lambda: run(lambda v, state: empty(v))
+        return run
 
-    return {"step": calls(x[:1]), "sequence": calls(x)}
+    def forward(v: Any, h: Any, c: Any) -> Any:
+        return network(v, (h, c))
+
+    def nothing(v: Any, h: Any, c: Any) -> Any:
+        return empty(v)
+
+    return {kind: (call(forward, rows), call(nothing, rows)) for kind, rows in (("step", x[:1]), ("sequence", x))}
 
 
 PEERS: dict[str, tuple[tuple[str, ...], Callable[[Layer, np.ndarray], Calls]]] = {

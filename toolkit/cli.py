@@ -133,6 +133,18 @@ def _profile(a: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _bench(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.bench import SHAPES, Options, bench, parse_shapes, summary
+
+    if a.seconds <= 0:
+        raise ToolkitError(f"--seconds {a.seconds:g}: expected more than 0")
+    run = _run_folder(a.run) if a.run else None
+    result = bench(Options(parse_shapes(a.shapes) if a.shapes else SHAPES, a.seconds, run), say=say)
+    if not a.json:
+        print(summary(result))
+    return result
+
+
 def _boards(a: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -240,6 +252,12 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
+
+    text = "Time our kernels on this computer beside the libraries that are installed."
+    p = verb("bench", _bench, text, "--shapes 1,32 16,64 --seconds 10")
+    p.add_argument("run", type=Path, nargs="?", help="a run's folder: its LSTM layers are measured, too")
+    p.add_argument("--shapes", nargs="+", metavar="I,H", help="inputs,hidden of each layer; six of them unless given")
+    p.add_argument("--seconds", type=float, default=60.0, help="measuring time in all (60)")
 
 
 def _sets(p: argparse.ArgumentParser) -> None:

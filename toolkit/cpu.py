@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 FEATURES: dict[str, frozenset[str]] = {
-    "avx512vnni": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512_vnni"}),
+    "avx512vnni": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
     "avx2": frozenset({"avx2", "fma"}),
 }
 """What a target of x86-64 needs, in the words of Linux's /proc/cpuinfo; the fastest target first."""
@@ -26,7 +26,7 @@ def host_targets() -> tuple[str, ...]:
 
 
 def _features() -> frozenset[str]:
-    """What the processor and the operating system both have; on systems other than Linux only avx2 is asked for, and brings fma."""
+    """What the processor and the operating system both have; other systems than Linux are asked for avx2 (and fma)."""
     if sys.platform == "linux":
         try:
             lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
