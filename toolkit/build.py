@@ -271,7 +271,7 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
     """Builds a generated folder as a shared library whose only visible functions are those marked TL_API.
 
     sanitize: None, `address`, `undefined` or both with a comma. Raises: ToolkitError."""
-    flags = {t.source: t.host_flags for t in TARGETS.values()}
+    flags = {t.source: t.host_flags for t in TARGETS.values()} | dict(F32.values())
     sources = [(p, flags.get(p.name, ())) for p in _sources(c_dir)]
     return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
 

@@ -66,11 +66,13 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
 
 def _generate(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.boards import load_board
-    from toolkit.stages.generate import generate_c
+    from toolkit.stages.generate import generate_c, generate_c_f32
 
     if not a.run.is_file():
         _run_folder(a.run)
     board = load_board(a.board)
+    if a.scheme == "f32":
+        return generate_c_f32(a.run, board, a.out, target=a.target, say=say)
     options = {"float_api": a.float_api, "target": a.target, "optimize": a.optimize}
     return generate_c(a.run, board, a.out, **options, say=say)
 
@@ -225,6 +227,8 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--target", help="other kernels than the board's: a name, or `best` on the host")
     text = "what counts: time, flash, or flash at no more than a quarter more time (speed)"
     p.add_argument("--optimize", choices=("speed", "size", "balanced"), default="speed", help=text)
+    text = "float32 from the float model; the quantized model's own scheme unless given"
+    p.add_argument("--scheme", choices=("f32",), help=text)
     p.add_argument("--float-api", action="store_true", help="predict_f32 also where the core has no FPU")
 
 
