@@ -110,6 +110,7 @@ def _layer(ours: Ours, peers: Sequence[str], name: str, x: Layer, seconds: float
         kind: {
             f"{peer} / {scheme}": {
                 "as_called": _median(slices[kind, peer] / slices[kind, scheme]),
+                "of_best": float(slices[kind, peer].min() / slices[kind, scheme].min()),
                 "less_overhead": _median(
                     (slices[kind, peer] - np.median(slices[f"{kind} empty", peer])) / slices[kind, scheme]
                 ),
