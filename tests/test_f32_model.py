@@ -16,9 +16,10 @@ from tests.arm_call import Arm
 from tests.conftest import needs
 from tests.kernels_f32 import random_layer
 from tests.nets import Shape, random_network
-from toolkit import cli, cpu
+from toolkit import cli
 from toolkit.boards import load_board
 from toolkit.build import build_host
+from toolkit.codegen.pack_f32 import host_target
 from toolkit.codegen.render import write_folder
 from toolkit.codegen.render_f32 import generate_f32
 from toolkit.host_f32 import FloatModel
@@ -115,7 +116,7 @@ def test_model_follows_float64(tmp_path: Path, mode: str, cells: str, missing: s
     n = network(len(cells), cells, mode, missing)
     rng = np.random.default_rng(9)
     reach, centre = np.array([c.std for c in n.inputs]), np.array([c.mean for c in n.inputs])
-    for target in {cpu.host_targets()[0], "ref"}:
+    for target in {host_target(), "ref"}:
         model, oracle = load(n, tmp_path / target, target), Stream64(n)
         for i in range(200):
             raw = (centre + reach * rng.normal(0, 1, 2)).astype(np.float32)
@@ -133,7 +134,7 @@ def test_model_follows_float64(tmp_path: Path, mode: str, cells: str, missing: s
 def test_run_is_step_and_a_copied_state_goes_on(tmp_path: Path) -> None:
     needs("host-cc")
     n = network(3, "l", "stateful", "hold")
-    model = load(n, tmp_path, cpu.host_targets()[0])
+    model = load(n, tmp_path, host_target())
     x = np.random.default_rng(0).normal(0, 1, (7, 2)).astype(np.float32)
     whole = model.run(x)
     model.reset()

@@ -67,7 +67,7 @@ class Ours:
     def __init__(self, folder: Path) -> None:
         self.ffi = cffi.FFI()
         self.ffi.cdef(cdef())
-        widest = targets.F32[cpu.host_targets()[0]][1]
+        widest = targets.F32[pack_f32.host_target()][1]
         self.library = self.ffi.dlopen(str(build_kernels(folder, extra=[LOOP], extra_flags=widest)))
 
     def at(self, array: np.ndarray) -> Any:
@@ -76,12 +76,11 @@ class Ours:
 
     def lstm(self, layer: Layer, scheme: str, x: np.ndarray) -> tuple[Seconds, Seconds, Seconds, int]:
         """Seconds of n steps, of n sequences x [time, inputs], of loading the weights n times; their bytes."""
-        target = cpu.host_targets()[0]
         if scheme == "f32":
-            owner, packed = pack_f32.place(layer, target)
+            owner, packed = pack_f32.place(layer, pack_f32.host_target())
             samples = x.astype(np.float32)
         else:
-            owner, packed = packers.place(quantized(layer), target)
+            owner, packed = packers.place(quantized(layer), cpu.host_targets()[0])
             q = np.rint(x * 32767 / (4 * RANGE)).clip(-AMPLITUDE, AMPLITUDE)
             samples = q.astype(np.int16)
         dtype = samples.dtype

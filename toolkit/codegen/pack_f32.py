@@ -8,11 +8,18 @@ import numpy as np
 
 from quantize.network import Layer
 from quantize.ops import OPS, gru
+from toolkit import cpu
 from toolkit.codegen.pack import Packed, PackedArray
+from toolkit.targets import F32
 
 LANES = {"avx2": 8, "avx512vnni": 16}
 KERNELS = {"lstm": "lstm_step_f32", "gru": "gru_step_f32", "dense": "dense_f32"}
 GATES = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
+
+
+def host_target() -> str:
+    """The fastest target with float32 kernels that this computer runs."""
+    return next(t for t in cpu.host_targets() if t in F32)
 
 
 def place(layer: Layer, target: str) -> tuple[str, Packed]:

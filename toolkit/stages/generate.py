@@ -17,6 +17,7 @@ from toolkit.codegen.render import generate, write_folder
 from toolkit.codegen.render_f32 import generate_f32
 from toolkit.errors import ToolkitError
 from toolkit.stages.tuned import read_tune, tune_file
+from toolkit.targets import F32
 
 
 def model_file(path: Path) -> Path:
@@ -65,7 +66,9 @@ def generate_c_f32(
 
     Raises: QuantizeError or ToolkitError, one line."""
     file = run / "model.safetensors" if run.is_dir() else run
-    network, able = load_network(file), cpu.host_targets() if board.toolchain == "host" else ("ref",)
+    network = load_network(file)
+    able = [t for t in cpu.host_targets() if t in F32]
+    able = able if board.toolchain == "host" else ["ref"]
     kernels = able[0] if target in (None, "best") else str(target)
     if kernels not in able:
         raise ToolkitError(f"--target {kernels}: no f32 kernels of {board.name}; it has {', '.join(able)}")
