@@ -41,6 +41,22 @@ const uint8_t *tl_get_values(const uint8_t *in, int16_t *v, uint32_t n)
     return in;
 }
 
+uint8_t *tl_put_values8(uint8_t *out, const int8_t *v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        *out++ = (uint8_t)v[i];
+    }
+    return out;
+}
+
+const uint8_t *tl_get_values8(const uint8_t *in, int8_t *v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        v[i] = (int8_t)*in++;
+    }
+    return in;
+}
+
 /* CRC-32 of zlib and Ethernet (reflected 0x04C11DB7), four bits at a time: 64 bytes of table. */
 static uint32_t crc32(const uint8_t *bytes, uint32_t n)
 {

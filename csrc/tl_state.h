@@ -2,7 +2,8 @@
 /* A model's state as bytes: little-endian, canonical order, the same on every target.
  *
  *   0  "TLST"      4  version (1), u16      6  zero, u16      8  model, 8 bytes      16  steps since reset, u32
- *  20  samples lost in a row, u16          22  samples held, u16      24  tensors, int16      end - 4  CRC-32 (zlib's) */
+ *  20  samples lost in a row, u16          22  samples held, u16      24  tensors, int16 or int8
+ *  end - 4  CRC-32 (zlib's) */
 #ifndef TL_STATE_H
 #define TL_STATE_H
 
@@ -29,6 +30,8 @@ TL_KERNEL uint8_t *tl_put16(uint8_t *out, uint16_t v);
 TL_KERNEL uint16_t tl_get16(const uint8_t *in);
 TL_KERNEL uint8_t *tl_put_values(uint8_t *out, const int16_t *v, uint32_t n);
 TL_KERNEL const uint8_t *tl_get_values(const uint8_t *in, int16_t *v, uint32_t n);
+TL_KERNEL uint8_t *tl_put_values8(uint8_t *out, const int8_t *v, uint32_t n);
+TL_KERNEL const uint8_t *tl_get_values8(const uint8_t *in, int8_t *v, uint32_t n);
 
 /* Writes the header, TL_STATE_HEADER bytes; returns where the tensors go. */
 TL_KERNEL uint8_t *tl_state_begin(uint8_t *out, const uint8_t model[8], uint32_t steps, uint16_t lost, uint16_t held);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from quantize import oracle
 from quantize.calibrate import Ranges, float_run, measure
 from quantize.errors import QuantizeError
 from quantize.network import Column, Layer, Network, layer
-from quantize.ops import OPS, dense
+from quantize.ops import OPS, dense, dense_w16a8, lstm_w8a8
 from quantize.qnetwork import QLayer, QNetwork, input_scale, offset_remainder, quantize_input
 from quantize.verify import verify_network
 
@@ -23,10 +23,14 @@ TINY = 1e-12  # of that diagonal, so that a network whose h is always 0 still ha
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`refit`: fit the head again to the float outputs, on the quantized hidden states. `deep_wx_bits`: 8 or 16."""
+    """`refit`: fit the head again to the float outputs, on the quantized hidden states. `deep_wx_bits`: 8 or 16.
+
+    `scheme`: w8a16 or w8a8; `activations` of w8a8: tflite or tflm."""
 
     refit: bool = True
     deep_wx_bits: int = 8
+    scheme: str = "w8a16"
+    activations: str = "tflm"
 
 
 def normalised(columns: Sequence[Column], values: np.ndarray) -> np.ndarray:
@@ -54,7 +58,9 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
     for column, top in zip(network.inputs, ranges.x, strict=True):
         if not top > 0:
             raise QuantizeError(f'input "{column.name}": constant in the calibration data; drop it or give other data')
-    inputs = tuple(quantize_input(c, float(a)) for c, a in zip(network.inputs, ranges.x, strict=True))
+    small = options.scheme == "w8a8"
+    range_x = {"full": 127.0, "top": 128} if small else {}
+    inputs = tuple(quantize_input(c, float(a), **range_x) for c, a in zip(network.inputs, ranges.x, strict=True))
     scale = np.array([input_scale(c, q) for c, q in zip(network.inputs, inputs, strict=True)])
     shift = np.array([offset_remainder(c) for c in network.inputs])
     layers: list[QLayer] = []
@@ -64,13 +70,22 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
             b[: len(x.weights["w_ih"])] += x.weights["w_ih"].astype(np.float64) @ shift
             x = layer(x.name, x.op, {**x.weights, "b": b})
         bits = options.deep_wx_bits if layers else 16
-        layers.append(OPS[x.op].quantize(x, scale, ranges.states[x.name], bits))
-        scale = np.full(OPS[x.op].output_size(x), OPS[x.op].UNIT)
-    head, outputs = dense.quantize(network.layers[-1], network.outputs)
+        layers.append(_cell(x, scale, ranges.states[x.name], bits, options))
+        scale = np.full(OPS[x.op].output_size(x), OPS[layers[-1].op].UNIT)
+    head, outputs = (dense_w16a8 if small else dense).quantize(network.layers[-1], network.outputs)
     fields = {
         f: getattr(network, f) for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")
     }
     return QNetwork(layers=(*layers, head), inputs=inputs, outputs=outputs, source=source, digest="", **fields)
+
+
+def _cell(x: Layer, scale: np.ndarray, ranges: Mapping[str, float], bits: int, options: Options) -> QLayer:
+    if options.scheme == "w8a16":
+        q: QLayer = OPS[x.op].quantize(x, scale, ranges, bits)
+        return q
+    if x.op != "lstm":
+        raise QuantizeError(f"{x.name}: the scheme w8a8 has no {x.op}; set quantize.scheme = \"w8a16\"")
+    return lstm_w8a8.quantize(x, scale, ranges, table=options.activations == "tflm")
 
 
 def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scaled: Sequence[np.ndarray]) -> Layer:
@@ -88,7 +103,7 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
             hidden, wanted = hidden[:, -1:], wanted[:, -1:]
         else:
             hidden, wanted = hidden[:, network.warmup - 1 :], wanted[:, network.warmup - 1 :]
-        h = np.concatenate([hidden * dense.UNIT, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
+        h = np.concatenate([hidden * OPS[q.layers[-1].op].UNIT, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
         left = wanted.reshape(len(h), len(network.outputs)) - h[:, :-1] @ w.T - head.weights["b"]
         gram += h.T @ h
         cross += h.T @ left
@@ -126,7 +141,7 @@ def overflow_report(q: QNetwork) -> list[dict[str, float | str]]:
 def saturation(q: QNetwork, raw: np.ndarray) -> dict[str, int]:
     """How often something saturated over raw values [batch, time, inputs]: inputs, gate inputs, cells."""
     x = oracle.quantize_inputs(q, oracle.to_raw(q.inputs, raw))
-    counts = {"x": int((np.abs(x) == fp.AMPLITUDE).sum())}
+    counts = {"x": int((np.abs(x) >= (127 if q.layers[0].op == "lstm_w8a8" else fp.AMPLITUDE)).sum())}
     state = oracle.zero_state(q, len(x))
     for step in range(x.shape[1]):
         trace: dict[str, np.ndarray] = {}

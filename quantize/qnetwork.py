@@ -83,16 +83,16 @@ class QNetwork:
     digest: str  # of the saved file; "" before it is saved
 
 
-def quantize_input(column: Column, absmax: float) -> QInput:
-    """Input scale of ARITHMETIC v1: full scale = 4 * absmax (normalised units), nudged to an exact multiplier.
+def quantize_input(column: Column, absmax: float, *, full: float = 32767 / 4, top: int = AMPLITUDE) -> QInput:
+    """absmax (normalised units) becomes `full`, nudged to an exact multiplier; beyond `top` the raw value is clamped.
 
     Raises: QuantizeError when the column's range or decimals do not fit int32 fixed point."""
     unit = 10.0**column.decimals
     offset = math.floor(column.mean * unit + 0.5)
-    ratio = 32767 / (4 * absmax * column.std * unit)  # x_q per raw fixed-point unit, at most
+    ratio = full / (absmax * column.std * unit)  # x_q per raw fixed-point unit, at most
     if ratio >= 2.0**16:
         raise QuantizeError(f'input "{column.name}": {column.decimals} decimals cannot tell its values apart; use more')
-    limit = math.ceil((AMPLITUDE + 1) / ratio)
+    limit = math.ceil((top + 1) / ratio)
     if limit >= 2**30 or not INT32_MIN <= offset <= INT32_MAX:
         raise QuantizeError(
             f'input "{column.name}": {column.decimals} decimals do not fit: offset {offset}, range +-{limit} '
@@ -101,7 +101,7 @@ def quantize_input(column: Column, absmax: float) -> QInput:
     k = 30 - limit.bit_length()
     s = 14 - math.floor(math.log2(ratio * 2.0 ** (16 - k)))
     m = math.floor(ratio * 2.0 ** (16 - k + s))
-    limit = math.ceil((AMPLITUDE + 1) * 2.0 ** (16 + s - k) / m)  # where x_q saturates, of the multiplier as it is now
+    limit = math.ceil((top + 1) * 2.0 ** (16 + s - k) / m)  # where x_q saturates, of the multiplier as it is now
     low, high = max(offset - limit, INT32_MIN), min(offset + limit, INT32_MAX)
     return QInput(column.name, column.unit, column.decimals, low, high, offset, k, m, s)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
 from quantize.network import MISSING, MODES, Layer, Network
-from quantize.ops import OPS
+from quantize.ops import FLOAT, OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
 
 def verify_network(network: Network) -> None:
     """Raises QuantizeError when it is not a stack of recurrent layers with a dense head that fits together."""
+    known(network.layers, FLOAT)
     _stack(network.layers, len(network.inputs), len(network.outputs))
     _scalars(network)
     for side, columns in (("input", network.inputs), ("output", network.outputs)):
@@ -29,6 +30,7 @@ def verify_qnetwork(q: QNetwork) -> None:
     """Raises QuantizeError when a number is outside what the oracle and the C prove things for.
 
     A file's digest tells accidents; this tells a file that somebody else's program wrote."""
+    known(q.layers, OPS)
     _stack(q.layers, len(q.inputs), len(q.outputs))
     _scalars(q)
     for x in q.layers:
@@ -41,15 +43,14 @@ def verify_qnetwork(q: QNetwork) -> None:
 
 def _stack(layers: Sequence[Layer] | Sequence[QLayer], width: int, outputs: int) -> None:
     ops = [x.op for x in layers]
-    unknown = [x for x in layers if x.op not in OPS]
-    if unknown:
-        raise QuantizeError(f'{unknown[0].name}: op "{unknown[0].op}" has no integer form; there is: {", ".join(OPS)}')
-    if len(ops) < 2 or ops[-1] != "dense" or not all(OPS[op].STATE for op in ops[:-1]):
-        cells = " or ".join(op for op in OPS if OPS[op].STATE)
+    if len(ops) < 2 or OPS[ops[-1]].STATE or not all(OPS[op].STATE for op in ops[:-1]):
+        cells = " or ".join(op for op in FLOAT if OPS[op].STATE)
         raise QuantizeError(f"layers {' -> '.join(ops) or '(none)'}: expected one or more {cells} and then one dense")
     names = [x.name for x in layers]
     if len(set(names)) < len(names):
         raise QuantizeError(f"layers {', '.join(names)}: two have the same name; rename one")
+    if "lstm_w8a8" in ops and (set(ops[:-1]) != {"lstm_w8a8"} or ops[-1] != "dense_w16a8"):
+        raise QuantizeError(f"layers {' -> '.join(ops)}: the scheme w8a8 is lstm_w8a8 and then dense_w16a8")
     for x in layers:
         _shapes(x)
         if OPS[x.op].input_size(x) != width:
@@ -57,6 +58,13 @@ def _stack(layers: Sequence[Layer] | Sequence[QLayer], width: int, outputs: int)
         width = OPS[x.op].output_size(x)
     if width != outputs:
         raise QuantizeError(f"{layers[-1].name}: gives {width} values for {outputs} output columns")
+
+
+def known(layers: Sequence[Layer] | Sequence[QLayer], ops: Collection[str]) -> None:
+    """Raises QuantizeError at the first layer whose op is not of `ops`."""
+    unknown = [x for x in layers if x.op not in ops]
+    if unknown:
+        raise QuantizeError(f'{unknown[0].name}: op "{unknown[0].op}" has no integer form; there is: {", ".join(ops)}')
 
 
 def _shapes(x: Layer | QLayer) -> None:
@@ -95,7 +103,7 @@ def _layer_numbers(x: QLayer) -> None:
         raise QuantizeError(f"{x.name}: parameters {', '.join(sorted(x.params))}; expected {', '.join(sorted(ranges))}")
     for key, (low, high) in ranges.items():
         _within(f"{x.name}: {key}", x.params[key], low, high)
-    if OPS[x.op].STATE:
+    if "t" in ranges:
         _within(f"{x.name}: smallest multiplier", int(x.arrays["m"].min()), 1, 32767)
         if x.arrays["wx"].dtype == np.int8:
             _within(f"{x.name}: f, with int8 input weights,", x.params["f"], 0, 0)

@@ -16,7 +16,7 @@ _PROGRAMS = {
     "g++": ("g++", "g++"),
     "clang++": ("clang++", "clang"),
 }
-_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn", "demo-data": "bokeh_sampledata"}
+_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn", "demo-data": "bokeh_sampledata", "litert": "ai_edge_litert"}
 
 
 def missing(tool: str) -> str | None:

@@ -89,6 +89,8 @@ class Quantize:
 
     refit: bool = _f(True)  # ridge refit of the head on the float model's own outputs
     deep_wx_bits: int = _f(8, choices=(8, 16))  # input weights of the layers above the first
+    scheme: str = _f("w8a16", choices=("w8a16", "w8a8"))  # int16 activations, or int8 as in TFLite (docs/w8a8.md)
+    activations: str = _f("tflm", choices=("tflm", "tflite"))  # of w8a8: a table as in TFLite Micro, or gemmlowp's
 
 
 @dataclass(frozen=True, slots=True)

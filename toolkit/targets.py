@@ -91,3 +91,35 @@ F32: dict[str, tuple[str, tuple[str, ...]]] = {
     "avx512vnni": ("tl_avx512_f32.c", ("-mavx512f", "-mavx512dq")),
 }
 """Target -> the file of csrc/ with its float32 kernels (tl_f32.h), and what a compiler needs to build it."""
+
+W8A8: dict[str, Target] = {
+    t.name: t
+    for t in (
+        Target(
+            "ref",
+            "any core, portable C11",
+            "tl_ref_w8a8.c",
+            ("tl_w8a8.h", "tl_tables_w8a8.h"),
+            514,
+            frozenset({"lstm_step_w8a8", "dense_w16a8"}),
+            (),
+            (),
+        ),
+        Target(
+            "avx512vnni",
+            "x86-64 with AVX-512 VNNI",
+            "tl_avx512vnni_w8a8.c",
+            ("tl_avx512vnni_w8a8.h", "tl_w8a8.h", "tl_tables_w8a8_planes.h"),
+            1024,
+            frozenset({"lstm_step_w8a8"}),
+            _VNNI,
+            _VNNI,
+        ),
+    )
+}
+"""The same targets' kernels of the scheme w8a8, in files of their own; the first header has the parameter struct."""
+
+
+def file_of(op: str, target: str) -> Target:
+    """The file that holds a target's kernel of an op."""
+    return W8A8[target] if op in ("lstm_w8a8", "dense_w16a8") else TARGETS[target]

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from quantize.ops import dense, gru, lstm
+from quantize.ops import dense, dense_w16a8, gru, lstm, lstm_w8a8
 
-OPS: dict[str, ModuleType] = {"lstm": lstm, "gru": gru, "dense": dense}
+OPS: dict[str, ModuleType] = {
+    "lstm": lstm,
+    "gru": gru,
+    "dense": dense,
+    "lstm_w8a8": lstm_w8a8,
+    "dense_w16a8": dense_w16a8,
+}
+FLOAT = ("lstm", "gru", "dense")
+"""The ops of a float network: they have `float_step`."""

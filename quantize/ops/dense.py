@@ -50,6 +50,14 @@ def quantize(layer: Layer, outputs: Sequence[Column]) -> tuple[QLayer, tuple[QOu
 
     Scale at least max(absmax / 32767, (sum|w| + |b|) / (65000 - in)), so that |y| < 2**31 for every |h| <= 32640.
     Raises: QuantizeError when a weight is not finite or the output column does not fit."""
+    return quantize_for(layer, outputs, "dense", fp.AMPLITUDE)
+
+
+def quantize_for(
+    layer: Layer, outputs: Sequence[Column], op: str, top: int
+) -> tuple[QLayer, tuple[QOutput, ...]]:
+    """The same for an h whose 1.0, and largest magnitude, is `top`."""
+    unit, room = 1 / top, 65000 * (fp.AMPLITUDE // top) - layer.weights["w"].shape[1]
     w = np.asarray(layer.weights["w"], np.float64)
     b = np.asarray(layer.weights["b"], np.float64)
     if not (np.isfinite(w).all() and np.isfinite(b).all()):
@@ -57,25 +65,31 @@ def quantize(layer: Layer, outputs: Sequence[Column]) -> tuple[QLayer, tuple[QOu
     if w.shape[0] != len(outputs):
         raise QuantizeError(f"{layer.name}: {w.shape[0]} outputs for {len(outputs)} output columns")
     b = b - np.array([offset_remainder(c) for c in outputs])
-    least = np.maximum(np.abs(w).max(1) / 32767, (np.abs(w).sum(1) + np.abs(b)) / (65000 - w.shape[1]))
+    least = np.maximum(np.abs(w).max(1) / 32767, (np.abs(w).sum(1) + np.abs(b)) / room)
     columns: list[QOutput] = []
     q_w: list[np.ndarray] = []
     q_b: list[np.ndarray] = []
     for row, column in enumerate(outputs):
-        q, step = quantize_output(column, max(float(least[row]), 2.0**-30) * UNIT)
+        q, step = quantize_output(column, max(float(least[row]), 2.0**-30) * unit)
         columns.append(q)
-        q_w.append(np.rint(w[row] * UNIT / step))
+        q_w.append(np.rint(w[row] * unit / step))
         q_b.append(np.rint(b[row] / step))
     arrays: dict[str, np.ndarray] = {"w": np.array(q_w).astype(np.int16), "b": np.array(q_b).astype(np.int32)}
-    out = QLayer(layer.name, "dense", frozen_arrays(arrays), {})
-    if not fits(out).all():
-        raise QuantizeError(f"{layer.name}: row {int(np.flatnonzero(~fits(out))[0])} does not fit int32")
+    out = QLayer(layer.name, op, frozen_arrays(arrays), {})
+    bad = bounds_for(out, top) >= 2**31
+    if bad.any():
+        raise QuantizeError(f"{layer.name}: row {int(np.flatnonzero(bad)[0])} does not fit int32")
     return out, tuple(columns)
 
 
 def bounds(q: QLayer) -> np.ndarray:
     """Largest possible |y| per row; must be < 2**31."""
-    return fp.AMPLITUDE * np.abs(q.arrays["w"].astype(np.int64)).sum(1) + np.abs(q.arrays["b"].astype(np.int64))
+    return bounds_for(q, fp.AMPLITUDE)
+
+
+def bounds_for(q: QLayer, top: int) -> np.ndarray:
+    """The same for |h| <= top."""
+    return top * np.abs(q.arrays["w"].astype(np.int64)).sum(1) + np.abs(q.arrays["b"].astype(np.int64))
 
 
 def fits(q: QLayer) -> np.ndarray:

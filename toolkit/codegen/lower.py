@@ -15,7 +15,7 @@ from toolkit.codegen.choose import Choice
 from toolkit.codegen.pack import Packed
 from toolkit.codegen.packers import place
 from toolkit.errors import ToolkitError
-from toolkit.targets import TARGETS
+from toolkit.targets import file_of
 
 C_WORDS = set(
     """alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double
@@ -109,13 +109,14 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         layers.append(_layer(x, to.of(x.name), source))
         source = f"s->{x.name}_h"
     cells = [x for x in layers if x["tensors"]]
+    small = cells[0]["op"] == "lstm_w8a8"
     return {
         "name": q.name,
         "NAME": q.name.upper(),
         "digest": q.digest,
         "board": to.board,
         "target": " and ".join(sorted({x["target"] for x in layers})),
-        "owners": {x["target"] for x in layers},
+        "owners": {(x["op"], x["target"]) for x in layers},
         "kernels": ", ".join(f"{x['name']} {x['target']}" for x in layers),
         "requires": to.requires,
         "requires_text": to.requires_text,
@@ -138,7 +139,9 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "layers": layers,
         "cells": cells,
         "has_null": any(x["op"] == "gru" for x in cells),
-        "headers": sorted({f"tl_{x['target']}.h" for x in layers if x["target"] != "ref"}),
+        "headers": _headers(layers),
+        "bytes_only": small,
+        "x_top": 127 if small else 32640,
         "scratch": scratch(q),
         "inputs": q.inputs,
         "outputs": q.outputs,
@@ -146,6 +149,12 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "out_units": [f"{10.0**c.decimals!r}f" for c in q.outputs],
         "model_bytes": ", ".join(f"0x{b:02x}" for b in bytes.fromhex(q.digest)[:8]),
     }
+
+
+def _headers(layers: Sequence[dict[str, Any]]) -> list[str]:
+    """What the generated C includes beside tl_kernels.h: the structs of kernels that are elsewhere."""
+    files = {file_of(x["op"], x["target"]).headers[0] for x in layers}
+    return sorted(files - {"tl_tables.h"})
 
 
 def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
@@ -158,8 +167,10 @@ def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
         "inputs": op.input_size(x),
         "size": op.output_size(x),
         "source": source,
+        "first": source == "x",
         "target": owner,
         "tensors": [(k, f"{kind}_t") for k, kind in op.STATE.items()],
+        "state_bytes": oracle.tensor_bytes(x),
         "reset": x.op == "gru" and not gru.reset_after(x),
         "packed": packed,
         "block": packed.slices.block if packed.slices else op.output_size(x),
@@ -205,7 +216,7 @@ def _column_lines(q: QNetwork) -> list[str]:
 
 def _constants(q: QNetwork, layers: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     weights = sum(a.array.nbytes for x in layers for a in x["packed"].arrays)
-    tables = sum(TARGETS[t].table_bytes for t in {x["target"] for x in layers if x["tensors"]})
+    tables = sum(file_of(*kernel).table_bytes for kernel in {(x["op"], x["target"]) for x in layers if x["tensors"]})
     rows = [
         ("INPUTS", str(len(q.inputs)), ""),
         ("OUTPUTS", str(len(q.outputs)), ""),

@@ -27,7 +27,7 @@ def _lstm(q: QLayer, target: str, *, lanes: int, group: int) -> Packed:
     if group == 4:
         b = b - 32768 * sum(w.sum(1, dtype=np.int64) for w in narrow)
     blocks = f"{2 * lanes} units a block, padded with zeros"
-    w8, order = np.concatenate([_tiles(w, lanes, group) for w in narrow], axis=1), "[half][lane][column]"
+    w8, order = np.concatenate([tiles(w, lanes, group) for w in narrow], axis=1), "[half][lane][column]"
     if group == 2:
         w8, order = _words(w8), "[lane][column][half 1 + 128, half 0]"
     arrays = [
@@ -38,19 +38,19 @@ def _lstm(q: QLayer, target: str, *, lanes: int, group: int) -> Packed:
             f"int8 weights [block][{group} columns][gate]{order}; {blocks}",
             None,
         ),
-        PackedArray("b", "int32_t", _rows(b, lanes), f"biases [block][gate][half][lane]; {blocks}", None),
-        PackedArray("m", "int32_t", _rows(a["m"], lanes), "multipliers of the requantization, like b", None),
+        PackedArray("b", "int32_t", rows_in_blocks(b, lanes), f"biases [block][gate][half][lane]; {blocks}", None),
+        PackedArray("m", "int32_t", rows_in_blocks(a["m"], lanes), "multipliers of the requantization, like b", None),
     ]
     if wide:
         meaning = f"input weights [block][2 columns][gate][half][lane][column]; {blocks}"
-        wx = _tiles(a["wx"], lanes, 2).reshape(-1)
+        wx = tiles(a["wx"], lanes, 2).reshape(-1)
         arrays.insert(1, PackedArray("wx", "_Alignas(64) int16_t", wx, meaning, None))
     fields = [("w8", "@w8"), *([("wx16", "@wx")] if wide else []), ("b", "@b"), ("m", "@m")]
     fields += [("inputs", str(inputs)), ("hidden", str(size)), *((k, str(p[k])) for k in ("t", "f", "frac"))]
     return Packed(f"tl_lstm_w8a16_{target}", tuple(arrays), tuple(fields))
 
 
-def _tiles(w: np.ndarray, lanes: int, group: int) -> np.ndarray:
+def tiles(w: np.ndarray, lanes: int, group: int) -> np.ndarray:
     """[4 * units, columns] -> [block, columns / group, 4 * 2 * lanes * group], padded with zeros.
 
     PACKSSDW joins two vectors in pieces of 4 lanes: half s holds the units 8 j + 4 s .. 8 j + 4 s + 3 of a block."""
@@ -69,6 +69,6 @@ def _words(tiles: np.ndarray) -> np.ndarray:
     return np.stack([lower, halves[:, :, :, 0]], axis=-1)
 
 
-def _rows(v: np.ndarray, lanes: int) -> np.ndarray:
-    """A number per row modulo 2^32, in the order of `_tiles`."""
-    return _tiles(v.astype(np.int32)[:, None], lanes, 1).reshape(-1)
+def rows_in_blocks(v: np.ndarray, lanes: int) -> np.ndarray:
+    """A number per row modulo 2^32, in the order of `tiles`."""
+    return tiles(v.astype(np.int32)[:, None], lanes, 1).reshape(-1)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from quantize.qnetwork import QLayer
-from toolkit.codegen import pack_dsp, pack_small, pack_x86
+from toolkit.codegen import pack_dsp, pack_small, pack_w8a8, pack_x86
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
-from toolkit.targets import TARGETS
+from toolkit.targets import file_of
 
 PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "ref"): lstm_ref,
     ("gru", "ref"): gru_ref,
     ("dense", "ref"): dense_ref,
+    ("lstm_w8a8", "ref"): pack_w8a8.lstm_ref,
+    ("lstm_w8a8", "avx512vnni"): pack_w8a8.lstm_avx512vnni,
+    ("dense_w16a8", "ref"): pack_w8a8.dense_ref,
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
@@ -45,6 +48,7 @@ def owner(q: QLayer, target: str) -> str:
     return place(q, target)[0]
 
 
-def files_for(owners: Iterable[str]) -> set[str]:
-    """The files of csrc/ that the kernels of these targets need."""
-    return {name for t in owners for name in (TARGETS[t].source, *TARGETS[t].headers)}
+def files_for(owners: Iterable[tuple[str, str]]) -> set[str]:
+    """The files of csrc/ that these kernels, (op, target), need."""
+    found = [file_of(op, target) for op, target in owners]
+    return {name for t in found for name in (t.source, *t.headers)}

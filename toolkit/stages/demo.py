@@ -43,4 +43,5 @@ def demo(config: Config, out: Path, *, toolchain: str, emulator: str, say: Calla
 
 def options(config: Config) -> ptq.Options:
     """[quantize] of a run."""
-    return ptq.Options(refit=config.quantize.refit, deep_wx_bits=config.quantize.deep_wx_bits)
+    c = config.quantize
+    return ptq.Options(refit=c.refit, deep_wx_bits=c.deep_wx_bits, scheme=c.scheme, activations=c.activations)
