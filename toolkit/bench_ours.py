@@ -10,14 +10,14 @@ from typing import Any
 import cffi
 import numpy as np
 
-from quantize.fixedpoint import AMPLITUDE
 from quantize.network import Layer
-from quantize.ops import lstm
+from quantize.ops import lstm, lstm_w8a8
 from quantize.qnetwork import QLayer
-from toolkit import cpu, targets
+from toolkit import cpu
 from toolkit.build import build_kernels
 from toolkit.codegen import pack_f32, packers
 from toolkit.codegen.pack import Packed
+from toolkit.targets import CSRC, F32, TARGETS, W8A8
 
 LOOP = Path(__file__).with_name("bench_loop.c")
 RANGE = 3.0  # |x| of the calibration that the quantized layer stands for
@@ -29,20 +29,21 @@ Seconds = Callable[[int], float]  # of n calls
 
 
 def _headers() -> list[str]:
-    names = ["tl_kernels.h", "tl_f32.h"]
-    return [*names, *(f"tl_{t}.h" for t in cpu.host_targets() if t != "ref")]
+    here = cpu.host_targets()
+    owned = [TARGETS[t].headers[0] for t in here if t != "ref"]
+    return ["tl_kernels.h", "tl_f32.h", *owned, *(W8A8[t].headers[0] for t in here if t in W8A8)]
 
 
 def cdef() -> str:
     """C for cffi: the parameter structs of this computer's kernels, the recurrent kernels, the timing loops."""
     out = []
     for name in _headers():
-        text = re.sub(r"/\*.*?\*/", "", (targets.CSRC / name).read_text("utf-8"), flags=re.S)
+        text = re.sub(r"/\*.*?\*/", "", (CSRC / name).read_text("utf-8"), flags=re.S)
         out += [f"typedef struct {b} {k};" for b, k in re.findall(r"typedef struct \w+ (\{.*?\}) (\w+);", text, re.S)]
     for target in cpu.host_targets():
         out += [f"void tl_{op}_step_f32_{target}(void *, void *, void *, void *, void *);" for op in ("lstm", "gru")]
         out += [f"void tl_dense_f32_{target}(void *, void *, void *);"]
-        out += [f"void tl_lstm_step_w8a16_{target}(void *, void *, void *, void *, void *);"]
+        out += [f"void tl_lstm_step_{s}_{target}(void *, void *, void *, void *, void *);" for s in ("w8a16", "w8a8")]
     return "\n".join([*out, CALLS])
 
 
@@ -55,9 +56,11 @@ def aligned(array: np.ndarray) -> np.ndarray:
     return out
 
 
-def quantized(layer: Layer) -> QLayer:
-    """The layer in w8a16, for inputs of up to RANGE."""
+def quantized(layer: Layer, scheme: str) -> QLayer:
+    """The layer in an integer scheme, for inputs of up to RANGE; w8a8 with the tables of TFLite Micro."""
     size = lstm.input_size(layer)
+    if scheme == "w8a8":
+        return lstm_w8a8.quantize(layer, np.full(size, RANGE / 127), {"c": 1.0, "h": 1.0}, table=True)
     return lstm.quantize(layer, np.full(size, 4 * RANGE / 32767), {"c": 1.0}, 16)
 
 
@@ -67,7 +70,7 @@ class Ours:
     def __init__(self, folder: Path) -> None:
         self.ffi = cffi.FFI()
         self.ffi.cdef(cdef())
-        widest = targets.F32[pack_f32.host_target()][1]
+        widest = F32[pack_f32.host_target()][1]
         self.library = self.ffi.dlopen(str(build_kernels(folder, extra=[LOOP], extra_flags=widest)))
 
     def at(self, array: np.ndarray) -> Any:
@@ -80,13 +83,13 @@ class Ours:
             owner, packed = pack_f32.place(layer, pack_f32.host_target())
             samples = x.astype(np.float32)
         else:
-            owner, packed = packers.place(quantized(layer), cpu.host_targets()[0])
-            q = np.rint(x * 32767 / (4 * RANGE)).clip(-AMPLITUDE, AMPLITUDE)
-            samples = q.astype(np.int16)
+            owner, packed = packers.place(quantized(layer, scheme), cpu.host_targets()[0])
+            q = x * 127 / RANGE if scheme == "w8a8" else x * 32767 / (4 * RANGE)
+            samples = np.rint(q).astype(np.int8 if scheme == "w8a8" else np.int16)
         dtype = samples.dtype
         p, arrays = self._parameters(packed)
         step = self.ffi.cast("void *", self.ffi.addressof(self.library, f"tl_lstm_step_{scheme}_{owner}"))
-        width = -(-lstm.hidden_size(layer) * dtype.itemsize // 64) * 64 // dtype.itemsize
+        width = -(-lstm.hidden_size(layer) * 4 // 64) * 64 // dtype.itemsize  # any scheme's h or c
         room, rows = aligned(np.zeros(3 * width, dtype)), aligned(samples)
         states = [self.at(room[k * width : (k + 1) * width]) for k in range(3)]
         keep = (p, arrays, room, rows, step)

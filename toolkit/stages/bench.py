@@ -26,7 +26,7 @@ from toolkit.errors import ToolkitError
 SHAPES = ((1, 32), (1, 64), (8, 32), (16, 64), (32, 128), (32, 256))
 TIME = 100  # steps of a sequence
 SLICE = 1e-3  # seconds of one slice
-SCHEMES = ("f32", "w8a16")
+SCHEMES = ("f32", "w8a16", "w8a8")
 
 
 @dataclass(frozen=True, slots=True)
