@@ -35,7 +35,8 @@ static inline V scale(V p, V t, V n)
 
 static inline __mmask16 first(uint32_t n)
 {
-    return n >= LANES ? (__mmask16)0xFFFFu : (__mmask16)((1u << n) - 1u);
+    const uint32_t mask = n >= LANES ? 0xFFFFu : (1u << n) - 1u;
+    return (__mmask16)mask;
 }
 
 static inline V load_units(const float *p, uint32_t n)
