@@ -12,7 +12,7 @@ HEAD = """# What a step costs
 
 Made by `python docs/performance.py`. One fused LSTM step (`w8a16`), random weights; a MAC is one of 4 H (I + H). int16
 and int8 are the widths of the input weights: the first layer's, and a deeper layer's. What a whole model costs on a
-board: `profile` ([profile.md](profile.md))."""
+board: `profile` ([profile.md](profile.md)). On x86-64, beside other libraries: [bench.md](bench.md)."""
 PARTS = (
     (
         "Cortex-M4 (`dsp`)",
@@ -47,12 +47,6 @@ PARTS = (
         "Microseconds of an LSTM step in node on the machine that made this page; compare columns. `ref` is compiled "
         "with the same flags, so that clang may use SIMD as well.",
         ["-m", "docs.perf_wasm"],
-    ),
-    (
-        "x86-64, one thread",
-        "Microseconds, the best of many short interleaved runs in one process on the machine that made this page "
-        "(AVX-512 VNNI); compare columns, not pages. Bar: an int8 LSTM from Opus' kernels, measured earlier.",
-        ["docs/host_kernels.py"],
     ),
 )
 

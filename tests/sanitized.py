@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from quantize.ops import OPS
-from tests import test_fixedpoint, test_ops, test_stream
+from tests import test_f32, test_fixedpoint, test_ops, test_stream
 from tests.kernels import Kernels, runnable
+from tests.kernels_f32 import FloatKernels
 from tests.models import assert_same, compile_all, random_calls
 from tests.nets import random_qnetwork, random_shape
-from toolkit.targets import TARGETS
+from toolkit.targets import F32, TARGETS
 
 
 def main(folder: Path, sanitize: str) -> None:
@@ -33,6 +34,10 @@ def main(folder: Path, sanitize: str) -> None:
                 continue
             for size in test_ops.SIZES[::2]:
                 check(*size, np.random.default_rng(size), test_ops.call(kernels, op, target))
+    floats = FloatKernels(folder / "floats", sanitize)
+    for target in filter(runnable, F32):
+        for op, after in test_f32.KINDS:
+            test_f32.test_extremes_saturate(floats, target, op, after)
     if sanitize == "undefined":
         test_fixedpoint.test_scale_in(kernels)
         test_fixedpoint.test_scale_out(kernels)

@@ -17,8 +17,9 @@ def test_host_targets_end_with_ref() -> None:
     ("machine", "features", "wanted"),
     [
         ("x86_64", set(), ("ref",)),
-        ("AMD64", {"avx2", "avx512f"}, ("avx2", "ref")),
-        ("x86_64", {"avx2", *cpu.FEATURES["avx512vnni"]}, ("avx512vnni", "avx2", "ref")),
+        ("AMD64", {"avx2", "fma", "avx512f"}, ("avx2", "ref")),
+        ("AMD64", {"avx2"}, ("ref",)),
+        ("x86_64", {"avx2", "fma", *cpu.FEATURES["avx512vnni"]}, ("avx512vnni", "avx2", "ref")),
         ("aarch64", {"fp", "asimd"}, ("neon", "ref")),
         ("arm64", {"asimd", "asimddp"}, ("neon_dotprod", "neon", "ref")),
         ("riscv64", {"avx2", "asimddp"}, ("ref",)),

@@ -17,7 +17,7 @@ from typing import Any
 from toolkit import checks, cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.targets import CSRC, ROOT, SHARED_SOURCES, TARGETS, W8A8
+from toolkit.targets import CSRC, F32, ROOT, SHARED_SOURCES, TARGETS, W8A8
 from toolkit.toolchain import (
     CACHE,
     SUFFIX,
@@ -239,19 +239,22 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
     """Builds a generated folder as a shared library whose only visible functions are those marked TL_API.
 
     sanitize: None, `address`, `undefined` or both with a comma. Raises: ToolkitError."""
-    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values())}
+    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values())} | dict(F32.values())
     sources = [(p, flags.get(p.name, ())) for p in _sources(c_dir)]
     return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
 
 
-def build_kernels(out_dir: Path, *, extra: Sequence[Path] = (), sanitize: str | None = None) -> Path:
-    """Builds every kernel target that this computer can, the shared files and `extra`, as one library for tests.
+def build_kernels(
+    out_dir: Path, *, extra: Sequence[Path] = (), extra_flags: Sequence[str] = (), sanitize: str | None = None
+) -> Path:
+    """Builds every kernel target that this computer can, the shared files and `extra`, as one library.
 
     Raises: ToolkitError."""
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
     here = [t for t in (*TARGETS.values(), *W8A8.values()) if t.name not in cpu.FEATURES or cpu.is_x86()]
     sources += [(CSRC / t.source, t.host_flags) for t in here]
-    sources += [(path, ()) for path in extra]
+    sources += [(CSRC / name, flags) for t, (name, flags) in F32.items() if t not in cpu.FEATURES or cpu.is_x86()]
+    sources += [(path, extra_flags) for path in extra]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 
 

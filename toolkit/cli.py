@@ -66,11 +66,13 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
 
 def _generate(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.boards import load_board
-    from toolkit.stages.generate import generate_c
+    from toolkit.stages.generate import generate_c, generate_c_f32
 
     if not a.run.is_file():
         _run_folder(a.run)
     board = load_board(a.board)
+    if a.scheme == "f32":
+        return generate_c_f32(a.run, board, a.out, target=a.target, say=say)
     options = {"float_api": a.float_api, "target": a.target, "optimize": a.optimize}
     return generate_c(a.run, board, a.out, **options, say=say)
 
@@ -128,6 +130,18 @@ def _profile(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.profile import profile, summary
 
     result = profile(_job(a), core=a.core, say=say)
+    if not a.json:
+        print(summary(result))
+    return result
+
+
+def _bench(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.bench import SHAPES, Options, bench, parse_shapes, summary
+
+    if a.seconds <= 0:
+        raise ToolkitError(f"--seconds {a.seconds:g}: expected more than 0")
+    run = _run_folder(a.run) if a.run else None
+    result = bench(Options(parse_shapes(a.shapes) if a.shapes else SHAPES, a.seconds, run), say=say)
     if not a.json:
         print(summary(result))
     return result
@@ -213,6 +227,8 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--target", help="other kernels than the board's: a name, or `best` on the host")
     text = "what counts: time, flash, or flash at no more than a quarter more time (speed)"
     p.add_argument("--optimize", choices=("speed", "size", "balanced"), default="speed", help=text)
+    text = "float32 from the float model; the quantized model's own scheme unless given"
+    p.add_argument("--scheme", choices=("f32",), help=text)
     p.add_argument("--float-api", action="store_true", help="predict_f32 also where the core has no FPU")
 
 
@@ -240,6 +256,12 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
+
+    text = "Time our kernels on this computer beside the libraries that are installed."
+    p = verb("bench", _bench, text, "--shapes 1,32 16,64 --seconds 10")
+    p.add_argument("run", type=Path, nargs="?", help="a run's folder: its LSTM layers are measured, too")
+    p.add_argument("--shapes", nargs="+", metavar="I,H", help="inputs,hidden of each layer; six of them unless given")
+    p.add_argument("--seconds", type=float, default=60.0, help="measuring time in all (60)")
 
 
 def _sets(p: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FEATURES: dict[str, frozenset[str]] = {
-    "avx512vnni": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512_vnni"}),
-    "avx2": frozenset({"avx2"}),
+    "avx512vnni": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
+    "avx2": frozenset({"avx2", "fma"}),
 }
 """What a target of x86-64 needs, in the words of Linux's /proc/cpuinfo; the fastest target first."""
 
@@ -56,7 +56,8 @@ def _features() -> frozenset[str]:
         flags = next((line.partition(":")[2] for line in lines if line.startswith(("flags", "Features"))), "")
         return frozenset(flags.split())
     has = {"darwin": _macos_has, "win32": _windows_has}.get(sys.platform, lambda feature: False)
-    return frozenset(feature for feature in _MACOS if has(feature))
+    found = {feature for feature in _MACOS if has(feature)}
+    return frozenset(found | ({"fma"} if "avx2" in found else set()))  # every processor with the one has the other
 
 
 def _macos_has(feature: str) -> bool:

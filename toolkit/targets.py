@@ -134,6 +134,13 @@ TARGETS: dict[str, Target] = {
     )
 }
 
+F32: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ref": ("tl_ref_f32.c", ()),
+    "avx2": ("tl_avx2_f32.c", ("-mavx2", "-mfma")),
+    "avx512vnni": ("tl_avx512_f32.c", ("-mavx512f", "-mavx512dq")),
+}
+"""Target -> the file of csrc/ with its float32 kernels (tl_f32.h), and what a compiler needs to build it."""
+
 W8A8: dict[str, Target] = {
     t.name: t
     for t in (

@@ -176,7 +176,7 @@ def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
         "block": packed.slices.block if packed.slices else op.output_size(x),
         "advance": _advance(packed),
         "code": [line.replace("{layer}", x.name) for line in packed.code],
-        "fields": [(field, _value(x.name, value, packed)) for field, value in packed.fields],
+        "fields": [(field, value(x.name, v, packed)) for field, v in packed.fields],
     }
 
 
@@ -195,12 +195,12 @@ def _advance(packed: Packed) -> list[str]:
     return moved + counted
 
 
-def _value(layer: str, value: str, packed: Packed) -> str:
+def value(layer: str, field: str, packed: Packed) -> str:
     """A field's C expression: "@w" is the address of the first element of the layer's array w."""
-    if not value.startswith("@"):
-        return value.replace("{layer}", layer)
-    array = next(a.array for a in packed.arrays if a.suffix == value[1:])
-    return f"{layer}_{value[1:]}" + "[0]" * (array.ndim - 1)
+    if not field.startswith("@"):
+        return field.replace("{layer}", layer)
+    array = next(a.array for a in packed.arrays if a.suffix == field[1:])
+    return f"{layer}_{field[1:]}" + "[0]" * (array.ndim - 1)
 
 
 def _sides(q: QNetwork, names: tuple[str, str]) -> list[tuple[str, Sequence[QInput | QOutput]]]:

@@ -30,6 +30,18 @@ def generate(q: QNetwork, to: Destination) -> dict[str, str]:
         f" * For {to.board}; kernels: {context['kernels']}.\n"
         f" * Model {q.digest} */"
     )
+    environment = templates()
+    files = {
+        f"{q.name}{suffix}": environment.get_template(f"{template}.j2").render(context)
+        for suffix, template in ((".h", "model.h"), (".c", "model.c"), ("_weights.h", "weights.h"))
+    }
+    for name in sorted({*files_for(context["owners"]), "tl_kernels.h", "tl_math.h", "tl_state.c", "tl_state.h"}):
+        files[name] = (CSRC / name).read_text(encoding="utf-8")
+    return files
+
+
+def templates() -> jinja2.Environment:
+    """The templates of toolkit/codegen, with what they call."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("toolkit.codegen"),
         undefined=jinja2.StrictUndefined,
@@ -39,13 +51,7 @@ def generate(q: QNetwork, to: Destination) -> dict[str, str]:
         autoescape=False,
     )
     environment.globals.update(carray=carray, int32=int32, comment=comment, real=lambda v: f"{v:.7g}")
-    files = {
-        f"{q.name}{suffix}": environment.get_template(f"{template}.j2").render(context)
-        for suffix, template in ((".h", "model.h"), (".c", "model.c"), ("_weights.h", "weights.h"))
-    }
-    for name in sorted({*files_for(context["owners"]), "tl_kernels.h", "tl_math.h", "tl_state.c", "tl_state.h"}):
-        files[name] = (CSRC / name).read_text(encoding="utf-8")
-    return files
+    return environment
 
 
 def carray(kind: str, name: str, array: np.ndarray, meaning: str, rows: list[str] | None) -> str:
@@ -66,7 +72,14 @@ def carray(kind: str, name: str, array: np.ndarray, meaning: str, rows: list[str
 def _number(v: Any, kind: str) -> str:
     if kind == "uint32_t":
         return f"0x{int(v):08x}u"
+    if kind.endswith("float"):
+        return float32(v)
     return int32(int(v)) if kind == "int32_t" else str(int(v))
+
+
+def float32(v: Any) -> str:
+    """A C literal of a float32, with the digits that tell it from its neighbours."""
+    return f"{np.float32(v)!s}f"
 
 
 def int32(v: int) -> str:

@@ -1,0 +1,210 @@
+"""Float32 C from a float network: within 1e-5 of a float64 stream, in every mode; refused where there is no FPU."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from unicorn import arm_const
+
+from quantize.network import Network, save_network
+from quantize.ops import OPS
+from tests.arm_call import Arm
+from tests.conftest import needs
+from tests.kernels_f32 import random_layer
+from tests.nets import Shape, random_network
+from toolkit import cli
+from toolkit.boards import load_board
+from toolkit.build import build_host
+from toolkit.codegen.pack_f32 import host_target
+from toolkit.codegen.render import write_folder
+from toolkit.codegen.render_f32 import generate_f32
+from toolkit.host_f32 import FloatModel
+from toolkit.targets import ROOT
+
+DIGEST = "0" * 64
+
+
+def network(seed: int, cells: str, mode: str, missing: str) -> Network:
+    """Two inputs, a layer per letter of `cells` (l LSTM, a GRU reset after, b GRU reset before), two outputs."""
+    rng, sizes = np.random.default_rng(seed), (18, 7)[: len(cells)]
+    shape = Shape(2, sizes, 2, (16,) * len(cells), mode, 5 if mode == "window" else 0, missing, 2)
+    made = random_network(rng, shape, f"net{seed}")
+    layers, width = [], 2
+    for k, (cell, size) in enumerate(zip(cells, sizes, strict=True)):
+        x = random_layer(rng, "lstm" if cell == "l" else "gru", width, size, reset_after=cell != "b")
+        layers.append(replace(x, name=f"cell{k}"))
+        width = size
+    return replace(made, layers=(*layers, made.layers[-1]))
+
+
+class Stream64:
+    """The network in float64, with the generated C's treatment of lost samples."""
+
+    def __init__(self, n: Network) -> None:
+        self.n = n
+        self.reset()
+
+    def reset(self) -> None:
+        self.steps = self.lost = 0
+        self.samples: list[np.ndarray] = []
+        self.clear()
+
+    def clear(self) -> None:
+        self.state = {
+            x.name: {k: np.zeros((1, OPS[x.op].output_size(x))) for k in OPS[x.op].STATE} for x in self.n.layers[:-1]
+        }
+
+    def advance(self, x: np.ndarray) -> None:
+        v = x[None]
+        for layer in self.n.layers[:-1]:
+            v, self.state[layer.name] = OPS[layer.op].float_step(layer, v, self.state[layer.name])
+
+    def accept(self, x: np.ndarray) -> None:
+        self.steps += 1
+        self.samples = [*self.samples, x][-max(self.n.window, 1) :]
+        if self.n.mode != "window":
+            self.advance(x)
+
+    def forecast(self) -> np.ndarray:
+        if self.n.mode == "window":
+            self.clear()
+            for x in self.samples:
+                self.advance(x)
+        h = self.state[self.n.layers[-2].name]["h"][0]
+        y = self.n.layers[-1].weights["w"].astype(np.float64) @ h + self.n.layers[-1].weights["b"]
+        return y * [c.std for c in self.n.outputs] + [c.mean for c in self.n.outputs]
+
+    def predict(self, raw: np.ndarray) -> np.ndarray:
+        x = (raw - [c.mean for c in self.n.inputs]) / [c.std for c in self.n.inputs]
+        if self.n.missing == "interpolate":
+            last = self.samples[-1] if self.samples else x
+            for k in range(1, self.lost + 1):
+                self.accept(last + (x - last) * k / (self.lost + 1))
+        self.lost = 0
+        self.accept(x)
+        return self.forecast()
+
+    def predict_missing(self) -> np.ndarray:
+        if self.steps:
+            self.lost += 1
+            if self.n.missing == "reset" or self.lost > self.n.max_gap:
+                self.reset()
+            elif self.n.missing == "hold":
+                self.accept(self.samples[-1])
+        return self.forecast()
+
+
+def load(n: Network, folder: Path, target: str) -> FloatModel:
+    write_folder(generate_f32(n, DIGEST, load_board("host"), target), folder / "c")
+    return FloatModel(n, folder / "c", build_host(folder / "c", folder / "out"))
+
+
+def close(n: Network, got: np.ndarray, wanted: np.ndarray) -> bool:
+    unit = np.array([c.std for c in n.outputs])
+    scale = np.maximum(1, np.abs(wanted) / unit)  # in normalised units, as the kernels' bound is
+    return bool((np.abs(got - wanted) / unit / scale <= 1e-5).all())
+
+
+@pytest.mark.parametrize("mode", ["stateful", "window"])
+@pytest.mark.parametrize(("cells", "missing"), [("l", "hold"), ("la", "interpolate"), ("bl", "reset"), ("a", "hold")])
+def test_model_follows_float64(tmp_path: Path, mode: str, cells: str, missing: str) -> None:
+    needs("host-cc")
+    n = network(len(cells), cells, mode, missing)
+    rng = np.random.default_rng(9)
+    reach, centre = np.array([c.std for c in n.inputs]), np.array([c.mean for c in n.inputs])
+    for target in {host_target(), "ref"}:
+        model, oracle = load(n, tmp_path / target, target), Stream64(n)
+        for i in range(200):
+            raw = (centre + reach * rng.normal(0, 1, 2)).astype(np.float32)
+            lost = rng.random() < 0.2
+            if lost and i % 2:
+                got, wanted = model.predict(np.array([raw[0], np.nan])), oracle.predict_missing()
+            elif lost:
+                got, wanted = model.predict_missing(), oracle.predict_missing()
+            else:
+                got, wanted = model.predict(raw), oracle.predict(raw.astype(np.float64))
+            assert close(n, got, wanted), (target, i, got, wanted)
+            assert model.warmed_up == (oracle.steps >= n.warmup)
+
+
+def test_run_is_step_and_a_copied_state_goes_on(tmp_path: Path) -> None:
+    needs("host-cc")
+    n = network(3, "l", "stateful", "hold")
+    model = load(n, tmp_path, host_target())
+    x = np.random.default_rng(0).normal(0, 1, (7, 2)).astype(np.float32)
+    whole = model.run(x)
+    model.reset()
+    for row in x[:3]:
+        model.step(row)
+    kept = model.state()
+    model.reset()
+    model.restore(kept)
+    assert np.array_equal([model.step(row) for row in x[3:]][-1], whole)
+
+
+def test_generate_c_scheme_f32(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_network(network(4, "l", "stateful", "hold"), tmp_path / "model.safetensors")
+    arguments = ["generate-c", str(tmp_path), "--scheme", "f32", "--board"]
+    assert cli.main([*arguments, "mps2_an386"]) == 0
+    made = tmp_path / "c" / "mps2_an386_f32"
+    assert {p.name for p in made.iterdir()} == {
+        "net4.c", "net4.h", "net4_weights.h", "tl_f32.h", "tl_kernels.h", "tl_math.h", "tl_ref_f32.c",
+    }  # fmt: skip
+    capsys.readouterr()
+    assert cli.main([*arguments, "microbit"]) == 1
+    error = capsys.readouterr().err
+    assert "microbit: its core has no FPU" in error and "--scheme f32" in error and error.count("\n") == 1
+    assert cli.main([*arguments, "mps2_an386", "--target", "avx2"]) == 1
+    assert "no f32 kernels of mps2_an386" in capsys.readouterr().err
+
+
+def test_the_same_c_on_a_cortex_m4f(tmp_path: Path) -> None:
+    """Real instructions in unicorn, linked with nothing but our own mem*."""
+    needs("arm-gcc")
+    n = network(5, "lb", "window", "interpolate")
+    write_folder(generate_f32(n, DIGEST, load_board("mps2_an386"), "ref"), tmp_path / "c")
+    flags = [
+        "-mcpu=cortex-m4",
+        "-mthumb",
+        "-mfpu=fpv4-sp-d16",
+        "-mfloat-abi=hard",
+        "-std=c11",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+    ]
+    flags += [
+        "-Werror",
+        "-Wconversion",
+        "-Wshadow",
+        "-Wdouble-promotion",
+        "-pedantic",
+        "-ffp-contract=off",
+        "-nostdlib",
+    ]
+    flags += [f"-I{ROOT / 'firmware' / 'libc'}", "-fno-tree-loop-distribute-patterns", "-Wl,--entry=0"]
+    script, image = tmp_path / "call.ld", tmp_path / "model.elf"
+    script.write_text("SECTIONS { . = 0x10000; .text : { *(.text*) *(.rodata*) } /DISCARD/ : { *(.ARM*) } }\n")
+    sources = [*map(str, sorted((tmp_path / "c").glob("*.c"))), str(ROOT / "firmware" / "libmem.c")]
+    subprocess.run(["arm-none-eabi-gcc", *flags, "-T", str(script), "-o", str(image), *sources], check=True)
+    machine, oracle, rng = Arm(image), Stream64(n), np.random.default_rng(2)
+    access = machine.uc.reg_read(arm_const.UC_ARM_REG_C1_C0_2)
+    machine.uc.reg_write(arm_const.UC_ARM_REG_C1_C0_2, access | 0xF << 20)
+    machine.uc.reg_write(arm_const.UC_ARM_REG_FPEXC, 1 << 30)
+    state, out = machine.put(bytes(4096)), machine.array(np.zeros(2, np.float32))
+    machine.call("net5_reset", state)
+    sample = machine.array(np.zeros(2, np.float32))
+    for i in range(40):
+        raw = np.array([c.mean + c.std * rng.normal() for c in n.inputs], np.float32)
+        if i % 7 == 5:
+            machine.call("net5_predict_missing", state, out)
+            wanted = oracle.predict_missing()
+        else:
+            machine.uc.mem_write(sample, raw.tobytes())
+            machine.call("net5_predict", state, sample, out)
+            wanted = oracle.predict(raw.astype(np.float64))
+        assert close(n, machine.get(out, np.zeros(2, np.float32)), wanted), i

@@ -1,0 +1,81 @@
+"""FloatModel: the generated float32 C, called from Python through cffi."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+
+from quantize.network import Network
+
+API = """
+void {n}_reset(struct {n}_state *s);
+void {n}_step(struct {n}_state *s, const float *x, float *y);
+void {n}_run(struct {n}_state *s, const float *x, uint32_t steps, float *y);
+void {n}_predict(struct {n}_state *s, const float *raw, float *forecast);
+void {n}_predict_missing(struct {n}_state *s, float *forecast);
+bool {n}_warmed_up(const struct {n}_state *s);
+"""
+
+
+class FloatModel:
+    """One stream. library: a folder of `generate-c --scheme f32`, built by `build_host`; c_dir: that folder.
+
+    Values in and out are float32 arrays: predict in raw units, step and run normalised."""
+
+    def __init__(self, network: Network, c_dir: Path, library: Path) -> None:
+        self.network, self._ffi = network, cffi.FFI()
+        header = re.sub(r"/\*.*?\*/", "", (c_dir / f"{network.name}.h").read_text("utf-8"), flags=re.S)
+        sizes = dict(re.findall(r"#define (\w+) (\d+)", header))
+        body = re.findall(r"typedef (struct \w+_state \{.*?\}) \w+;", header, re.S)[0]
+        body = re.sub(r"\[(\w+)\]", lambda m: f"[{sizes.get(m[1], m[1])}]", body)
+        self._ffi.cdef(body + ";" + API.replace("{n}", network.name))
+        self._library = self._ffi.dlopen(str(library))
+        self._state = self._ffi.new(f"struct {network.name}_state *")
+        self.reset()
+
+    def _call(self, function: str, *arguments: Any) -> np.ndarray:
+        """A function whose last argument is an array of the outputs."""
+        y = np.empty(len(self.network.outputs), np.float32)
+        out = self._ffi.cast("float *", y.ctypes.data)
+        getattr(self._library, f"{self.network.name}_{function}")(self._state, *arguments, out)
+        return y
+
+    def _in(self, values: np.ndarray) -> Any:
+        return self._ffi.from_buffer("float[]", np.ascontiguousarray(values, np.float32))
+
+    def reset(self) -> None:
+        """The state before the first sample."""
+        getattr(self._library, f"{self.network.name}_reset")(self._state)
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """Normalised [inputs] -> [outputs]."""
+        return self._call("step", self._in(x))
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Normalised [time, inputs] -> [outputs] after the last step."""
+        return self._call("run", self._in(x), len(x))
+
+    def predict(self, raw: np.ndarray) -> np.ndarray:
+        """Raw units [inputs] -> forecast [outputs]; a NaN counts as a lost sample."""
+        return self._call("predict", self._in(raw))
+
+    def predict_missing(self) -> np.ndarray:
+        """A lost sample -> forecast [outputs]."""
+        return self._call("predict_missing")
+
+    @property
+    def warmed_up(self) -> bool:
+        """Whether the forecast is to be trusted yet."""
+        return bool(getattr(self._library, f"{self.network.name}_warmed_up")(self._state))
+
+    def state(self) -> bytes:
+        """The state as this machine's bytes."""
+        return bytes(self._ffi.buffer(self._state))
+
+    def restore(self, blob: bytes) -> None:
+        """Continues from `state` of the same model and machine."""
+        self._ffi.buffer(self._state)[:] = blob
