@@ -173,7 +173,8 @@ static void gru_reset_before(int16_t *h_new, int16_t *reset, const context *t, c
     }
 }
 
-void tl_gru_step_w8a16_mve(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x, const tl_gru_w8a16_mve *p)
+void tl_gru_step_w8a16_mve(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                           const tl_gru_w8a16_mve *p)
 {
     const context t = {x, p->inputs, h, p->hidden, p->f};
     if (p->reset_after) {

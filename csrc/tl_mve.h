@@ -9,9 +9,9 @@
 extern "C" {
 #endif
 
-/* A recurrent layer. Weights lie in the order of their use: 8 units at a time, one gate after the other, 4 units at a time
- * (the last ones padded with 0), and of these, per 8 columns (the last ones padded with 0), 8 of each unit. With int8
- * input weights those stand in w8 in front of the recurrent ones.
+/* A recurrent layer. Weights lie in the order of their use: 8 units at a time, one gate after the other, 4 units at a
+ * time (the last ones padded with 0), and of these, per 8 columns (the last ones padded with 0), 8 of each unit. With
+ * int8 input weights those stand in w8, in front of the recurrent ones.
  * bm, in the same order, per gate of 8 units: biases, then multipliers of the even units, then of the odd ones, padded
  * with 0. A multiplier is m * 2^(16 - t), so that the upper half of its product with a sum is mulw(sum, m) >> t. */
 

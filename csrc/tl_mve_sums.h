@@ -20,9 +20,9 @@ typedef struct stream {
     const int16_t *w16;
 } stream;
 
-/* sums_w16, sums_w8: 4 sums each of n > 0 groups of rows, with int16 or int8 input weights; both move the stream on. The
- * loops are tail-predicated: their last pass takes only the columns that are left, so that nothing is read behind x or
- * h. A load and a product alternate, which lets a core overlap them. */
+/* sums_w16, sums_w8: 4 sums each of n > 0 groups of rows, with int16 or int8 input weights; both move the stream on.
+ * The loops are tail-predicated: their last pass takes only the columns that are left, so that nothing is read behind x
+ * or h. A load and a product alternate, which lets a core overlap them; with CCR.LOB set LETP takes it no time. */
 #if defined(TL_HOST)
 #define ADD(STREAM, V, COUNT)                                                                                          \
     for (uint32_t k = 0; k < COUNT; k += 8) {                                                                          \
