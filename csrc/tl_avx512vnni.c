@@ -1,39 +1,37 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* AVX-512 with VNNI: a column of four int8 weights meets int16 activations in two VPDPBUSD, upper and lower bytes. */
 #include <immintrin.h>
-#include <stddef.h>
 
 #include "tl_avx512vnni.h"
+#include "tl_inline.h"
 #include "tl_tables_planes.h"
 
 #if !(defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512VNNI__))
 #error "build this file with -mavx512f -mavx512bw -mavx512vl -mavx512vnni"
 #endif
 
-#define V __m512i
+#define D __m512i
+#define W __m512i
 #define MM(op) _mm512_##op
 #define ZERO _mm512_setzero_si512()
 #define LANES 16u
-#define LOAD(p) _mm512_loadu_si512(p)
-#define PARAMETERS tl_lstm_w8a16_avx512vnni
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
+#define LOAD16(p) _mm512_loadu_si512(p)
+#define LOAD32(p) LOAD16(p)
 #define KEEP(v) __asm__("" : "+v"(v)) /* in a register: gcc would load weights twice and copy the accumulators */
 
-static inline __mmask32 first(uint32_t n)
+#include "tl_x86.h"
+
+INLINE __mmask32 first(uint32_t n)
 {
     return n >= 32 ? 0xFFFFFFFFu : (__mmask32)((1u << n) - 1);
 }
 
-static inline V load_units(const int16_t *p, uint32_t n)
+INLINE W load_units(const int16_t *p, uint32_t n)
 {
-    return n >= 32 ? LOAD(p) : _mm512_maskz_loadu_epi16(first(n), p);
+    return n >= 32 ? LOAD16(p) : _mm512_maskz_loadu_epi16(first(n), p);
 }
 
-static inline void store_units(int16_t *p, V v, uint32_t n)
+INLINE void store_units(int16_t *p, W v, uint32_t n)
 {
     if (n >= 32) {
         _mm512_storeu_si512(p, v);
@@ -42,31 +40,36 @@ static inline void store_units(int16_t *p, V v, uint32_t n)
     }
 }
 
-static inline V load_pair(const int16_t *p, uint32_t n)
+INLINE W load_x(const int16_t *p, uint32_t n)
 {
     return _mm512_broadcastd_epi32(_mm_maskz_loadu_epi16(n > 1 ? 3 : 1, p));
 }
 
-static inline V dot_pair(V acc, V w, V pair)
+INLINE D dot_words(D acc, W a, W b)
 {
-    return _mm512_dpwssd_epi32(acc, w, pair);
+    return _mm512_dpwssd_epi32(acc, a, b);
+}
+
+INLINE int32_t total(D v)
+{
+    return _mm512_reduce_add_epi32(v);
 }
 
 /* v + 32768 = 256 upper + lower, both unsigned bytes; the 32768 sum w that this adds is taken off in b. */
-static inline const int8_t *dot8(V acc[8], const int8_t *w, const int16_t *v, uint32_t n)
+INLINE const int8_t *dot8(D *acc, uint32_t gates, const int8_t *w, const int16_t *v, uint32_t n)
 {
-    const V even = _mm512_set1_epi32(0x06040200), odd = _mm512_set1_epi32(0x07050301);
-    V upper[8];
-    UNROLL for (uint32_t i = 0; i < 8; i++) {
+    const W even = _mm512_set1_epi32(0x06040200), odd = _mm512_set1_epi32(0x07050301);
+    D upper[8];
+    UNROLL for (uint32_t i = 0; i < 2 * gates; i++) {
         upper[i] = ZERO;
     }
-    for (uint32_t k = 0; k < n; k += 4, w += 8 * 64) {
+    for (uint32_t k = 0; k < n; k += 4, w += gates * 128) {
         const __m128i four = n - k >= 4 ? _mm_loadl_epi64((const __m128i *)(const void *)(v + k))
                                         : _mm_maskz_loadu_epi16((__mmask8)first(n - k), v + k);
-        const V quad = _mm512_xor_si512(_mm512_broadcastq_epi64(four), _mm512_set1_epi16(-32768));
-        const V low = _mm512_shuffle_epi8(quad, even), high = _mm512_shuffle_epi8(quad, odd);
-        UNROLL for (uint32_t i = 0; i < 8; i++) {
-            V weights = LOAD(w + 64 * i);
+        const W quad = _mm512_xor_si512(_mm512_broadcastq_epi64(four), _mm512_set1_epi16(-32768));
+        const W low = _mm512_shuffle_epi8(quad, even), high = _mm512_shuffle_epi8(quad, odd);
+        UNROLL for (uint32_t i = 0; i < 2 * gates; i++) {
+            W weights = LOAD16(w + 64 * i);
             KEEP(weights);
             acc[i] = _mm512_dpbusd_epi32(acc[i], low, weights);
             upper[i] = _mm512_dpbusd_epi32(upper[i], high, weights);
@@ -74,61 +77,60 @@ static inline const int8_t *dot8(V acc[8], const int8_t *w, const int16_t *v, ui
             KEEP(upper[i]);
         }
     }
-    UNROLL for (uint32_t i = 0; i < 8; i++) {
+    UNROLL for (uint32_t i = 0; i < 2 * gates; i++) {
         acc[i] = _mm512_add_epi32(acc[i], _mm512_slli_epi32(upper[i], 8));
     }
     return w;
 }
 
 /* 32 words out of 256. A permutation takes the lower 6 bits of an index; bit6, bit7 say where the others are set. */
-static inline V pick(const int16_t table[256], V index, __mmask32 bit6, __mmask32 bit7)
+INLINE W pick(const int16_t table[256], W index, __mmask32 bit6, __mmask32 bit7)
 {
-    const V a = _mm512_permutex2var_epi16(LOAD(table), index, LOAD(table + 32));
-    const V b = _mm512_permutex2var_epi16(LOAD(table + 64), index, LOAD(table + 96));
-    const V c = _mm512_permutex2var_epi16(LOAD(table + 128), index, LOAD(table + 160));
-    const V d = _mm512_permutex2var_epi16(LOAD(table + 192), index, LOAD(table + 224));
+    const W a = _mm512_permutex2var_epi16(LOAD16(table), index, LOAD16(table + 32));
+    const W b = _mm512_permutex2var_epi16(LOAD16(table + 64), index, LOAD16(table + 96));
+    const W c = _mm512_permutex2var_epi16(LOAD16(table + 128), index, LOAD16(table + 160));
+    const W d = _mm512_permutex2var_epi16(LOAD16(table + 192), index, LOAD16(table + 224));
     return _mm512_mask_blend_epi16(bit7, _mm512_mask_blend_epi16(bit6, a, b), _mm512_mask_blend_epi16(bit6, c, d));
 }
 
 /* tl_lookup: the table holds 2 * (n[i + 1] - n[i]), so that >> 15 is the upper half of a product. */
-static inline V lookup(const int16_t base[256], const int16_t slope[256], V z)
+INLINE W lookup(const int16_t base[256], const int16_t slope[256], W z)
 {
-    const V one = _mm512_set1_epi16(1);
-    const V index = _mm512_srai_epi16(z, 8); /* its lower 8 bits: i - 128, modulo 256, as the tables are turned */
-    const V fraction = _mm512_or_si512(_mm512_srli_epi16(_mm512_slli_epi16(z, 8), 1), one); /* Q0.15 */
+    const W one = _mm512_set1_epi16(1);
+    const W index = _mm512_srai_epi16(z, 8); /* its lower 8 bits: i - 128, modulo 256, as the tables are turned */
+    const W fraction = _mm512_or_si512(_mm512_srli_epi16(_mm512_slli_epi16(z, 8), 1), one); /* Q0.15 */
     const __mmask32 bit6 = _mm512_test_epi16_mask(z, _mm512_set1_epi16(1 << 14));
     const __mmask32 bit7 = _mm512_movepi16_mask(z);
     return _mm512_add_epi16(pick(base, index, bit6, bit7),
                             _mm512_mulhi_epi16(pick(slope, index, bit6, bit7), fraction));
 }
 
-static inline V sigmoid(V z)
+INLINE W sigmoid(W z)
 {
     return lookup(tl_sigmoid_base, tl_sigmoid_slope, z);
 }
 
-static inline V tanh_(V z)
+INLINE W tanh_(W z)
 {
     return lookup(tl_tanh_base, tl_tanh_slope, z);
 }
 
-#include "tl_x86.h"
+#include "tl_tiles_madd.h"
+#include "tl_tiles.h"
 
 void tl_lstm_step_w8a16_avx512vnni(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                                    const tl_lstm_w8a16_avx512vnni *p)
 {
-    step(h_new, c, h, x, p);
+    lstm_step(h_new, c, h, x, p);
+}
+
+void tl_gru_step_w8a16_avx512vnni(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                                  const tl_gru_w8a16_avx512vnni *p)
+{
+    gru_step(h_new, reset, h, x, p);
 }
 
 void tl_dense_w16a16_avx512vnni(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)
 {
-    const uint32_t n = p->inputs;
-    for (uint32_t row = 0; row < p->outputs; row++) {
-        const int16_t *w = p->w + row * n;
-        V sum = ZERO;
-        for (uint32_t k = 0; k < n; k += 32) {
-            sum = _mm512_dpwssd_epi32(sum, load_units(w + k, n - k), load_units(h + k, n - k));
-        }
-        y[row] = p->b[row] + _mm512_reduce_add_epi32(sum);
-    }
+    dense(y, h, p);
 }

@@ -44,6 +44,7 @@ class Layer:
     """One layer. `op` is a key of `quantize.ops.OPS`.
 
     lstm: `w_ih [4H, in]`, `w_hh [4H, H]`, `b [4H]`, rows in the gate order i, f, g, o.
+    gru: `w_ih [3H, in]`, `w_hh [3H, H]`, rows r, z, n; `b [4H]` r, z, nx, nh: reset after, or `b [3H]`: reset before.
     dense: `w [out, in]`, `b [out]`. All float32, read-only."""
 
     name: str

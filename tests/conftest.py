@@ -10,13 +10,16 @@ import pytest
 
 _PROGRAMS = {
     "qemu": ("qemu-system-arm", "qemu-system-arm"),
+    "qemu-aarch64": ("qemu-aarch64", "qemu-user"),
+    "aarch64-gcc": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    "node": ("node", "nodejs"),
     "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     "gcc": ("cc", "gcc"),
     "clang": ("clang", "clang"),
     "g++": ("g++", "g++"),
     "clang++": ("clang++", "clang"),
 }
-_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn", "demo-data": "bokeh_sampledata"}
+_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn", "demo-data": "bokeh_sampledata", "torch": "torch"}
 
 
 def missing(tool: str) -> str | None:

@@ -60,7 +60,8 @@ def structs() -> str:
 
 def runnable(target: str) -> bool:
     """Whether this computer can run a target's kernels, as they are or by their C twins."""
-    return target not in cpu.FEATURES or target in cpu.host_targets()
+    shimmed = target not in cpu.FEATURES and target not in cpu.own_targets()
+    return shimmed or target in cpu.host_targets()
 
 
 class Kernels:

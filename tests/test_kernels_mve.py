@@ -1,4 +1,4 @@
-"""The target `mve` returns the bits of the oracle: by twins of its instructions here, by the instructions in QEMU."""
+"""The target `mve` returns the oracle's bits: by the twins of its instructions here, by the instructions in QEMU."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert main(["generate-c", str(tmp_path), "--board", "mps3_an547"]) == 0
     assert main(["build", str(tmp_path), "--board", "mps3_an547", "--steps", "9"]) == 0
     image, board = tmp_path / "build/mps3_an547/firmware.elf", load_board("mps3_an547")
-    counter = qemu_count.Counter(image, tmp_path, {}, qemu.version())
+    counter = qemu_count.Counter(image, tmp_path, {}, qemu.version(board))
     with pytest.raises(ToolkitError, match="QEMU counted nothing"):
         counter.read()
     said: list[str] = []
@@ -73,9 +73,9 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         seen = emulate.replay(image.parent, board, emulator="qemu", say=said.append)
     assert seen["passed"] and seen["instructions_per_step"] is None
     assert "instructions are not counted: QEMU counted nothing: it refused the plugin, or it was killed" in said
-    monkeypatch.setattr(qemu, "counts", lambda: False)
-    with pytest.raises(ToolkitError, match="install a QEMU with plugins"):
+    monkeypatch.setattr(qemu, "counts", lambda _: False)
+    with pytest.raises(ToolkitError, match="install a qemu-system-arm with plugins"):
         emulate.profile(image, board, core=None, layers={})
     seen = emulate.replay(image.parent, board, emulator="qemu", say=said.append)
     assert seen["passed"] and seen["instructions_per_step"] is None
-    assert any("instructions are not counted: install a QEMU with plugins" in line for line in said)
+    assert any("instructions are not counted: install a qemu-system-arm with plugins" in line for line in said)

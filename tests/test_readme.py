@@ -29,7 +29,8 @@ def between(mark: str) -> str:
 
 def test_the_commands_are_those_that_this_file_tries() -> None:
     verbs = [c.split()[0] for c in COMMANDS]
-    assert verbs == ["demo", "test", "train", "quantize", "generate-c", "run"]
+    own = ["train", "quantize", "generate-c", "run", "tune", "generate-c", "profile", "profile"]
+    assert verbs == ["demo", "test", *own]
 
 
 def test_your_own_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,9 @@ def keys(value: Any, path: str = "") -> Iterator[str]:
     """Paths of the leaves, as docs/report.md writes them."""
     if isinstance(value, dict):
         for k, v in value.items():
-            name = {"boards": "<name>", "quantization.saturation": "<value>"}.get(path, k)
+            name = {"boards": "<name>", "quantization.saturation": "<value>", "boards.<name>.kernels": "<layer>"}.get(
+                path, k
+            )
             yield from keys(v, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for v in value:
@@ -73,7 +75,11 @@ def test_types_are_the_documented_ones(run: Path) -> None:
     def look(value: Any, path: str) -> None:
         if isinstance(value, dict):
             for k, v in value.items():
-                name = {"boards": "<name>", "quantization.saturation": "<value>"}.get(path, k)
+                name = {
+                    "boards": "<name>",
+                    "quantization.saturation": "<value>",
+                    "boards.<name>.kernels": "<layer>",
+                }.get(path, k)
                 look(v, f"{path}.{name}" if path else name)
         elif isinstance(value, list):
             for v in value:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from quantize.network import Column, Network, load_network, network_digest
 from tests.conftest import needs
-from toolkit.config import Config, load_config
+from toolkit.config import Config, Model, load_config
 from toolkit.data.baselines import baseline_predictions, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, load_prepared, runs, truth
 from toolkit.errors import ToolkitError
@@ -50,7 +50,7 @@ def network(p: Prepared, *, mode: str, need: int, hidden: int = 4, layers: int =
         "n", (), tuple(p.scalers[k] for k in p.inputs), tuple(p.scalers[k] for k in p.targets), mode,
         need if mode == "window" else 0, need, p.horizon, 0.0, "hold", 6,
     )  # fmt: skip
-    return init_network(template, hidden=hidden, layers=layers, rng=np.random.default_rng(1))
+    return init_network(template, Model(hidden=hidden, layers=layers), rng=np.random.default_rng(1))
 
 
 def quick(*sets: str) -> Config:

@@ -18,9 +18,20 @@ else:
     import tomli as tomllib
 
 BOARDS = ROOT / "boards"
-CORES = ("cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "host")
-FPUS = ("none", "fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16", "host")
-TOOLCHAINS = ("arm-none-eabi", "host")
+CORES = (
+    "cortex-m0",
+    "cortex-m0plus",
+    "cortex-m3",
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m33",
+    "cortex-m55",
+    "cortex-a53",
+    "neoverse-n1",
+    "host",
+)
+FPUS = ("none", "fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16", "neon", "host")
+TOOLCHAINS = ("arm-none-eabi", "aarch64-linux", "host")
 UNICORN_CPUS = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
 
 
@@ -54,6 +65,7 @@ class Budget:
 class Run:
     """How to emulate the board; an empty name: that emulator cannot.
 
+    qemu: a machine of the system emulator, or for a Linux program the processor.
     uart_write: the register whose written bytes are the serial output.
     reads: (address, value) of the status registers that the HAL waits for; every other peripheral register reads 0.
     """
@@ -189,10 +201,11 @@ def _run(table: _Table | None) -> Run | None:
     for entry in table.tables("reads", "a list of { address = 0x40011000, value = 0xC0 }"):
         reads.append((entry.integer("address", _ADDRESS), entry.integer("value", "a number, e.g. 0xC0")))
         entry.finish()
+    unicorn = table.one_of("unicorn", UNICORN_CPUS, "")
     run = Run(
         qemu=table.text("qemu", 'the name of a QEMU machine, e.g. "microbit"', ""),
-        unicorn=table.one_of("unicorn", UNICORN_CPUS, ""),
-        uart_write=table.integer("uart_write", _ADDRESS),
+        unicorn=unicorn,
+        uart_write=table.integer("uart_write", _ADDRESS, ... if unicorn else 0),
         reads=tuple(reads),
     )
     table.finish()

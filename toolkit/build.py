@@ -28,6 +28,7 @@ from toolkit.toolchain import (
     host_flags,
     host_toolchain,
     no_loop_calls,
+    spelled,
 )
 
 FIRMWARE = ROOT / "firmware"
@@ -127,7 +128,8 @@ def linker_script(memory: Memory) -> str:
 def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -> Plan:
     model = [(p, out / "obj" / f"model_{p.stem}.o", TARGETS[board.target].flags) for p in _sources(c_dir)]
     own: list[tuple[Path, Path, Sequence[str]]] = []
-    for stem in ("startup", "main", "print", "probe", "exit", "libmem", f"hal_{board.hal}"):
+    starts = () if board.toolchain == "aarch64-linux" else ("startup", "exit")  # a Linux program's HAL has its own
+    for stem in (*starts, "main", "print", "probe", "libmem", f"hal_{board.hal}"):
         flags = no_loop_calls(toolchain) if stem in ("startup", "libmem") else ()
         own.append((FIRMWARE / f"{stem}.c", out / "obj" / f"firmware_{stem}.o", flags))
     defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
@@ -204,7 +206,7 @@ def build_firmware(
             raise ToolkitError(f"{out / name}: missing; `python3 run.py build` writes it before it compiles")
     for name in ("build.json", "run.json", "firmware.elf", "firmware.bin", "firmware.hex"):  # an image is linked anew
         (out / name).unlink(missing_ok=True)
-    compiler = cross_toolchain(toolchain)
+    compiler = cross_toolchain(toolchain, board.toolchain)
     say(f"build {board.name} with {compiler.version}")
     write_whole(out / "link.ld", linker_script(memory))
     plan = _firmware_plan(c_dir, board, out, compiler)
@@ -258,7 +260,7 @@ def _library(
         toolchain=compiler,
         flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", EXPORT, *flags],
         include=include,
-        objects=[(s, folder / "obj" / f"{s.stem}.o", f) for s, f in sources],
+        objects=[(s, folder / "obj" / f"{s.stem}.o", spelled(f, compiler)) for s, f in sources],
         output=output,
         link=link,
         depends=[],

@@ -62,6 +62,8 @@ class Model:
     """The network and the mode that it is trained and deployed in."""
 
     mode: str = _f("stateful", choices=("stateful", "window"))
+    cell: str = _f("lstm", choices=("lstm", "gru"))
+    reset: str = _f("after", choices=("after", "before"))  # gru: r times the recurrent sum, or r times h before it
     hidden: int = _f(32, low=1, high=1024)
     layers: int = _f(1, low=1, high=8)
     window: int = _f(32, low=1)  # window mode: samples per forecast
@@ -280,6 +282,8 @@ def _check_together(config: Config, path: Path) -> None:
         names = getattr(data, key)
         if len(set(names)) != len(names):
             raise ToolkitError(f"{path}: data.{key} = {list(names)}: a column is named twice")
+    if config.model.reset != "after" and config.model.cell != "gru":
+        raise ToolkitError(f'{path}: model.reset = "{config.model.reset}": only for model.cell = "gru"')
     if data.delimiter != "auto" and len(data.delimiter) != 1:
         raise ToolkitError(f'{path}: data.delimiter = {data.delimiter!r}: expected one character or "auto"')
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 FEATURES: dict[str, frozenset[str]] = {
@@ -13,40 +14,62 @@ FEATURES: dict[str, frozenset[str]] = {
 }
 """What a target of x86-64 needs, in the words of Linux's /proc/cpuinfo; the fastest target first."""
 
+ARM_FEATURES: dict[str, frozenset[str]] = {
+    "neon_dotprod": frozenset({"asimddp"}),
+    "neon": frozenset(),
+}
+"""The same of AArch64."""
+
+_MACOS = {"avx2": b"hw.optional.avx2_0", "asimddp": b"hw.optional.arm.FEAT_DotProd"}
+_WINDOWS = {"avx2": 40, "asimddp": 43}  # PF_AVX2_INSTRUCTIONS_AVAILABLE, PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+
 
 def is_x86() -> bool:
     """Whether this Python runs as x86-64 code, so that the host's compiler builds the targets of FEATURES."""
     return platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 
 
+def is_arm() -> bool:
+    """Whether this Python runs as AArch64 code: the targets of ARM_FEATURES are the processor's own, without shims."""
+    return platform.machine().lower() in ("aarch64", "arm64") and sys.maxsize > 2**32
+
+
+def own_targets() -> Mapping[str, frozenset[str]]:
+    """The targets with instructions of this computer's processors, and what each needs; the fastest first."""
+    return FEATURES if is_x86() else ARM_FEATURES if is_arm() else {}
+
+
 def host_targets() -> tuple[str, ...]:
     """The kernel targets that this computer can run, the fastest first; the last is always `ref`."""
-    here = _features() if is_x86() else frozenset()
-    return (*(name for name, needed in FEATURES.items() if needed <= here), "ref")
+    own = own_targets()
+    here = _features() if own else frozenset()
+    return (*(name for name, needed in own.items() if needed <= here), "ref")
 
 
 def _features() -> frozenset[str]:
-    """What the processor and the operating system both have; on systems other than Linux only avx2 is asked for."""
+    """What the processor and the operating system both have; beside Linux, only a few features are asked for."""
     if sys.platform == "linux":
         try:
             lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return frozenset()
-        flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
+        flags = next((line.partition(":")[2] for line in lines if line.startswith(("flags", "Features"))), "")
         return frozenset(flags.split())
-    try:
-        has = _avx2_on_macos() if sys.platform == "darwin" else _avx2_on_windows() if sys.platform == "win32" else False
-    except (OSError, AttributeError):
-        has = False
-    return frozenset({"avx2"} if has else ())
+    has = {"darwin": _macos_has, "win32": _windows_has}.get(sys.platform, lambda feature: False)
+    return frozenset(feature for feature in _MACOS if has(feature))
 
 
-def _avx2_on_macos() -> bool:
+def _macos_has(feature: str) -> bool:
     value, size = ctypes.c_int(0), ctypes.c_size_t(4)
-    failed = ctypes.CDLL(None).sysctlbyname(b"hw.optional.avx2_0", ctypes.byref(value), ctypes.byref(size), None, 0)
+    try:
+        failed = ctypes.CDLL(None).sysctlbyname(_MACOS[feature], ctypes.byref(value), ctypes.byref(size), None, 0)
+    except (OSError, AttributeError):
+        return False
     return failed == 0 and value.value == 1
 
 
-def _avx2_on_windows() -> bool:
-    kernel32 = ctypes.CDLL("kernel32")
-    return bool(kernel32.IsProcessorFeaturePresent(40))  # PF_AVX2_INSTRUCTIONS_AVAILABLE
+def _windows_has(feature: str) -> bool:
+    try:
+        return bool(ctypes.CDLL("kernel32").IsProcessorFeaturePresent(_WINDOWS[feature]))
+    except (OSError, AttributeError):
+        return False

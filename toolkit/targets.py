@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ SHARED_SOURCES = ("tl_state.c",)
 """Files of csrc/ that every target uses."""
 
 
+_SHIMMED = (f"-I{SHIMS}",)
+_ON_ARM = platform.machine().lower() in ("aarch64", "arm64")
+_DOTPROD = ("-march=armv8.2-a+dotprod",)
 _VNNI = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
 
 
@@ -47,6 +51,8 @@ _LSTM = frozenset({"lstm_step_w8a16"})
 _BOTH = _LSTM | {"dense_w16a16"}
 _ALL = _BOTH | {"gru_step_w8a16"}
 _PACKED = "tl_tables_packed.h"
+_TILES = ("tl_tiled.h", "tl_tiles.h", "tl_inline.h")
+_WORDS = ("tl_tiles_madd.h", "tl_tiles_words.h", "tl_tables.h")
 
 TARGETS: dict[str, Target] = {
     t.name: t
@@ -78,9 +84,9 @@ TARGETS: dict[str, Target] = {
             "avx2",
             "x86-64 with AVX2",
             "tl_avx2.c",
-            ("tl_avx2.h", "tl_x86.h", "tl_tables.h"),
+            (*_TILES, "tl_avx2.h", "tl_x86.h", *_WORDS),
             1028,
-            _BOTH,
+            _ALL,
             ("-mavx2",),
             ("-mavx2",),
         ),
@@ -88,11 +94,42 @@ TARGETS: dict[str, Target] = {
             "avx512vnni",
             "x86-64 with AVX-512 VNNI",
             "tl_avx512vnni.c",
-            ("tl_avx512vnni.h", "tl_x86.h", "tl_tables_planes.h"),
+            (*_TILES, "tl_avx512vnni.h", "tl_x86.h", "tl_tiles_madd.h", "tl_tables_planes.h"),
             2048,
-            _BOTH,
+            _ALL,
             _VNNI,
             _VNNI,
+        ),
+        Target(
+            "neon",
+            "AArch64",
+            "tl_neon.c",
+            (*_TILES, "tl_neon.h", "tl_aarch64.h", "tl_tables.h"),
+            1028,
+            _ALL,
+            (),
+            () if _ON_ARM else _SHIMMED,
+            ("neon_dotprod",),
+        ),
+        Target(
+            "neon_dotprod",
+            "AArch64 with dot products (Armv8.2)",
+            "tl_neon_dotprod.c",
+            (*_TILES, "tl_neon_dotprod.h", "tl_aarch64.h", "tl_tables.h"),
+            1028,
+            _ALL,
+            (),  # the core of its board has them
+            _DOTPROD if _ON_ARM else _SHIMMED,
+        ),
+        Target(
+            "wasm_simd128",
+            "WebAssembly with 128-bit SIMD",
+            "tl_wasm_simd128.c",
+            (*_TILES, "tl_wasm_simd128.h", *_WORDS),
+            1028,
+            _ALL,
+            ("-msimd128",),
+            _SHIMMED,
         ),
     )
 }

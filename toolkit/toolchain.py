@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,12 @@ SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 # zig's names of cores carry neither an FPU nor what is optional in a core: they are added as features of LLVM.
 _ZIG_CORE = {"cortex-m33": "+dsp", "cortex-m55": "+mve_fp"}
 _ZIG_FPU = {"none": "", "fpv4-sp-d16": "+vfp4d16sp", "fpv5-sp-d16": "+fp_armv8d16sp", "fpv5-d16": "+fp_armv8d16"}
+
+
+_GCC = {  # by a board's toolchain: the program, the packages
+    "arm-none-eabi": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+    "aarch64-linux": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +94,12 @@ def _find(names: tuple[str, ...], wanted: str, advice: str) -> Toolchain:
     return found
 
 
-def cross_toolchain(wanted: str) -> Toolchain:
-    """A compiler for Arm boards. wanted: `auto`, `gcc` or `zig`.
+def cross_toolchain(wanted: str, family: str = "arm-none-eabi") -> Toolchain:
+    """A compiler for boards. wanted: `auto`, `gcc` or `zig`; family: a board's `toolchain`.
 
     Raises: ToolkitError when there is none."""
-    advice = "no compiler for boards: apt-get install gcc-arm-none-eabi, or pip install ziglang"
-    return _find(("arm-none-eabi-gcc",), wanted, advice)
+    name, package = _GCC[family]
+    return _find((name,), wanted, f"no compiler for boards: apt-get install {package}, or pip install ziglang")
 
 
 def host_toolchain(wanted: str) -> Toolchain:
@@ -105,12 +111,22 @@ def host_toolchain(wanted: str) -> Toolchain:
 
 def core_flags(board: Board, toolchain: Toolchain) -> list[str]:
     """What chooses the core and its FPU, to compile and to link."""
+    if board.toolchain == "aarch64-linux":
+        if toolchain.kind == "zig":
+            return ["-target", "aarch64-linux-none", f"-mcpu={board.core.replace('-', '_')}"]
+        return [f"-mcpu={board.core}", "-static", "-fno-pie"]
     hard = board.fpu != "none"
     if toolchain.kind == "zig":
         cpu = board.core.replace("-", "_") + _ZIG_CORE.get(board.core, "") + _ZIG_FPU[board.fpu]
         return ["-target", f"thumb-freestanding-eabi{'hf' if hard else ''}", f"-mcpu={cpu}", "-mthumb"]
     fpu = [f"-mfpu={board.fpu}", "-mfloat-abi=hard"] if hard else ["-mfloat-abi=soft"]
     return [f"-mcpu={board.core}", "-mthumb", *fpu]
+
+
+def spelled(flags: Iterable[str], toolchain: Toolchain) -> list[str]:
+    """Flags of a target as the compiler takes them: zig has its own names of architectures."""
+    zig = toolchain.kind == "zig"
+    return [f.replace("-march=armv8.2-a", "-mcpu=generic+v8_2a") if zig else f for f in flags]
 
 
 def common_flags(toolchain: Toolchain) -> list[str]:

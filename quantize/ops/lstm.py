@@ -27,6 +27,7 @@ STATE = {"h": "int16", "c": "int16"}
 DTYPES = {"wh": ("int8",), "wx": ("int16", "int8"), "b": ("int32",), "m": ("int16",)}
 PARAMS = {"t": (0, 15), "f": (0, 15), "frac": (0, 12)}
 UNIT = rows.UNIT
+HEADROOM = 1.5  # of c over calibration; docs/arithmetic.md has the measurement
 hidden_size = output_size = rows.hidden_size
 input_size = rows.input_size
 
@@ -72,10 +73,10 @@ def gains(size: int) -> np.ndarray:
 
 
 def cell_bits(name: str, c_absmax: float) -> int:
-    """Fractional bits of c: room for twice the calibrated range, at most 12."""
-    frac = min(12, 15 - math.ceil(math.log2(2 * max(c_absmax, 2.0**-20))))
+    """Fractional bits of c: room for HEADROOM times the calibrated range, at most 12."""
+    frac = min(12, 15 - math.ceil(math.log2(HEADROOM * max(c_absmax, 2.0**-20))))
     if frac < 0:
-        raise QuantizeError(f"{name}: the cell reached {c_absmax:g}; int16 holds at most 16383; retrain with clipping")
+        raise QuantizeError(f"{name}: the cell reached {c_absmax:g}; int16 holds at most 21845; retrain with clipping")
     return frac
 
 

@@ -173,13 +173,13 @@ def _advance(packed: Packed) -> list[str]:
     if packed.slices is None:
         return []
     block = packed.slices.block
-    at, count = ("first", "units") if block == 1 else (f"first / {block}", f"(units + {block - 1}) / {block}")
+    at = "first" if block == 1 else f"first / {block}u"
 
     def times(what: str, n: int) -> str:
         return what if n == 1 else f"{what} * {n}u"
 
     moved = [f"p.{field} += {times(at, n)};" for field, n in packed.slices.pointers]
-    counted = [f"p.{field} = ({kind})({times(count, n) if n else 'units'});" for field, kind, n in packed.slices.counts]
+    counted = [f"p.{field} = ({kind})({times('units', n)});" for field, kind, n in packed.slices.counts]
     return moved + counted
 
 

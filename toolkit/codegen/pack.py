@@ -25,8 +25,8 @@ class PackedArray:
 class Slices:
     """How a kernel is given some of a layer's units: whole blocks of `block` units.
 
-    `pointers`: (field, elements per block) that move on to the first block; `counts`: (field, C type, value per block)
-    that say how many blocks there are, or the number of units where the value is 0."""
+    `pointers`: (field, elements per block) that move on to the first block; `counts`: (field, C type, value per unit)
+    that say how many units there are."""
 
     block: int
     pointers: tuple[tuple[str, int], ...]

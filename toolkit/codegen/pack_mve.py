@@ -111,4 +111,4 @@ def _slices(q: QLayer, wide: bool) -> Slices:
     gates = 4 if q.op == "lstm" else 3
     x, h = (gates * UNITS * UNITS * -(-n // UNITS) for n in (rows.input_size(q), rows.hidden_size(q)))
     pointers = [("w8", h if wide else x + h), *([("wx16", x)] if wide else []), ("bm", 4 * 2 * UNITS)]
-    return Slices(UNITS, tuple(pointers), (("units", "uint16_t", 0),))
+    return Slices(UNITS, tuple(pointers), (("units", "uint16_t", 1),))

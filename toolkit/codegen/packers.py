@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
-from toolkit.codegen import pack_dsp, pack_mve, pack_small, pack_x86
+from toolkit.codegen import pack_dsp, pack_mve, pack_small, pack_tiles
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
 from toolkit.targets import TARGETS
 
@@ -21,10 +21,8 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "mve"): pack_mve.lstm_mve,
     ("gru", "mve"): pack_mve.gru_mve,
     ("dense", "mve"): dense_ref,
-    ("lstm", "avx2"): pack_x86.lstm_avx2,
-    ("dense", "avx2"): dense_ref,
-    ("lstm", "avx512vnni"): pack_x86.lstm_avx512vnni,
-    ("dense", "avx512vnni"): dense_ref,
+    **{(op, target): pack_tiles.packer(target) for op in ("lstm", "gru") for target in pack_tiles.FORMS},
+    **{("dense", target): dense_ref for target in pack_tiles.FORMS},
 }
 
 

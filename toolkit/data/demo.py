@@ -1,4 +1,4 @@
-"""The demo series: one person's continuous glucose monitor, from the package bokeh_sampledata (read, not imported)."""
+"""The demo series, from the package bokeh_sampledata (read, not imported)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ INSTALL = "pip install --no-deps bokeh_sampledata==2026.1"
 
 
 def read_glucose() -> Table:
-    """Columns isig, datetime, glucose; a sample every 5 minutes, with gaps, repeats and two overlapping recordings.
+    """One person's continuous glucose monitor: columns isig, datetime, glucose; a sample every 5 minutes, with gaps,
+    repeats and two overlapping recordings."""
+    return read_demo("CGM.csv.gz")
+
+
+def read_demo(name: str) -> Table:
+    """A gzipped CSV file of the package.
 
     Raises: ToolkitError when the package is not installed or its file is damaged."""
     spec = importlib.util.find_spec("bokeh_sampledata")
     if spec is None or not spec.submodule_search_locations:
         raise ToolkitError(f"the demo series needs the package bokeh_sampledata: {INSTALL}")
-    path = Path(next(iter(spec.submodule_search_locations))) / "_data" / "CGM.csv.gz"
+    path = Path(next(iter(spec.submodule_search_locations))) / "_data" / name
     try:
         text = gzip.decompress(path.read_bytes()).decode("utf-8")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError):
-        raise ToolkitError(f"bokeh_sampledata holds no readable CGM.csv.gz; install it again: {INSTALL}") from None
-    return parse_csv(text, "bokeh_sampledata CGM.csv.gz", delimiter=",", header="yes")
+        raise ToolkitError(f"bokeh_sampledata holds no readable {name}; install it again: {INSTALL}") from None
+    return parse_csv(text, f"bokeh_sampledata {name}", delimiter=",", header="yes")

@@ -34,7 +34,12 @@ def choose_emulator(board: Board, wanted: str) -> str:
         return "unicorn"
     if board.run is None:
         raise ToolkitError(f"board {board.name} has no [run]: no emulator knows it")
-    what = "qemu-system-arm (apt-get install qemu-system-arm)" if wanted == "qemu" else "unicorn (pip install unicorn)"
+    program = qemu.PROGRAMS[board.toolchain]
+    package = {"qemu-aarch64": "qemu-user"}.get(program, program)
+    if wanted == "qemu" or not board.run.unicorn:
+        what = f"{program} (apt-get install {package})"
+    else:
+        what = "unicorn (pip install unicorn)"
     raise ToolkitError(f"board {board.name} cannot run: install {what}")
 
 
@@ -50,8 +55,8 @@ def _in_qemu(board: Board) -> bool:
 
 def _lacking(board: Board) -> str:
     """What counting lacks on this computer: an emulator, a C compiler for the native code; empty when nothing."""
-    if _in_qemu(board) and not (qemu.available(board) and qemu.counts()):
-        return "install a QEMU with plugins (apt-get install qemu-system-arm)"
+    if _in_qemu(board) and not (qemu.available(board) and qemu.counts(board)):
+        return f"install a {qemu.PROGRAMS[board.toolchain]} with plugins"
     if not _in_qemu(board) and not unicorn_.available(board):
         return "install unicorn (pip install unicorn)"
     try:
@@ -71,7 +76,7 @@ def _can_count(board: Board, say: Callable[[str], None]) -> bool:
 
 def _counted_in_qemu(image: Path, board: Board, layers: Mapping[str, str]) -> tuple[outcome.Outcome, Profile]:
     with tempfile.TemporaryDirectory() as folder:
-        counter = qemu_count.Counter(image, Path(folder), layers, qemu.version())
+        counter = qemu_count.Counter(image, Path(folder), layers, qemu.version(board))
         seen = qemu.run(image, board, TIMEOUT_S, counter.arguments())
         if seen.expired:  # killed, and the counts with it
             return seen, Profile({}, {}, (0, 0, 0))
@@ -105,7 +110,7 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
     if not (build_dir / "build.json").is_file():
         raise ToolkitError(f"{build_dir}: no finished build; run `python3 run.py build --board {board.name}` first")
     chosen = choose_emulator(board, emulator)
-    name = qemu.version() if chosen == "qemu" else unicorn_.version()
+    name = qemu.version(board) if chosen == "qemu" else unicorn_.version()
     say(f"run {board.name} in {name}")
     seen, per_step = _seen(build_dir, board, chosen, say)
     fields, found = _judge(seen, image, board)
@@ -162,7 +167,7 @@ def profile(
     if lacking:
         raise ToolkitError(f"nothing here counts instructions: {lacking}")
     if _in_qemu(board):
-        name = qemu.version()
+        name = qemu.version(board)
         seen, spent = _counted_in_qemu(image, board, layers)
     else:
         name = unicorn_.version()

@@ -1,4 +1,4 @@
-"""Runs an image in qemu-system-arm and reads its serial line."""
+"""Runs an image in QEMU and reads its serial line: a whole machine, or a Linux program in user mode."""
 
 from __future__ import annotations
 
@@ -13,31 +13,49 @@ from toolkit.boards import Board
 from toolkit.emulate.outcome import Outcome
 from toolkit.errors import ToolkitError
 
-PROGRAM = "qemu-system-arm"
+PROGRAMS = {"arm-none-eabi": "qemu-system-arm", "aarch64-linux": "qemu-aarch64"}  # by a board's toolchain
 _GRACE_S = 10.0  # for an image that ends by semihosting, after its EXIT line
 
 
 def available(board: Board) -> bool:
     """True when QEMU is on PATH and the board names a machine of it."""
-    return board.run is not None and board.run.qemu != "" and shutil.which(PROGRAM) is not None
+    return board.run is not None and board.run.qemu != "" and shutil.which(PROGRAMS[board.toolchain]) is not None
 
 
-def version() -> str:
+def version(board: Board) -> str:
     """E.g. `qemu 7.2.22`."""
-    done = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    words = done.stdout.split()
-    return f"qemu {words[3]}" if len(words) > 3 else "qemu"
+    command = [PROGRAMS[board.toolchain], "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    words = done.stdout.replace("QEMU emulator", "").split()
+    return f"qemu {words[2]}" if len(words) > 2 else "qemu"
 
 
-def counts() -> bool:
+def _is_program(board: Board) -> bool:
+    return board.toolchain == "aarch64-linux"
+
+
+def _command(image: Path, board: Board, more: Sequence[str]) -> list[str]:
+    assert board.run is not None
+    program = PROGRAMS[board.toolchain]
+    if _is_program(board):
+        return [program, "-cpu", board.run.qemu, *more, str(image)]
+    command = [program, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
+    command += ["-kernel", str(image), *more]
+    return [*command, "-semihosting-config", "enable=on,target=native"] if board.semihosting else command
+
+
+def counts(board: Board) -> bool:
     """Whether this QEMU takes plugins, which count."""
-    done = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [PROGRAMS[board.toolchain], "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     return "-plugin" in done.stdout
 
 
 def _exit_code(process: subprocess.Popen[str], board: Board) -> int | None:
-    """What the semihosting call handed over; a board without one sleeps, and is asked to end."""
-    if not board.semihosting:
+    """What the semihosting call, or a program's own end, handed over; a board without either sleeps and is ended."""
+    hands_over = board.semihosting or _is_program(board)
+    if not hands_over:
         process.terminate()  # not killed: a plugin still writes what it counted
     try:
         code = process.wait(_GRACE_S)
@@ -45,18 +63,14 @@ def _exit_code(process: subprocess.Popen[str], board: Board) -> int | None:
         process.kill()
         process.wait()
         return None
-    return code if board.semihosting else None
+    return code if hands_over else None
 
 
 def run(image: Path, board: Board, timeout_s: float, more: Sequence[str] = ()) -> Outcome:
     """Runs until the EXIT line, the end of QEMU, or the timeout. `more`: arguments of QEMU's.
 
     Raises: ToolkitError when QEMU cannot start."""
-    assert board.run is not None
-    command = [PROGRAM, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
-    command += ["-kernel", str(image), *more]
-    if board.semihosting:
-        command += ["-semihosting-config", "enable=on,target=native"]
+    command = _command(image, board, more)
     lines: list[str] = []
     expired = threading.Event()
     with tempfile.TemporaryFile("w+") as errors:
@@ -65,7 +79,7 @@ def run(image: Path, board: Board, timeout_s: float, more: Sequence[str] = ()) -
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
             )
         except OSError as e:
-            raise ToolkitError(f"{PROGRAM} does not start: {e.strerror}") from None
+            raise ToolkitError(f"{command[0]} does not start: {e.strerror}") from None
 
         def expire() -> None:
             expired.set()

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from toolkit.nn.recurrent import Arrays
+
+
+def joined(weights: Mapping[str, np.ndarray]) -> Arrays:
+    """The joined matrix."""
+    return (np.hstack([weights["w"], weights["b"][:, None]]),)
+
+
+def parted(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The layer's weights again."""
+    return {"w": arrays[0][:, :-1], "b": arrays[0][:, -1]}
 
 
 def dense_forward(w: np.ndarray, h: np.ndarray) -> np.ndarray:

@@ -8,18 +8,47 @@ Why not one product for all the inputs first: at these sizes (in << H) a second 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-Resets = dict[int, np.ndarray]  # step -> batch indexes whose state is zeroed before that step
+from toolkit.config import Model
+from toolkit.nn.recurrent import Arrays, Resets, State, orthogonal, outputs, xavier
+
+STATE = ("h", "c")
 
 
-class LstmPass:
+def joined(weights: Mapping[str, np.ndarray]) -> Arrays:
+    """The joined matrix."""
+    return (np.hstack([weights["w_hh"], weights["w_ih"], weights["b"][:, None]]),)
+
+
+def parted(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The layer's weights again."""
+    (w,), size = arrays, hidden_size(arrays)
+    return {"w_hh": w[:, :size], "w_ih": w[:, size:-1], "b": w[:, -1]}
+
+
+def hidden_size(arrays: Arrays) -> int:
+    """H."""
+    return len(arrays[0]) // 4
+
+
+def first_weights(model: Model, inputs: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Xavier uniform input, orthogonal recurrent, forget bias 1 (Jozefowicz et al. 2015)."""
+    size = model.hidden
+    w_hh = orthogonal(rng, 4, size)
+    return {"w_ih": xavier(rng, 4, size, inputs), "w_hh": w_hh, "b": np.repeat([0.0, 1.0, 0.0, 0.0], size)}
+
+
+class Pass:
     """Scratch for `time` steps of `batch` sequences; forward fills it, backward reads it."""
 
-    def __init__(self, hidden: int, inputs: int, time: int, batch: int, dtype: type[np.floating]) -> None:
-        self.hidden, self.inputs, self.time = hidden, inputs, time
+    def __init__(self, arrays: Arrays, time: int, batch: int) -> None:
+        (w,), dtype, hidden = arrays, arrays[0].dtype, hidden_size(arrays)
+        self.hidden, self.inputs, self.time = hidden, w.shape[1] - hidden - 1, time
         # joined[t] = [h before step t; x of step t; 1]; joined[t + 1, :H] = h after step t
-        self.joined = np.zeros((time + 1, hidden + inputs + 1, batch), dtype)
+        self.joined = np.zeros((time + 1, w.shape[1], batch), dtype)
         self.joined[:, -1] = 1
         self.gates = np.empty((time, 4, hidden, batch), dtype)  # i, f, g, o after their functions
         self.c_before = np.empty((time + 1, hidden, batch), dtype)  # [t] before step t, after a reset
@@ -32,17 +61,17 @@ class LstmPass:
         self.offset = (1 - half)[:, None, None]
         self.rows = np.repeat(half, hidden)[:, None]
 
-    def forward(self, w: np.ndarray, x: np.ndarray, *, h: np.ndarray, c: np.ndarray, resets: Resets) -> None:
-        """x [time, in, batch]; h, c [H, batch] before the first step. Results: `h_out`, `c_before[-1]`."""
+    def forward(self, arrays: Arrays, x: np.ndarray, *, state: State, resets: Resets) -> np.ndarray:
+        """x [time, in, batch]; `state` before the first step -> h after each step [time, H, batch]."""
         size = self.hidden
-        half = w * self.rows
+        half = arrays[0] * self.rows
         self.joined[: self.time, size:-1] = x
-        self.joined[0, :size] = h
-        self.c_before[0] = c
+        self.joined[0, :size] = state["h"]
+        self.c_before[0] = state["c"]
         cut = {}
         for t in range(self.time):
             if t in resets:
-                cut[t - 1] = self.joined[t, :size, resets[t]]  # advanced indexing: a copy
+                cut[t - 1] = self.joined[t, :size][:, resets[t]]  # advanced indexing: a copy
                 self.joined[t, :size, resets[t]] = 0
                 self.c_before[t, :, resets[t]] = 0
             gates = self.gates[t]
@@ -58,22 +87,17 @@ class LstmPass:
             np.add(c_now, self.tmp, out=c_now)
             np.tanh(c_now, out=self.c_tanh[t])
             np.multiply(o, self.c_tanh[t], out=self.joined[t + 1, :size])
-        self._keep_outputs(cut, resets)
+        return outputs(self.joined[1:, :size], cut, resets)
 
-    def _keep_outputs(self, cut: dict[int, np.ndarray], resets: Resets) -> None:
-        """h_out [time, H, batch]: h after each step; a reset before the next step zeroed `joined`, not the output."""
-        self.h_out = self.joined[1:, : self.hidden]
-        cut.pop(-1, None)
-        if cut:
-            self.h_out = self.h_out.copy()
-        for t, h in cut.items():
-            self.h_out[t, :, resets[t + 1]] = h
+    def state(self) -> State:
+        """After the last step, copied."""
+        return {"h": self.joined[-1, : self.hidden].copy(), "c": self.c_before[-1].copy()}
 
-    def backward(self, w: np.ndarray, dh_out: np.ndarray, *, resets: Resets) -> tuple[np.ndarray, np.ndarray]:
-        """dh_out [time, H, batch]: gradient of the loss by h of each step. Returns (dw like w, dx [time, in, batch]).
+    def backward(self, arrays: Arrays, dh_out: np.ndarray, *, resets: Resets) -> tuple[Arrays, np.ndarray]:
+        """dh_out [time, H, batch]: gradient of the loss by h of each step. Returns (gradients, dx [time, in, batch]).
 
         The gradient stops at the first step: the state that was carried in is a constant (truncated BPTT)."""
-        size = self.hidden
+        (w,), size = arrays, self.hidden
         self._prepare_slopes()
         dc_by_dh = self.gates[:, 3] * (1 - np.square(self.c_tanh))
         d_joined = np.zeros(self.joined.shape[1:], self.joined.dtype)
@@ -93,7 +117,7 @@ class LstmPass:
                 dc[:, resets[t]] = 0
         dz = self.dz.reshape(self.time, 4 * size, -1)
         dw = np.matmul(dz, self.joined[:-1].transpose(0, 2, 1)).sum(axis=0)
-        return dw, dx
+        return (dw,), dx
 
     def _prepare_slopes(self) -> None:
         """slopes: d(c)/dz of i, f, g and d(h)/dz of o, for all steps at once."""

@@ -1,101 +1,91 @@
-"""A Network as joined matrices in one flat vector, its forward pass, its loss with gradient, and its first weights."""
+"""A Network's weights in one flat vector, its forward pass, its loss with gradient, and its first weights.
+
+CELLS is the registry of recurrent layers. A cell's module has STATE (the names of its state; the first is h, its
+output), `joined` and `parted` (weights of the float layer <-> the matrices that are trained), `hidden_size`,
+`first_weights`, and `Pass`: forward, state and backward over one batch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from types import ModuleType
 
 import numpy as np
 
-from quantize.network import Layer, Network, layer
+from quantize.network import Network, layer
+from toolkit.config import Model
 from toolkit.errors import ToolkitError
-from toolkit.nn.dense import dense_backward, dense_forward
-from toolkit.nn.lstm import LstmPass, Resets
+from toolkit.nn import dense, gru, lstm
+from toolkit.nn.recurrent import Arrays, Resets, State, xavier
 
-
-class State(NamedTuple):
-    """Of one lstm layer, [H, batch] each."""
-
-    h: np.ndarray
-    c: np.ndarray
-
-
-States = list[State]  # one per lstm layer
+CELLS: dict[str, ModuleType] = {"lstm": lstm, "gru": gru}  # op -> its module
+States = list[State]  # one per recurrent layer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parameters:
-    """`flat [n]`; `lstm[k] [4H, H + in + 1]` = w_hh | w_ih | b and `head [out, H + 1]` = w | b are views into it."""
+    """`flat [n]`, and views into it: the arrays of each recurrent layer, and of the head."""
 
     flat: np.ndarray
-    lstm: tuple[np.ndarray, ...]
+    ops: tuple[str, ...]  # of the recurrent layers
+    cells: tuple[Arrays, ...]
     head: np.ndarray
 
 
 def parameters(network: Network, dtype: type[np.floating]) -> Parameters:
-    """The weights of a stack of lstm layers with a dense head.
+    """The weights of a stack of recurrent layers with a dense head.
 
     Raises: ToolkitError for any other stack."""
     ops = [x.op for x in network.layers]
-    if len(ops) < 2 or ops[-1] != "dense" or set(ops[:-1]) != {"lstm"}:
-        raise ToolkitError(f"network {network.name}: layers {', '.join(ops)}: expected lstm layers and one dense head")
-    parts = [_joined(x) for x in network.layers]
-    return views(np.concatenate([p.ravel() for p in parts]).astype(dtype), [p.shape for p in parts])
+    if len(ops) < 2 or ops[-1] != "dense" or not set(ops[:-1]) <= set(CELLS):
+        raise ToolkitError(
+            f"network {network.name}: layers {', '.join(ops)}: expected {' or '.join(CELLS)} layers and one dense head"
+        )
+    parts = [_module(x.op).joined(x.weights) for x in network.layers]
+    flat = np.concatenate([a.ravel() for arrays in parts for a in arrays]).astype(dtype)
+    return _views(flat, ops[:-1], parts)
 
 
-def views(flat: np.ndarray, shapes: list[tuple[int, ...]]) -> Parameters:
-    """`flat` seen as matrices, the head last."""
-    ends = np.cumsum([rows * columns for rows, columns in shapes])
-    parts = [v.reshape(s) for v, s in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
-    return Parameters(flat, tuple(parts[:-1]), parts[-1])
+def _module(op: str) -> ModuleType:
+    return dense if op == "dense" else CELLS[op]
+
+
+def _views(flat: np.ndarray, ops: Sequence[str], like: Sequence[Arrays]) -> Parameters:
+    """`flat` seen as arrays of the shapes of `like`, the head last."""
+    ends = np.cumsum([a.size for arrays in like for a in arrays])
+    parts = iter(np.split(flat, ends[:-1]))
+    views = [tuple(next(parts).reshape(a.shape) for a in arrays) for arrays in like]
+    return Parameters(flat, tuple(ops), tuple(views[:-1]), views[-1][0])
 
 
 def zeros_like(p: Parameters) -> Parameters:
     """Zeros in the same shapes."""
-    return views(np.zeros_like(p.flat), [m.shape for m in (*p.lstm, p.head)])
+    return _views(np.zeros_like(p.flat), p.ops, (*p.cells, (p.head,)))
 
 
 def with_parameters(network: Network, p: Parameters) -> Network:
     """The same network with these weights."""
-    layers = [_parted(x, m) for x, m in zip(network.layers, (*p.lstm, p.head), strict=True)]
-    return replace(network, layers=tuple(layers))
+    parts = zip(network.layers, (*p.cells, (p.head,)), strict=True)
+    return replace(network, layers=tuple(layer(x.name, x.op, _module(x.op).parted(a)) for x, a in parts))
 
 
-def _joined(x: Layer) -> np.ndarray:
-    keys = ("w_hh", "w_ih") if x.op == "lstm" else ("w",)
-    return np.hstack([*(x.weights[k] for k in keys), x.weights["b"][:, None]])
-
-
-def _parted(x: Layer, m: np.ndarray) -> Layer:
-    if x.op == "dense":
-        return layer(x.name, x.op, {"w": m[:, :-1], "b": m[:, -1]})
-    size = len(m) // 4
-    return layer(x.name, x.op, {"w_hh": m[:, :size], "w_ih": m[:, size:-1], "b": m[:, -1]})
-
-
-def init_network(template: Network, *, hidden: int, layers: int, rng: np.random.Generator) -> Network:
-    """`template` (its layers ignored) with first weights: Xavier uniform input, orthogonal recurrent, forget bias 1."""
+def init_network(template: Network, model: Model, *, rng: np.random.Generator) -> Network:
+    """`template` (its layers ignored) with the layers of [model] and their first weights."""
     made, inputs = [], len(template.inputs)
-    for k in range(layers):
-        bias = np.zeros(4 * hidden)
-        bias[hidden : 2 * hidden] = 1
-        w_hh = np.vstack([np.linalg.qr(rng.standard_normal((hidden, hidden)))[0] for _ in range(4)])
-        made.append(layer(f"lstm{k}", "lstm", {"w_ih": _xavier(rng, 4, hidden, inputs), "w_hh": w_hh, "b": bias}))
-        inputs = hidden
+    for k in range(model.layers):
+        made.append(layer(f"{model.cell}{k}", model.cell, CELLS[model.cell].first_weights(model, inputs, rng)))
+        inputs = model.hidden
     outputs = len(template.outputs)
-    made.append(layer("head", "dense", {"w": _xavier(rng, 1, outputs, hidden), "b": np.zeros(outputs)}))
+    made.append(layer("head", "dense", {"w": xavier(rng, 1, outputs, inputs), "b": np.zeros(outputs)}))
     return replace(template, layers=tuple(made))
-
-
-def _xavier(rng: np.random.Generator, gates: int, rows: int, columns: int) -> np.ndarray:
-    """Uniform in +-sqrt(6 / (fan in + fan out)), a gate at a time (Glorot & Bengio 2010)."""
-    limit = np.sqrt(6 / (rows + columns))
-    return rng.uniform(-limit, limit, (gates * rows, columns))
 
 
 def zero_states(p: Parameters, batch: int) -> States:
     """States before the first sample."""
-    return [State(*(np.zeros((len(w) // 4, batch), w.dtype) for _ in State._fields)) for w in p.lstm]
+    return [
+        {k: np.zeros((CELLS[op].hidden_size(arrays), batch), p.flat.dtype) for k in CELLS[op].STATE}
+        for op, arrays in zip(p.ops, p.cells, strict=True)
+    ]
 
 
 class Stack:
@@ -103,31 +93,30 @@ class Stack:
 
     def __init__(self, p: Parameters, time: int, batch: int) -> None:
         self.time, self.batch = time, batch
-        sizes = [(len(w) // 4, w.shape[1] - len(w) // 4 - 1) for w in p.lstm]
-        self.passes = [LstmPass(h, i, time, batch, p.flat.dtype.type) for h, i in sizes]
+        self.passes = [CELLS[op].Pass(arrays, time, batch) for op, arrays in zip(p.ops, p.cells, strict=True)]
 
     def forward(self, p: Parameters, x: np.ndarray, *, states: States, resets: Resets, outputs: int) -> np.ndarray:
         """x [time, in, batch] -> y [outputs, out, batch], of the last `outputs` steps."""
-        for w, one, state in zip(p.lstm, self.passes, states, strict=True):
-            one.forward(w, x, h=state.h, c=state.c, resets=resets)
-            x = one.h_out
-        return dense_forward(p.head, x[self.time - outputs :])
+        for one, arrays, state in zip(self.passes, p.cells, states, strict=True):
+            x = one.forward(arrays, x, state=state, resets=resets)
+        self.top = x
+        return dense.dense_forward(p.head, x[self.time - outputs :])
 
     def states(self) -> States:
-        """(h, c) after the last step, copied."""
-        return [State(h=one.h_out[-1].copy(), c=one.c_before[-1].copy()) for one in self.passes]
+        """After the last step, copied."""
+        return [one.state() for one in self.passes]
 
     def backward(self, p: Parameters, dy: np.ndarray, *, resets: Resets, gradient: Parameters) -> None:
         """dy [outputs, out, batch], for the last forward; writes every element of `gradient`."""
-        top = self.passes[-1].h_out
-        used = top[self.time - len(dy) :]
-        gradient.head[...], dh_used = dense_backward(p.head, used, dy)
+        gradient.head[...], dh_used = dense.dense_backward(p.head, self.top[self.time - len(dy) :], dy)
         dh = dh_used
         if len(dy) < self.time:
-            dh = np.zeros(top.shape, top.dtype)
+            dh = np.zeros(self.top.shape, self.top.dtype)
             dh[self.time - len(dy) :] = dh_used
-        for k in reversed(range(len(self.passes))):
-            gradient.lstm[k][...], dh = self.passes[k].backward(p.lstm[k], dh, resets=resets)
+        for one, arrays, to in reversed(list(zip(self.passes, p.cells, gradient.cells, strict=True))):
+            made, dh = one.backward(arrays, dh, resets=resets)
+            for view, values in zip(to, made, strict=True):
+                view[...] = values
 
 
 def forward(

@@ -151,6 +151,7 @@ def _board(name: str, b: BoardFiles, q: QNetwork | None, run: Path) -> dict[str,
     return {
         "title": built.get("title", "This computer" if name == "host" else name),
         "emulator": ran.get("emulator"),
+        "kernels": (b.vectors or {}).get("kernels", {}),
         "steps": seen.get("steps"),
         "parity": host_parity(b) if name == "host" else board_parity(b),
         "hash": seen.get("hash") or None,

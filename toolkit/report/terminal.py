@@ -87,18 +87,30 @@ def _parity(report: dict[str, Any]) -> list[RenderableType]:
     p = report["parity"]
     if p["oracle"] is None:
         return [Text("\nParity: not compared.")]
-    table = _table("Parity", "Emulator", "Steps", "Run hash", "Equal", "Instructions/step")
-    table.add_row(Text("oracle (NumPy)"), "", str(p["steps"]), p["oracle"], "", "")
+    table = _table("Parity", "Emulator", "Steps", "Run hash", "Equal", "Kernels", "Instr./step")
+    table.add_row(Text("oracle (NumPy)"), "", str(p["steps"]), p["oracle"], "", "", "")
     for name, b in report["boards"].items():
         equal = Text("yes", "green") if b["parity"] else Text("NO", "bold red") if b["hash"] else Text("not compared")
         steps = "" if b["steps"] is None else str(b["steps"])
         per = "" if b["instructions_per_step"] is None else f"{b['instructions_per_step']:,.0f}"
-        table.add_row(Text(name), Text(b["emulator"] or ""), steps, Text(b["hash"] or ""), equal, per)
+        table.add_row(
+            Text(name), Text(b["emulator"] or ""), steps, Text(b["hash"] or ""), equal, kernels(b["kernels"]), per
+        )
     if p["equal"]:
         said = Text(f"Bit for bit equal, every output and every state: oracle = {' = '.join(p['compared'])}.", "green")
     else:
         said = Text("Parity is not shown: something differs, or was not compared.", "bold red")
     return [table, said]
+
+
+def kernels(found: dict[str, str]) -> str:
+    """`dsp`, or `dsp (head ref)` where a layer has another kernel than most."""
+    used = list(found.values())
+    if not used:
+        return ""
+    most = max(dict.fromkeys(used), key=used.count)
+    others = [f"{k} {v}" for k, v in found.items() if v != most]
+    return f"{most} ({', '.join(others)})" if others else most
 
 
 def _memory(report: dict[str, Any]) -> list[RenderableType]:

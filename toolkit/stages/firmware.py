@@ -60,7 +60,8 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
 def _build(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
     c_dir = folder_for(job.run, q, job.board)
-    summary = {"steps": len(vectors.ops), "hash": f"{vectors.run_hash:08x}", "digest": q.digest}
+    summary: dict[str, Any] = {"steps": len(vectors.ops), "hash": f"{vectors.run_hash:08x}", "digest": q.digest}
+    summary["kernels"] = kernels_of(c_dir, q)
     write_whole(job.folder / "vectors.h", header(vectors, in_slices=job.slice is not None))
     write_whole(job.folder / "model.h", model_header(q, job.slice))
     write_whole(job.folder / "vectors.json", json.dumps(summary) + "\n")

@@ -13,8 +13,8 @@ import numpy as np
 
 from quantize.network import Network
 from toolkit.nn.adam import Adam, clip_norm
-from toolkit.nn.lstm import Resets
 from toolkit.nn.network import Parameters, Stack, mse, parameters, with_parameters, zero_states, zeros_like
+from toolkit.nn.recurrent import Resets
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ import numpy as np
 from quantize.network import Network
 from toolkit.data.baselines import rmse
 from toolkit.data.prepared import Prepared, forecast_rows, runs, truth
-from toolkit.nn.network import Stack, State, parameters, zero_states
+from toolkit.nn.network import Stack, parameters, zero_states
 
 CHUNK = 256  # time steps at once
 WINDOWS = 1024  # windows at once
@@ -51,7 +51,7 @@ def _streams(network: Network, x: np.ndarray, ranges: list[tuple[int, int]]) -> 
         for k, (a, b) in enumerate(alive):
             batch[: b - a, :, k] = x[a:b]
         stack = Stack(p, len(batch), len(alive))
-        states = [State(h=s.h[:, : len(alive)], c=s.c[:, : len(alive)]) for s in states]
+        states = [{k: v[:, : len(alive)] for k, v in s.items()} for s in states]
         out = stack.forward(p, batch, states=states, resets={}, outputs=len(batch))
         for k, (a, b) in enumerate(alive):
             y[a:b] = out[: b - a, :, k]

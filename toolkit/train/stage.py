@@ -31,9 +31,8 @@ def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str,
     _check_writable(out)
     try:
         prepared = prepare(config.data, need=needed(config), say=say)
-        network = _template(config, prepared)
         rng = np.random.default_rng(config.train.seed)
-        network = init_network(network, hidden=config.model.hidden, layers=config.model.layers, rng=rng)
+        network = init_network(_template(config, prepared), config.model, rng=rng)
         target = prepared.scalers[prepared.targets[0]]
         one = len(prepared.targets) == 1
         with progress(config.train.epochs, target.std if one else 1.0, target.unit if one else "(normalised)") as each:

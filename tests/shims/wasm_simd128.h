@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The intrinsics that csrc/tl_wasm_simd128.c uses, lane by lane in C for other computers: prototypes of clang's
+ * wasm_simd128.h, meaning of the WebAssembly specification. */
+#ifndef SHIM_WASM_SIMD128_H
+#define SHIM_WASM_SIMD128_H
+#pragma GCC system_header
+
+#include <stdint.h>
+
+#define __wasm_simd128__ 1
+
+typedef int32_t v128_t __attribute__((vector_size(16)));
+typedef int16_t shim_i16 __attribute__((vector_size(16)));
+typedef uint16_t shim_u16 __attribute__((vector_size(16)));
+typedef int64_t shim_i64 __attribute__((vector_size(16)));
+
+#define SHIM static inline __attribute__((always_inline))
+/* One function over vectors of `lanes`: `value` may use i, the lane of the result. */
+#define LANEWISE(lanes, count, name, arguments, value)                                                                 \
+    SHIM v128_t name arguments                                                                                         \
+    {                                                                                                                  \
+        lanes r = {0};                                                                                                 \
+        for (int i = 0; i < (count); i++) {                                                                            \
+            r[i] = (__typeof__(r[0]))(value);                                                                          \
+        }                                                                                                              \
+        return (v128_t)r;                                                                                              \
+    }
+#define S16(v) ((shim_i16)(v))
+#define U16(v) ((shim_u16)(v))
+
+SHIM int32_t shim_sat16(int32_t v)
+{
+    return v > 32767 ? 32767 : v < -32768 ? -32768 : v;
+}
+
+SHIM v128_t wasm_v128_load(const void *p)
+{
+    v128_t v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+SHIM void wasm_v128_store(void *p, v128_t v)
+{
+    __builtin_memcpy(p, &v, sizeof v);
+}
+
+SHIM v128_t wasm_v128_load32_lane(const void *p, v128_t v, int lane)
+{
+    int32_t word;
+    __builtin_memcpy(&word, p, sizeof word);
+    v[lane] = word;
+    return v;
+}
+
+SHIM v128_t wasm_v128_load32_zero(const void *p)
+{
+    return wasm_v128_load32_lane(p, (v128_t){0}, 0);
+}
+
+SHIM int32_t wasm_i32x4_extract_lane(v128_t v, int lane)
+{
+    return v[lane];
+}
+
+LANEWISE(v128_t, 4, wasm_i32x4_splat, (int32_t v), v)
+LANEWISE(shim_i16, 8, wasm_i16x8_splat, (int16_t v), v)
+#define wasm_i32x4_const_splat wasm_i32x4_splat
+
+SHIM v128_t wasm_v128_load32_splat(const void *p)
+{
+    return wasm_i32x4_splat(wasm_v128_load32_zero(p)[0]);
+}
+
+LANEWISE(v128_t, 4, wasm_i32x4_add, (v128_t a, v128_t b), (int64_t)a[i] + b[i])
+LANEWISE(v128_t, 4, wasm_i32x4_sub, (v128_t a, v128_t b), (int64_t)a[i] - b[i])
+LANEWISE(shim_i16, 8, wasm_i16x8_sub, (v128_t a, v128_t b), S16(a)[i] - S16(b)[i])
+LANEWISE(v128_t, 4, wasm_v128_xor, (v128_t a, v128_t b), a[i] ^ b[i])
+LANEWISE(v128_t, 4, wasm_v128_or, (v128_t a, v128_t b), a[i] | b[i])
+LANEWISE(v128_t, 4, wasm_i32x4_shl, (v128_t v, uint32_t n), (uint32_t)v[i] << (n & 31))
+LANEWISE(v128_t, 4, wasm_i32x4_shr, (v128_t v, uint32_t n), v[i] >> (n & 31))
+LANEWISE(shim_u16, 8, wasm_i16x8_shl, (v128_t v, uint32_t n), U16(v)[i] << (n & 15))
+LANEWISE(shim_i16, 8, wasm_i16x8_shr, (v128_t v, uint32_t n), S16(v)[i] >> (n & 15))
+LANEWISE(shim_u16, 8, wasm_u16x8_shr, (v128_t v, uint32_t n), U16(v)[i] >> (n & 15))
+LANEWISE(v128_t, 4, wasm_i32x4_dot_i16x8, (v128_t a, v128_t b),
+         (int64_t)S16(a)[2 * i] * S16(b)[2 * i] + S16(a)[2 * i + 1] * S16(b)[2 * i + 1])
+LANEWISE(v128_t, 4, wasm_i32x4_extmul_low_i16x8, (v128_t a, v128_t b), S16(a)[i] * S16(b)[i])
+LANEWISE(v128_t, 4, wasm_i32x4_extmul_high_i16x8, (v128_t a, v128_t b), S16(a)[i + 4] * S16(b)[i + 4])
+LANEWISE(shim_i64, 2, wasm_i64x2_extmul_low_i32x4, (v128_t a, v128_t b), (int64_t)a[i] * b[i])
+LANEWISE(shim_i64, 2, wasm_i64x2_extmul_high_i32x4, (v128_t a, v128_t b), (int64_t)a[i + 2] * b[i + 2])
+LANEWISE(shim_i16, 8, wasm_i16x8_q15mulr_sat, (v128_t a, v128_t b),
+         shim_sat16((S16(a)[i] * S16(b)[i] + (1 << 14)) >> 15))
+LANEWISE(shim_i16, 8, wasm_i16x8_narrow_i32x4, (v128_t a, v128_t b), shim_sat16(i < 4 ? a[i & 3] : b[i & 3]))
+
+#define shim_pick(a, b, lanes, lane) ((lane) < (lanes) ? (a)[(lane) % (lanes)] : (b)[(lane) % (lanes)])
+#define PICK16(lane) (int16_t)shim_pick(S16(a), S16(b), 8, lane)
+
+SHIM v128_t wasm_i16x8_shuffle(v128_t a, v128_t b, int c0, int c1, int c2, int c3, int c4, int c5, int c6, int c7)
+{
+    return (v128_t)(shim_i16){PICK16(c0), PICK16(c1), PICK16(c2), PICK16(c3),
+                              PICK16(c4), PICK16(c5), PICK16(c6), PICK16(c7)};
+}
+
+SHIM v128_t wasm_i32x4_shuffle(v128_t a, v128_t b, int c0, int c1, int c2, int c3)
+{
+    return (v128_t){shim_pick(a, b, 4, c0), shim_pick(a, b, 4, c1), shim_pick(a, b, 4, c2), shim_pick(a, b, 4, c3)};
+}
+
+#endif
