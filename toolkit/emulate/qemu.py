@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,8 +27,8 @@ def version(board: Board) -> str:
     """E.g. `qemu 7.2.22`."""
     command = [PROGRAMS[board.toolchain], "--version"]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    words = done.stdout.replace("QEMU emulator", "").split()
-    return f"qemu {words[2]}" if len(words) > 2 else "qemu"
+    found = re.search(r" version (\S+)", done.stdout)
+    return f"qemu {found[1]}" if found else "qemu"
 
 
 def _is_program(board: Board) -> bool:
