@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.kernels import SHIMS, structs
 from toolkit import elf
-from toolkit.boards import Board, load_board
+from toolkit.boards import Board
 from toolkit.build import FIRMWARE, linker_script
 from toolkit.codegen.pack import Packed
 from toolkit.emulate import qemu, qemu_count
@@ -46,7 +46,7 @@ class Caller:
 
     def __init__(self, image: Path, board: Board) -> None:
         assert board.run is not None
-        self.image, self.machine = image, board.run.qemu
+        self.image, self.board, self.machine = image, board, board.run.qemu
         self.symbols = {s.name: s.address for s in elf.symbols(image) if s.kind == "code"}
         self.arrays, self.calls = bytearray(), []
         self.stack: list[int] = []
@@ -101,7 +101,7 @@ class Caller:
         head = np.array([len(self.calls), size + len(self.arrays)], np.uint32).tobytes() + table.tobytes()
         (folder / "memory.in").write_bytes(head.ljust(size, b"\0") + self.arrays)
         (folder / "last.in").write_bytes(self.last)
-        counter = qemu_count.Counter(self.image, folder, {}, qemu.version(load_board("mps3_an547")))
+        counter = qemu_count.Counter(self.image, folder, {}, qemu.version(self.board))
         command = [qemu.PROGRAMS["arm-none-eabi"], "-M", self.machine]
         command += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
         command += ["-kernel", str(self.image), "-semihosting-config", "enable=on,target=native", *counter.arguments()]

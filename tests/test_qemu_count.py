@@ -65,12 +65,17 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert main(["build", str(tmp_path), "--board", "mps3_an547", "--steps", "9"]) == 0
     image, board = tmp_path / "build/mps3_an547/firmware.elf", load_board("mps3_an547")
     counter = qemu_count.Counter(image, tmp_path, {}, qemu.version(board))
-    with pytest.raises(ToolkitError, match="counted no instructions"):
+    with pytest.raises(ToolkitError, match="QEMU counted nothing"):
         counter.read()
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(qemu_count.Counter, "arguments", lambda _: ["-plugin", "/nothing.so"])
+        seen = emulate.replay(image.parent, board, emulator="qemu", say=said.append)
+    assert seen["passed"] and seen["instructions_per_step"] is None
+    assert "instructions are not counted: QEMU counted nothing: it refused the plugin, or it was killed" in said
     monkeypatch.setattr(qemu, "counts", lambda _: False)
     with pytest.raises(ToolkitError, match="install a qemu-system-arm with plugins"):
         emulate.profile(image, board, core=None, layers={})
-    said: list[str] = []
     seen = emulate.replay(image.parent, board, emulator="qemu", say=said.append)
     assert seen["passed"] and seen["instructions_per_step"] is None
-    assert any("instructions are not counted: install a QEMU with plugins" in line for line in said)
+    assert any("instructions are not counted: install a qemu-system-arm with plugins" in line for line in said)

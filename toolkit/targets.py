@@ -74,7 +74,7 @@ TARGETS: dict[str, Target] = {
             "mve",
             "Cortex-M55, M85 with Helium",
             "tl_mve.c",
-            ("tl_mve.h", "tl_mve_units.h", "tl_tables_planes.h"),
+            ("tl_mve.h", "tl_mve_sums.h", "tl_tables_planes.h"),
             2048,
             _ALL,
             (),

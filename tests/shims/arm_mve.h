@@ -10,7 +10,6 @@
 typedef struct { int16_t lane[8]; } int16x8_t;
 typedef struct { uint16_t lane[8]; } uint16x8_t;
 typedef struct { int32_t lane[4]; } int32x4_t;
-typedef struct { uint32_t lane[4]; } uint32x4_t;
 typedef struct { int32x4_t val[2]; } int32x4x2_t;
 typedef uint16_t mve_pred16_t; /* a bit a byte */
 
@@ -63,13 +62,15 @@ static inline void vst1q_s32(int32_t *p, int32x4_t v)
         p[i] = v.lane[i];
     }
 }
-static inline int32x4_t vldrwq_gather_shifted_offset_s32(const int32_t *p, uint32x4_t at) { SHIM_32(p[at.lane[i]]); }
-static inline int16x8_t vldrhq_gather_shifted_offset_s16(const int16_t *p, uint16x8_t at) { SHIM_16(p[at.lane[i]]); }
-
-static inline uint32x4_t vidupq_n_u32(uint32_t first, const int step)
+static inline int32x4x2_t vld2q_s32(const int32_t *p)
 {
-    return (uint32x4_t){{first, first + (uint32_t)step, first + 2 * (uint32_t)step, first + 3 * (uint32_t)step}};
+    int32x4x2_t r;
+    for (int i = 0; i < 8; i++) {
+        r.val[i % 2].lane[i / 2] = p[i];
+    }
+    return r;
 }
+static inline int16x8_t vldrhq_gather_shifted_offset_s16(const int16_t *p, uint16x8_t at) { SHIM_16(p[at.lane[i]]); }
 
 /* 16-bit lanes. */
 static inline int16x8_t vdupq_n_s16(int16_t v) { SHIM_16(v); }

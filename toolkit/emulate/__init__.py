@@ -112,16 +112,7 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
     chosen = choose_emulator(board, emulator)
     name = qemu.version(board) if chosen == "qemu" else unicorn_.version()
     say(f"run {board.name} in {name}")
-    count = _can_count(board, say)
-    if chosen == "unicorn":
-        seen = unicorn_.run(image, board, TIMEOUT_S, count=count)
-        per_step = _per_step(seen)
-    elif count and _in_qemu(board):
-        seen, _ = _counted_in_qemu(image, board, {})
-        per_step = _per_step(seen)
-    else:
-        seen = qemu.run(image, board, TIMEOUT_S)
-        per_step = count_instructions(build_dir, board) if count else None
+    seen, per_step = _seen(build_dir, board, chosen, say)
     fields, found = _judge(seen, image, board)
     return {
         **fields,
@@ -133,6 +124,24 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
         "instructions_per_step": per_step,
         "lines": list(seen.lines),
     }
+
+
+def _seen(
+    build_dir: Path, board: Board, chosen: str, say: Callable[[str], None]
+) -> tuple[outcome.Outcome, dict[str, float] | None]:
+    """A run, and the instructions of a step where they can be counted: in the same run, or in unicorn's beside it."""
+    image, count = build_dir / "firmware.elf", _can_count(board, say)
+    if chosen == "unicorn":
+        seen = unicorn_.run(image, board, TIMEOUT_S, count=count)
+        return seen, _per_step(seen)
+    if count and _in_qemu(board):
+        try:
+            seen, _ = _counted_in_qemu(image, board, {})
+            return seen, _per_step(seen)
+        except ToolkitError as e:
+            say(f"instructions are not counted: {e}")
+            count = False
+    return qemu.run(image, board, TIMEOUT_S), count_instructions(build_dir, board) if count else None
 
 
 def _judge(seen: outcome.Outcome, image: Path, board: Board) -> tuple[dict[str, Any], list[str]]:

@@ -122,8 +122,8 @@ static void see_block(uint64_t id, struct qemu_plugin_tb *tb) {
 static void finish(uint64_t id, void *user) {
     (void)id;
     (void)user;
-    fprintf(count.out, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", count.calls, count.sum, count.min,
-            count.max, count.total);
+    fprintf(count.out, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", count.calls, count.sum,
+            count.min, count.max, count.total);
     for (uint32_t k = 0; k <= count.function_count; k++) {
         for (uint32_t layer = 0; layer <= count.layers; layer++) {
             uint64_t cell = count.cells[k * (count.layers + 1) + layer];
@@ -150,7 +150,8 @@ static bool read_table(const char *path) {
     }
     for (uint32_t k = 0; good && k < count.function_count; k++) {
         function *at = &count.functions[k];
-        good = fscanf(f, "%" SCNu64 " %" SCNu64 " %" SCNu32 " %" SCNu32, &at->start, &at->end, &at->first, &at->behind) == 4;
+        good = fscanf(f, "%" SCNu64 " %" SCNu64 " %" SCNu32 " %" SCNu32, &at->start, &at->end, &at->first,
+                      &at->behind) == 4;
     }
     if (f != NULL) {
         fclose(f);

@@ -44,7 +44,7 @@ class Counter:
         """What a run that has ended counted. Raises: ToolkitError when it counted nothing."""
         lines = self._out.read_text(encoding="utf-8").splitlines() if self._out.is_file() else []
         if not lines:
-            raise ToolkitError("QEMU counted no instructions: it was not built with plugins, or it was killed")
+            raise ToolkitError("QEMU counted nothing: it refused the plugin, or it was killed")
         names, layers = [*self._functions, NO_FUNCTION], [NO_LAYER, *self._layers]
         cells: dict[tuple[str, str], tuple[int, int]] = {}
         entries = {}
