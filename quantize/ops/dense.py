@@ -53,9 +53,7 @@ def quantize(layer: Layer, outputs: Sequence[Column]) -> tuple[QLayer, tuple[QOu
     return quantize_for(layer, outputs, "dense", fp.AMPLITUDE)
 
 
-def quantize_for(
-    layer: Layer, outputs: Sequence[Column], op: str, top: int
-) -> tuple[QLayer, tuple[QOutput, ...]]:
+def quantize_for(layer: Layer, outputs: Sequence[Column], op: str, top: int) -> tuple[QLayer, tuple[QOutput, ...]]:
     """The same for an h whose 1.0, and largest magnitude, is `top`."""
     unit, room = 1 / top, 65000 * (fp.AMPLITUDE // top) - layer.weights["w"].shape[1]
     w = np.asarray(layer.weights["w"], np.float64)

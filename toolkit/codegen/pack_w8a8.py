@@ -21,7 +21,11 @@ def lstm_ref(q: QLayer) -> Packed:
         PackedArray("bh", "int32_t", a["bh"], "of the recurrent part [row]: less the zero point of h", None),
         *_scales(q),
     )
-    fields = (*((k, f"@{k}") for k in ("wx", "wh", "bx", "bh", "m", "s")), *_numbers(q), ("table", str(q.params["table"])))
+    fields = (
+        *((k, f"@{k}") for k in ("wx", "wh", "bx", "bh", "m", "s")),
+        *_numbers(q),
+        ("table", str(q.params["table"])),
+    )
     return Packed("tl_lstm_w8a8", arrays, fields)
 
 
