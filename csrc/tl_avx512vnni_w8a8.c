@@ -17,6 +17,7 @@
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
+#define KEEP(v) __asm__("" : "+v"(v)) /* in its register: gcc would copy the accumulators in the loop */
 
 /* A multiplier m * 2^(s - 31): shift to the left before it, to the right and rounding behind it. */
 typedef struct scale {
@@ -59,6 +60,7 @@ static inline const int8_t *dot8(V acc[8], const int32_t *b, const int8_t *w, co
         const V quad = _mm512_xor_si512(_mm512_broadcastd_epi32(four), _mm512_set1_epi8(-128));
         UNROLL for (uint32_t i = 0; i < 8; i++) {
             acc[i] = _mm512_dpbusd_epi32(acc[i], quad, LOAD(w + 64 * i));
+            KEEP(acc[i]);
         }
     }
     return w;

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from quantize.ops import OPS
-from tests import test_fixedpoint, test_ops, test_stream
+from tests import test_fixedpoint, test_ops, test_stream, test_w8a8
 from tests.kernels import Kernels, runnable
 from tests.models import assert_same, compile_all, random_calls
 from tests.nets import random_qnetwork, random_shape
@@ -33,6 +33,13 @@ def main(folder: Path, sanitize: str) -> None:
                 continue
             for size in test_ops.SIZES[::2]:
                 check(*size, np.random.default_rng(size), test_ops.call(kernels, op, target))
+    small = test_w8a8.Kernels.build(folder / "w8a8", sanitize)
+    for target in filter(runnable, test_w8a8.HERE):
+        for shape in test_w8a8.SIZES[::2]:
+            test_w8a8.test_step_is_the_oracle(small, target, shape)
+    for bits in range(7):
+        test_w8a8.test_activations_of_all_inputs(small, bits, bool(bits & 1))
+    test_w8a8.test_high_mul(small)
     if sanitize == "undefined":
         test_fixedpoint.test_scale_in(kernels)
         test_fixedpoint.test_scale_out(kernels)

@@ -21,9 +21,14 @@ from tests.conftest import needs
 from tests.kernels import SHIMS, runnable
 from tests.litert_lstm import qlayer, random_lstm, tflite
 from tests.nets import Shape, random_network, series
-from toolkit import cpu
-from toolkit.build import build_kernels
+from toolkit import cpu, vectors
+from toolkit.boards import load_board
+from toolkit.build import build_firmware, build_kernels
+from toolkit.codegen.choose import choose
+from toolkit.codegen.lower import destination
 from toolkit.codegen.packers import place
+from toolkit.codegen.render import generate, write_folder
+from toolkit.emulate import run_firmware
 from toolkit.host import load_model
 from toolkit.stages import quantize as quantize_stage
 from toolkit.targets import CSRC, W8A8
@@ -47,6 +52,11 @@ class Kernels:
         calls = "(int8_t *h_new, int16_t *c, const int8_t *h, const int8_t *x, const void *p);"
         self.ffi.cdef(TWINS + "".join(f"void tl_lstm_step_w8a8_{t}{calls}" for t in HERE) + self.structs())
         self.lib = self.ffi.dlopen(str(library))
+
+    @classmethod
+    def build(cls, folder: Path, sanitize: str | None = None) -> Kernels:
+        """Compiles it into `folder`."""
+        return cls(build_kernels(folder, extra=[SHIMS / "twin_w8a8.c"], sanitize=sanitize))
 
     @staticmethod
     def structs() -> str:
@@ -85,7 +95,7 @@ class Kernels:
 @pytest.fixture(scope="module")
 def c(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     needs("host-cc")
-    return Kernels(build_kernels(tmp_path_factory.mktemp("kernels"), extra=[SHIMS / "twin_w8a8.c"]))
+    return Kernels.build(tmp_path_factory.mktemp("kernels"))
 
 
 def extreme_layers(rng: np.random.Generator, inputs: int, hidden: int) -> Iterator[QLayer]:
@@ -353,3 +363,26 @@ def test_what_does_not_fit_is_refused() -> None:
         lstm_w8a8.quantize(x, np.array([1e-3]), {"c": 1.0}, table=True)
     with pytest.raises(QuantizeError, match="lstm0: the cell reached 65"):
         lstm_w8a8.quantize(x, np.array([1.0]), {"c": 65.0}, table=True)
+
+
+@pytest.mark.parametrize("activations", ["tflm", "tflite"])
+@pytest.mark.parametrize("board", ["mps2_an386", "microbit"])
+def test_the_chip_is_the_oracle(board: str, activations: str, tmp_path: Path) -> None:
+    """Two layers on an emulated Cortex-M4 and M0: every forecast and every state; no library is linked."""
+    needs("unicorn")
+    rng = np.random.default_rng(9)
+    network = random_network(rng, Shape(2, (13, 6), 1, (16, 8), "stateful", 0, "hold", 3), "net")
+    x = series(rng, network, 8, 80)
+    q = ptq.quantize(network, [x], ptq.Options(scheme="w8a8", activations=activations), "0" * 64)
+    q = save_qnetwork(q, tmp_path / "model.q.safetensors")
+    where = load_board(board)
+    choices = choose(q, where, optimize="speed", wanted=None, tune=None)
+    write_folder(generate(q, destination(where, choices, False)), tmp_path / "c")
+    expected = vectors.expect(q, *vectors.from_runs(q, [x[0], x[1]], 150))
+    build = tmp_path / "build"
+    build.mkdir()
+    (build / "vectors.h").write_text(vectors.header(expected))
+    (build / "model.h").write_text(vectors.model_header(q))
+    build_firmware(tmp_path / "c", where, build, toolchain="auto", say=lambda _: None)
+    result = run_firmware(build, where, emulator="unicorn", say=lambda _: None)
+    assert result["passed"] and result["hash"] == f"{expected.run_hash:08x}"
