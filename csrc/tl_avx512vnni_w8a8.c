@@ -149,12 +149,12 @@ static inline void update(int8_t *h_new, int16_t *c, const V z[4], __mmask32 mas
 void tl_lstm_step_w8a8_avx512vnni(int8_t *h_new, int16_t *c, const int8_t *h, const int8_t *x,
                                   const tl_lstm_w8a8_avx512vnni *p)
 {
-    const uint32_t hidden = p->hidden;
+    const uint32_t hidden = p->hidden, units = p->units;
     const V top = _mm512_set1_epi32(32767), bottom = _mm512_set1_epi32(-32768);
     const int8_t *w = p->w;
     const int32_t *b = p->b;
-    for (uint32_t u = 0; u < hidden; u += 32, b += 256) {
-        const __mmask32 mask = hidden - u >= 32 ? 0xFFFFFFFFu : (__mmask32)((1u << (hidden - u)) - 1u);
+    for (uint32_t u = 0; u < units; u += 32, b += 256) {
+        const __mmask32 mask = units - u >= 32 ? 0xFFFFFFFFu : (__mmask32)((1u << (units - u)) - 1u);
         V from_x[8], from_h[8], z[4];
         w = dot8(from_x, b, w, x, p->inputs);
         w = dot8(from_h, b + 128, w, h, hidden);

@@ -188,7 +188,8 @@ def _advance(packed: Packed) -> list[str]:
     times = [f" * {n}u" if n != 1 else "" for _, n in packed.slices.pointers]
     moved = [f"p.{field} += {at}{n};" for (field, _), n in zip(packed.slices.pointers, times, strict=True)]
     counted = [
-        f"p.{field} = ({kind})({count}{f' * {n}u' if n != 1 else ''});" for field, kind, n in packed.slices.counts
+        f"p.{field} = ({kind})({'units' if n == block else count + (f' * {n}u' if n != 1 else '')});"
+        for field, kind, n in packed.slices.counts
     ]
     return moved + counted
 

@@ -26,7 +26,7 @@ class Slices:
     """How a kernel is given some of a layer's units: whole blocks of `block` units.
 
     `pointers`: (field, elements per block) that move on to the first block; `counts`: (field, C type, value per block)
-    that say how many blocks there are."""
+    that say how many blocks there are; `block` per block counts the units, of which the last block may have fewer."""
 
     block: int
     pointers: tuple[tuple[str, int], ...]
