@@ -17,6 +17,7 @@
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
+#define KEEP(v) __asm__("" : "+v"(v)) /* in its register: gcc would copy the accumulators in the loop */
 
 /* A multiplier m * 2^(s - 31): shift to the left before it, to the right and rounding behind it. */
 typedef struct scale {
@@ -59,6 +60,7 @@ static inline const int8_t *dot8(V acc[8], const int32_t *b, const int8_t *w, co
         const V quad = _mm512_xor_si512(_mm512_broadcastd_epi32(four), _mm512_set1_epi8(-128));
         UNROLL for (uint32_t i = 0; i < 8; i++) {
             acc[i] = _mm512_dpbusd_epi32(acc[i], quad, LOAD(w + 64 * i));
+            KEEP(acc[i]);
         }
     }
     return w;
@@ -147,12 +149,12 @@ static inline void update(int8_t *h_new, int16_t *c, const V z[4], __mmask32 mas
 void tl_lstm_step_w8a8_avx512vnni(int8_t *h_new, int16_t *c, const int8_t *h, const int8_t *x,
                                   const tl_lstm_w8a8_avx512vnni *p)
 {
-    const uint32_t hidden = p->hidden;
+    const uint32_t hidden = p->hidden, units = p->units;
     const V top = _mm512_set1_epi32(32767), bottom = _mm512_set1_epi32(-32768);
     const int8_t *w = p->w;
     const int32_t *b = p->b;
-    for (uint32_t u = 0; u < hidden; u += 32, b += 256) {
-        const __mmask32 mask = hidden - u >= 32 ? 0xFFFFFFFFu : (__mmask32)((1u << (hidden - u)) - 1u);
+    for (uint32_t u = 0; u < units; u += 32, b += 256) {
+        const __mmask32 mask = units - u >= 32 ? 0xFFFFFFFFu : (__mmask32)((1u << (units - u)) - 1u);
         V from_x[8], from_h[8], z[4];
         w = dot8(from_x, b, w, x, p->inputs);
         w = dot8(from_h, b + 128, w, h, hidden);

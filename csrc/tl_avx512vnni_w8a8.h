@@ -15,7 +15,7 @@ typedef struct tl_lstm_w8a8_avx512vnni {
     const int32_t *b; /* [B][of x, of h][gate][half][16]: bias - 128 * sum w of its row, modulo 2^32 */
     const int32_t *m; /* the rest as in tl_lstm_w8a8 */
     const int8_t *s;
-    uint16_t inputs, hidden;
+    uint16_t inputs, hidden, units;
     int16_t clip;
     int8_t h_zero;
     uint8_t bits;

@@ -34,7 +34,7 @@ static int16_t tanh_(const tl_lstm_w8a8 *p, int16_t z, uint8_t bits)
 
 void tl_lstm_step_w8a8_ref(int8_t *h_new, int16_t *c, const int8_t *h, const int8_t *x, const tl_lstm_w8a8 *p)
 {
-    for (uint32_t u = 0; u < p->hidden; u++) {
+    for (uint32_t u = 0; u < p->units; u++) {
         const int16_t i = sigmoid(p, gate_input(p, 0, u, h, x));
         const int16_t f = sigmoid(p, gate_input(p, 1, u, h, x));
         const int16_t g = tanh_(p, gate_input(p, 2, u, h, x), 3);

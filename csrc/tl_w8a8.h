@@ -20,13 +20,14 @@ typedef struct tl_lstm_w8a8 {
     const int32_t *m;  /* [9]: of the input's part of i, f, g, o, of the recurrent part, of h; 0 .. 2^31 - 1 */
     const int8_t *s;   /* [9]: shifts to the left, -31 .. 30; of h <= 0 */
     uint16_t inputs, hidden;
+    uint16_t units; /* that a call computes: hidden; fewer in a slice, whose pointers point to its first unit */
     int16_t clip;  /* of |c|; 0: none */
     int8_t h_zero; /* zero point of h: what h is before the first step */
     uint8_t bits;  /* integer bits of c, 0 .. 6 */
     uint8_t table; /* activations: 0 gemmlowp, as in TFLite; 1 a table, as in TFLite Micro */
 } tl_lstm_w8a8;
 
-/* One step. h_new [hidden] <- h [hidden], c [hidden] (updated), x [inputs]. h_new must not overlap h, c or x.
+/* One step. h_new [units] <- h [hidden], c [units] (updated), x [inputs]. h_new must not overlap h, c or x.
  * Proven per row, with s the shift of its part: (128 sum|w| + |b|) << max(s, 0) < 2^31, for wx, bx and for wh, bh. */
 TL_KERNEL void tl_lstm_step_w8a8_ref(int8_t *h_new, int16_t *c, const int8_t *h, const int8_t *x,
                                      const tl_lstm_w8a8 *p);

@@ -58,7 +58,7 @@ def _product(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
 
 
 def _exp(a: np.ndarray, bits: int) -> np.ndarray:
-    """exp(a), Q0.15, of a <= 0 with `bits` integer bits: exp of the part below 1/4, times one constant per bit above."""
+    """exp(a), Q0.15, of a <= 0 with `bits` integer bits: a series below 1/4, times one constant per bit above."""
     fraction = 15 - bits
     low = (a & ((1 << (fraction - 2)) - 1)) - (1 << (fraction - 2))
     rest = low - a

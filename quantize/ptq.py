@@ -55,12 +55,13 @@ def quantize(network: Network, sequences: Sequence[np.ndarray], options: Options
 
 
 def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -> QNetwork:
-    for column, top in zip(network.inputs, ranges.x, strict=True):
-        if not top > 0:
+    for column, most in zip(network.inputs, ranges.x, strict=True):
+        if not most > 0:
             raise QuantizeError(f'input "{column.name}": constant in the calibration data; drop it or give other data')
     small = options.scheme == "w8a8"
-    range_x = {"full": 127.0, "top": 128} if small else {}
-    inputs = tuple(quantize_input(c, float(a), **range_x) for c, a in zip(network.inputs, ranges.x, strict=True))
+    full, top = (127.0, 128) if small else (32767 / 4, fp.AMPLITUDE)
+    seen = zip(network.inputs, ranges.x, strict=True)
+    inputs = tuple(quantize_input(c, float(a), full=full, top=top) for c, a in seen)
     scale = np.array([input_scale(c, q) for c, q in zip(network.inputs, inputs, strict=True)])
     shift = np.array([offset_remainder(c) for c in network.inputs])
     layers: list[QLayer] = []
@@ -103,9 +104,8 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
             hidden, wanted = hidden[:, -1:], wanted[:, -1:]
         else:
             hidden, wanted = hidden[:, network.warmup - 1 :], wanted[:, network.warmup - 1 :]
-        h = np.concatenate([hidden * OPS[q.layers[-1].op].UNIT, np.ones((*hidden.shape[:2], 1))], -1).reshape(
-            -1, size + 1
-        )
+        unit = OPS[q.layers[-1].op].UNIT
+        h = np.concatenate([hidden * unit, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
         left = wanted.reshape(len(h), len(network.outputs)) - h[:, :-1] @ w.T - head.weights["b"]
         gram += h.T @ h
         cross += h.T @ left
@@ -143,7 +143,8 @@ def overflow_report(q: QNetwork) -> list[dict[str, float | str]]:
 def saturation(q: QNetwork, raw: np.ndarray) -> dict[str, int]:
     """How often something saturated over raw values [batch, time, inputs]: inputs, gate inputs, cells."""
     x = oracle.quantize_inputs(q, oracle.to_raw(q.inputs, raw))
-    counts = {"x": int((np.abs(x) >= (127 if q.layers[0].op == "lstm_w8a8" else fp.AMPLITUDE)).sum())}
+    end = 127 if q.layers[0].op == "lstm_w8a8" else fp.AMPLITUDE
+    counts = {"x": int((np.abs(x) >= end).sum())}
     state = oracle.zero_state(q, len(x))
     for step in range(x.shape[1]):
         trace: dict[str, np.ndarray] = {}

@@ -103,6 +103,8 @@ def _layer_numbers(x: QLayer) -> None:
         raise QuantizeError(f"{x.name}: parameters {', '.join(sorted(x.params))}; expected {', '.join(sorted(ranges))}")
     for key, (low, high) in ranges.items():
         _within(f"{x.name}: {key}", x.params[key], low, high)
+    if "h_zero" in ranges:
+        _within(f"{x.name}: h_zero (a state begins at 0)", x.params["h_zero"], 0, 0)
     if "t" in ranges:
         _within(f"{x.name}: smallest multiplier", int(x.arrays["m"].min()), 1, 32767)
         if x.arrays["wx"].dtype == np.int8:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from quantize.ops import OPS
-from tests import test_f32, test_fixedpoint, test_ops, test_stream
+from tests import test_f32, test_fixedpoint, test_ops, test_stream, test_w8a8
 from tests.kernels import Kernels, runnable
 from tests.kernels_f32 import FloatKernels
 from tests.models import assert_same, compile_all, random_calls
@@ -38,6 +38,13 @@ def main(folder: Path, sanitize: str) -> None:
     for target in filter(runnable, F32):
         for op, after in test_f32.KINDS:
             test_f32.test_extremes_saturate(floats, target, op, after)
+    small = test_w8a8.Kernels.build(folder / "w8a8", sanitize)
+    for target in filter(runnable, test_w8a8.HERE):
+        for shape in test_w8a8.SIZES[::2]:
+            test_w8a8.test_step_is_the_oracle(small, target, shape)
+    for bits in range(7):
+        test_w8a8.test_activations_of_all_inputs(small, bits, bool(bits & 1))
+    test_w8a8.test_high_mul(small)
     if sanitize == "undefined":
         test_fixedpoint.test_scale_in(kernels)
         test_fixedpoint.test_scale_out(kernels)

@@ -81,8 +81,8 @@ def quantize(layer: Layer, x_scale: np.ndarray, ranges: Mapping[str, float], *, 
     if not fits(out).all():
         row = int(np.flatnonzero(~fits(out))[0])
         raise QuantizeError(
-            f"{layer.name}: row {row} ({GATES[row // size]}{row % size}): its bias {b[row]:g} does not fit int32 in the "
-            f"units of its weights; retrain, or use the scheme w8a16"
+            f"{layer.name}: row {row} ({GATES[row // size]}{row % size}): its bias {b[row]:g} does not fit int32 "
+            f"in the units of its weights; retrain, or use the scheme w8a16"
         )
     return out
 

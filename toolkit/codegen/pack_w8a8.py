@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.ops import lstm_w8a8
 from quantize.qnetwork import QLayer
-from toolkit.codegen.pack import Packed, PackedArray
+from toolkit.codegen.pack import Packed, PackedArray, Slices
 from toolkit.codegen.pack_tiles import rows_in_blocks, tiles
 
 
@@ -26,7 +26,9 @@ def lstm_ref(q: QLayer) -> Packed:
         *_numbers(q),
         ("table", str(q.params["table"])),
     )
-    return Packed("tl_lstm_w8a8", arrays, fields)
+    inputs = lstm_w8a8.input_size(q)
+    slices = Slices(1, (("wx", inputs), ("wh", size), ("bx", 1), ("bh", 1)), (("units", "uint16_t", 1),))
+    return Packed("tl_lstm_w8a8", arrays, fields, slices)
 
 
 def lstm_avx512vnni(q: QLayer) -> Packed | None:
@@ -42,12 +44,13 @@ def lstm_avx512vnni(q: QLayer) -> Packed | None:
     b = np.stack([v.reshape(-1, 128) for v in biases], axis=1).reshape(-1)
     w8 = np.concatenate([tiles(w.astype(np.int8), size, 16, 4) for w, _ in parts], axis=1).reshape(-1)
     blocks = "32 units a block, padded with zeros"
+    slices = Slices(32, (("w", w8.size // (len(b) // 256)), ("b", 256)), (("units", "uint16_t", 1),))
     arrays = (
         PackedArray("w", "_Alignas(64) int8_t", w8, f"[block][4 columns][gate][half][lane][column]; {blocks}", None),
         PackedArray("b", "int32_t", b, f"biases [block][of x, of h][gate][half][lane]; {blocks}", None),
         *_scales(q),
     )
-    return Packed("tl_lstm_w8a8_avx512vnni", arrays, (*((k, f"@{k}") for k in "wbms"), *_numbers(q)))
+    return Packed("tl_lstm_w8a8_avx512vnni", arrays, (*((k, f"@{k}") for k in "wbms"), *_numbers(q)), slices)
 
 
 def dense_ref(q: QLayer) -> Packed:
@@ -72,5 +75,8 @@ def _scales(q: QLayer) -> tuple[PackedArray, PackedArray]:
 
 
 def _numbers(q: QLayer) -> tuple[tuple[str, str], ...]:
-    sizes = (("inputs", str(lstm_w8a8.input_size(q))), ("hidden", str(lstm_w8a8.hidden_size(q))))
+    sizes = (
+        ("inputs", str(lstm_w8a8.input_size(q))),
+        *((k, str(lstm_w8a8.hidden_size(q))) for k in ("hidden", "units")),
+    )
     return (*sizes, *((k, str(q.params[k])) for k in ("clip", "h_zero", "bits")))

@@ -1,4 +1,6 @@
-"""The tables of csrc/, from quantize/nodes.json and quantize/gemmlowp.py. `python -m toolkit.codegen.tables` writes them; a test compares."""
+"""The tables of csrc/, from quantize/nodes.json and quantize/gemmlowp.py: `python -m toolkit.codegen.tables`.
+
+A test compares."""
 
 from __future__ import annotations
 
