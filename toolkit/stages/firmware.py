@@ -56,8 +56,9 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
     q = load_qnetwork(job.run / "model.q.safetensors")
+    vectors = vectors_of(job, q)
     with locked(job.folder):
-        return _build(job, q, vectors_of(job, q), say=say)
+        return _build(job, q, vectors, say=say)
 
 
 def _build(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -77,15 +78,15 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Builds, replays the vectors through the same C on this computer, then on the emulated board, and compares.
 
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
-    with locked(job.folder):
-        return _run(job, say=say)
-
-
-def _run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     q = load_qnetwork(job.run / "model.q.safetensors")
     vectors = vectors_of(job, q)
     if len(vectors.ops) < job.steps:
         say(f"the test rows have {len(vectors.ops)} steps from step {job.first} on; {job.steps} were asked for")
+    with locked(job.folder):
+        return _run(job, q, vectors, say=say)
+
+
+def _run(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
     built = _build(job, q, vectors, say=say) if job.rebuild else {}
     host = _on_host(job, q, vectors)
     if not host["equal"]:
