@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.kernels import HERE, runnable
+from tests.memory import Memory
 from toolkit import elf
 from toolkit.boards import BOARDS, Board, load_board
 from toolkit.build import FIRMWARE, build_kernels, linker_script
@@ -37,6 +38,10 @@ class Machine:
     functions: dict[str, int]
     made: dict[tuple[str, ...], int]
     call: Callable[[int, Sequence[int], bytes], bytes]
+
+    def memory(self) -> Memory:
+        """An empty one."""
+        return Memory(self.base, self.pointer, self.made)
 
 
 @dataclass(frozen=True, slots=True)

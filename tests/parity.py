@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from quantize import ptq
 from quantize.ops import OPS
 from quantize.oracle import Stream, save_bytes, state_hash
 from quantize.qnetwork import QNetwork
-from tests.machines import Core, kernels
+from tests.machines import Code, Core, Machine, kernels
 from tests.memory import Memory, code_of
-from tests.nets import random_qnetwork, random_raw, random_shape
+from tests.nets import Shape, random_network, random_qnetwork, random_raw, random_shape, series
 from toolkit.codegen.packers import place
 
 STEPS = 12
@@ -24,7 +25,6 @@ HEADER = 24  # bytes of a saved state before its tensors
 class Case:
     """A network, its raw samples [steps, inputs], and what the oracle makes of them: each step's forecast and state."""
 
-    name: str
     q: QNetwork
     raw: np.ndarray
     forecasts: np.ndarray
@@ -36,25 +36,48 @@ class Case:
         return np.array([state_hash(blob) for blob in self.states], np.uint32)
 
 
-def stateful(q: QNetwork) -> QNetwork:
-    """The network as one endless stream."""
-    return replace(q, mode="stateful", window=0)
-
-
-def expected(name: str, q: QNetwork, raw: np.ndarray) -> Case:
+def expected(q: QNetwork, raw: np.ndarray) -> Case:
     """The oracle's stream."""
     stream, forecasts, states = Stream(q), [], []
     for sample in raw:
         forecasts.append(stream.predict(sample))
         states.append(stream.save())
-    return Case(name, q, raw, np.array(forecasts, np.int32), tuple(states))
+    return Case(q, raw, np.array(forecasts, np.int32), tuple(states))
+
+
+def network(seed: int) -> QNetwork:
+    """A network of random shape, cells and numbers: three of four straight from integers, one through quantization."""
+    rng = np.random.default_rng(seed)
+    shape, name = random_shape(rng), f"net{seed}"
+    return random_qnetwork(rng, shape, name) if seed % 4 else quantized(rng, shape, name)
 
 
 def random_case(seed: int) -> Case:
-    """A network of random shape, cells and numbers."""
-    rng = np.random.default_rng(seed)
-    q = stateful(random_qnetwork(rng, random_shape(rng), f"net{seed}"))
-    return expected(f"network {seed}", q, random_raw(rng, q, STEPS))
+    """Such a network as one endless stream, with random samples."""
+    q = replace(network(seed), mode="stateful", window=0)
+    return expected(q, random_raw(np.random.default_rng([seed, 1]), q, STEPS))
+
+
+def quantized(rng: np.random.Generator, shape: Shape, name: str) -> QNetwork:
+    """A float network of a shape, quantized with any of the options."""
+    floats = random_network(rng, shape, name)
+    options = ptq.Options(bool(rng.integers(2)), int(rng.choice([8, 16])))
+    q = ptq.quantize(floats, [series(rng, floats, 2, max(shape.window, 8))], options, "0" * 64)
+    return replace(q, digest=rng.bytes(32).hex())
+
+
+def long_network(cell: str) -> QNetwork:
+    """A network for a stream without end: it neither rests nor saturates."""
+    shape = Shape(3, (12, 7), 2, (16, 8), "stateful", 0, "hold", 3, (cell, cell))
+    return quantized(np.random.default_rng(1), shape, f"{cell}_without_end")
+
+
+def random_chunks(q: QNetwork, steps: int, count: int) -> Iterator[np.ndarray]:
+    """Raw samples, `steps` at a time, within the columns' ranges."""
+    low, high = np.array([[c.low, c.high] for c in q.inputs]).T
+    rng = np.random.default_rng(2)
+    for _ in range(count):
+        yield rng.integers(low, high, (steps, len(q.inputs)), endpoint=True)
 
 
 Result = tuple[np.ndarray, np.ndarray, bytes]
@@ -122,40 +145,47 @@ class Bench:
     """A core with its image; a target whose steps are made for a layer's shape gets a new image with every batch."""
 
     def __init__(self, core: Core, folder: Path) -> None:
-        self.core, self.folder = core, folder
-        self.machine = core.build(core, folder, ())
+        self.core, self.folder, self.images = core, folder, 0
+        self.machine = self._build([])
 
-    def memory(self, target: str, networks: Sequence[QNetwork]) -> Memory:
-        """The empty memory of an image that can run these networks."""
+    def _build(self, code: Code) -> Machine:
+        self.images += 1
+        folder = self.folder / f"image{self.images}"
+        folder.mkdir()
+        return self.core.build(self.core, folder, code)
+
+    def machine_for(self, target: str, networks: Sequence[QNetwork]) -> Machine:
+        """An image that can run these networks: the last one, or a new one."""
         packed = (place(x, target)[1] for q in networks for x in q.layers)
         code = dict.fromkeys(made for p in packed if (made := code_of(p)))
         if self.core.name != "host" and not code.keys() <= self.machine.made.keys():
-            self.machine = self.core.build(self.core, self.folder, list(code))
-        return Memory(self.machine.base, self.machine.pointer, self.machine.made)
+            self.machine = self._build(list(code))
+        return self.machine
 
-    def call(self, memory: Memory, *arguments: int) -> None:
-        """shim_run(arguments)."""
+    def call(self, machine: Machine, memory: Memory, networks: int, count: int) -> None:
+        """shim_run(networks, count)."""
         assert len(memory.data) <= self.core.room
-        run = self.machine.functions["shim_run"]
-        memory.take(self.machine.call(run, arguments, bytes(memory.data)))
+        memory.take(machine.call(machine.functions["shim_run"], (networks, count), bytes(memory.data)))
 
     def run(self, target: str, jobs: Sequence[tuple[QNetwork, np.ndarray]]) -> list[Result]:
         """Networks and their raw samples, in one call."""
-        memory = self.memory(target, [q for q, _ in jobs])
+        machine = self.machine_for(target, [q for q, _ in jobs])
+        memory = machine.memory()
         put = [put_network(memory, self.core, target, q, raw, 2 * (k % 2)) for k, (q, raw) in enumerate(jobs)]
-        self.call(memory, memory.structs("shim_network", [values for values, _ in put]), len(put))
+        self.call(machine, memory, memory.structs("shim_network", [values for values, _ in put]), len(put))
         return [run.result(q, len(raw)) for (_, run), (q, raw) in zip(put, jobs, strict=True)]
 
     def stream(self, target: str, q: QNetwork, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """One stream without end, equally many raw samples at a time -> the hash of every state."""
-        before, memory = 0, self.memory(target, [q])
+        before, machine = 0, self.machine_for(target, [q])
+        memory = machine.memory()
         for raw in chunks:
             if not before:
                 values, run = put_network(memory, self.core, target, q, raw, 0)
                 at = memory.structs("shim_network", [values])
             memory.set(int(values["raw"]), raw.astype(np.int32).tobytes())
             memory.set(at, memory.bytes_of("shim_network", {**values, "before": before}))
-            self.call(memory, at, 1)
+            self.call(machine, memory, at, 1)
             before += len(raw)
             yield run.result(q, len(raw))[1]
 
@@ -172,7 +202,7 @@ def differences(bench: Bench, target: str, cases: Sequence[Case], data: Sequence
             step = int(wrong.argmax())
             [(again, _, saved)] = bench.run(target, [(job[0], case.raw[: step + 1])])
             where = first_unit(case.q, saved, case.states[step]) or first_output(again[-1], case.forecasts[step])
-            found.append(f"{bench.core.name}, {target}: {case.name}, step {step}, {where}")
+            found.append(f"{bench.core.name}, {target}: {case.q.name}, step {step}, {where}")
     return found
 
 
