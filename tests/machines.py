@@ -119,7 +119,7 @@ def compile_image(
         *no_loop_calls(tool),
         *include,
         *map(str, files),
-        "-nostdlib",
+        "-g", "-nostdlib",
         *link,
         "-o",
         str(output),
