@@ -24,12 +24,14 @@ from toolkit.toolchain import Toolchain, board_flags, common_flags, core_flags, 
 
 Code = Sequence[tuple[str, ...]]
 """C that was made for layers' shapes: functions {layer}_step."""
+Calls = Sequence[tuple[int, Sequence[int]]]
+"""Functions and their arguments, at most five."""
 ROOM = 0x80_0000
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """An image on a core. call(function, arguments, data): the memory at `base` as the function leaves it.
+    """An image on a core. call(calls, data): the memory at `base` as the functions leave it, one after the other.
 
     pointer: bytes of an address; functions: how `call` knows them; made: the addresses of the steps of Code."""
 
@@ -37,7 +39,7 @@ class Machine:
     pointer: int
     functions: dict[str, int]
     made: dict[tuple[str, ...], int]
-    call: Callable[[int, Sequence[int], bytes], bytes]
+    call: Callable[[Calls, bytes], bytes]
 
     def memory(self) -> Memory:
         """An empty one."""
@@ -46,13 +48,15 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """A processor. needs: tools, in the words of conftest.needs; room: bytes of its memory that networks may fill."""
+    """A processor. needs: tools, in the words of conftest.needs; room: bytes of its memory that networks may fill.
+
+    build(core, folder, code, compiler): `auto`, `gcc` or `zig`."""
 
     name: str
     targets: tuple[str, ...]
     needs: tuple[str, ...]
     room: int
-    build: Callable[[Core, Path, Code], Machine]
+    build: Callable[[Core, Path, Code, str], Machine]
     board: Board | None = None
 
 
@@ -63,6 +67,11 @@ KERNELS = {"cell": ("lstm_step_w8a16", "gru_step_w8a16"), "head": ("dense_w16a16
 def kernels(kind: str, targets: Iterable[str]) -> list[str]:
     """The functions that shim_cells or shim_heads of an image lists, in this order."""
     return [f"tl_{op}_{t}" for t in targets for op in KERNELS[kind] if op in TARGETS[t].ops]
+
+
+def functions(core: Core) -> list[str]:
+    """Those of an image that may be called."""
+    return ["shim_run", *(name for kind in KERNELS for name in kernels(kind, core.targets))]
 
 
 def _written(folder: Path, targets: Sequence[str], code: Code) -> Path:
@@ -111,7 +120,8 @@ def sources(folder: Path, targets: Sequence[str], code: Code) -> list[Path]:
 def compile_image(
     tool: Toolchain, flags: Sequence[str], files: Sequence[Path], output: Path, link: Sequence[str]
 ) -> Path:
-    """One call of the compiler; it says nothing."""
+    """One call of the compiler, which says nothing; no kernel is left out."""
+    kept = [f"-Wl,--undefined={name}" for name in ("shim_run", "tl_made")]
     include = [f"-I{folder}" for folder in (CSRC, FIRMWARE, FIRMWARE / "libc")]
     command = [
         *tool.cc,
@@ -119,7 +129,9 @@ def compile_image(
         *no_loop_calls(tool),
         *include,
         *map(str, files),
-        "-g", "-nostdlib",
+        "-g",
+        "-nostdlib",
+        *kept,
         *link,
         "-o",
         str(output),
@@ -142,18 +154,19 @@ def _of_elf(image: Path, code: Code, thumb: int) -> tuple[dict[str, int], dict[t
 # --- this computer ---
 
 
-def _host(core: Core, folder: Path, code: Code) -> Machine:
+def _host(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     """Its library has every target, the foreign ones by their twins, which need no code made for layers."""
     lists = _written(folder, core.targets, ())
     library = ctypes.CDLL(str(build_kernels(folder, extra=[SHIMS / "stream.c", lists])))
     memory = ctypes.create_string_buffer(ROOM + 64)
     base = -(-ctypes.addressof(memory) // 64) * 64
-    names = ["shim_run"]
+    names = functions(core)
 
-    def call(function: int, arguments: Sequence[int], data: bytes) -> bytes:
+    def call(calls: Calls, data: bytes) -> bytes:
         assert len(data) <= ROOM
         ctypes.memmove(base, data, len(data))
-        library[names[function]](*(ctypes.c_void_p(a) for a in arguments))
+        for function, arguments in calls:
+            library[names[function]](*(ctypes.c_void_p(a) for a in arguments))
         _ = memory  # lives as long as this function
         return ctypes.string_at(base, len(data))
 
@@ -165,12 +178,12 @@ def _host(core: Core, folder: Path, code: Code) -> Machine:
 _CODE, _RAM, _STACK, _STACK_BYTES, _END = 0x0001_0000, 0x2000_0000, 0x3000_0000, 0x1_0000, 0x0000_F000
 
 
-def _unicorn(core: Core, folder: Path, code: Code) -> Machine:
+def _unicorn(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     import unicorn
     from unicorn import arm_const as arm
 
     assert core.board is not None and core.board.run is not None
-    tool, script, board = cross_toolchain("auto", core.board.toolchain), folder / "image.ld", core.board
+    tool, script, board = cross_toolchain(compiler, core.board.toolchain), folder / "image.ld", core.board
     script.write_text(
         f"SECTIONS {{ . = {_CODE:#x}; .text : {{ *(.text*) *(.rodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n"
     )
@@ -186,17 +199,20 @@ def _unicorn(core: Core, folder: Path, code: Code) -> Machine:
     for segment in elf.segments(image):
         uc.mem_write(segment.address, bytes(segment.data))
 
-    def call(function: int, arguments: Sequence[int], data: bytes) -> bytes:
-        """At most four arguments."""
+    def call(calls: Calls, data: bytes) -> bytes:
         uc.mem_write(_RAM, data)
-        top = _STACK + _STACK_BYTES - 64
-        kept = {r: 0x5EED_0000 + r for r in range(arm.UC_ARM_REG_R4, arm.UC_ARM_REG_R4 + 8)}
-        given = {arm.UC_ARM_REG_R0 + k: v for k, v in enumerate(arguments)}
-        for register, v in {arm.UC_ARM_REG_SP: top, arm.UC_ARM_REG_LR: _END | 1, **kept, **given}.items():
-            uc.reg_write(register, v)
-        uc.emu_start(function, _END)
-        assert uc.reg_read(arm.UC_ARM_REG_PC) == _END and uc.reg_read(arm.UC_ARM_REG_SP) == top
-        assert all(uc.reg_read(r) == v for r, v in kept.items()), "a register was not restored"
+        top, kept = (
+            _STACK + _STACK_BYTES - 64,
+            {r: 0x5EED_0000 + r for r in range(arm.UC_ARM_REG_R4, arm.UC_ARM_REG_R4 + 8)},
+        )
+        for function, arguments in calls:
+            given = {arm.UC_ARM_REG_R0 + k: v for k, v in enumerate(arguments[:4])}
+            for register, v in {arm.UC_ARM_REG_SP: top, arm.UC_ARM_REG_LR: _END | 1, **kept, **given}.items():
+                uc.reg_write(register, v)
+            uc.mem_write(top, b"".join(v.to_bytes(4, "little") for v in arguments[4:]))
+            uc.emu_start(function, _END)
+            assert uc.reg_read(arm.UC_ARM_REG_PC) == _END and uc.reg_read(arm.UC_ARM_REG_SP) == top
+            assert all(uc.reg_read(r) == v for r, v in kept.items()), "a register was not restored"
         return bytes(uc.mem_read(_RAM, len(data)))
 
     return Machine(_RAM, 4, *_of_elf(image, code, 1), call)
@@ -204,14 +220,14 @@ def _unicorn(core: Core, folder: Path, code: Code) -> Machine:
 
 # --- a board in QEMU ---
 
-_ARENA, _ARRAYS, _ARENA_END = 0x3100_0000, 0x3110_0000, 0x3140_0000  # SRAM 2 of mps3-an547: one call, then its memory
+_ARENA, _ARRAYS, _ARENA_END = 0x3100_0000, 0x3110_0000, 0x3140_0000  # SRAM 2 of mps3-an547: calls, then their memory
 
 
-def _qemu(core: Core, folder: Path, code: Code) -> Machine:
-    """shims/caller.c makes the call."""
+def _qemu(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    """shims/caller.c makes the calls."""
     board = core.board
     assert board is not None and board.memory is not None and board.run is not None
-    tool, script, machine = cross_toolchain("auto", board.toolchain), folder / "image.ld", board.run.qemu
+    tool, script, machine = cross_toolchain(compiler, board.toolchain), folder / "image.ld", board.run.qemu
     script.write_text(linker_script(board.memory))
     start = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", "libmem", f"hal_{board.hal}")]
     flags = [*board_flags(board, tool), *_target_flags(core.targets), f"-DTL_ARENA={_ARENA:#x}u", "-DTL_SEMIHOSTING=1"]
@@ -233,9 +249,10 @@ def _qemu(core: Core, folder: Path, code: Code) -> Machine:
     command += ["-kernel", str(image), "-semihosting-config", "enable=on,target=native"]
     command += ["-device", f"loader,file=memory.in,addr={_ARENA:#x},force-raw=on"]
 
-    def call(function: int, arguments: Sequence[int], data: bytes) -> bytes:
+    def call(calls: Calls, data: bytes) -> bytes:
         size = _ARRAYS - _ARENA
-        words = [1, size + len(data), function, *arguments, *[0] * (6 - len(arguments))]
+        words = [len(calls), size + len(data)]
+        words += [v for function, given in calls for v in (function, *given, *[0] * (6 - len(given)))]
         (folder / "memory.in").write_bytes(struct.pack(f"<{len(words)}I", *words).ljust(size, b"\0") + data)
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -247,25 +264,23 @@ def _qemu(core: Core, folder: Path, code: Code) -> Machine:
 # --- a program that reads its calls from standard input ---
 
 
-def pack_call(function: int, arguments: Sequence[int], data: bytes) -> bytes:
-    """As shims/calls.c and shims/calls.mjs read it."""
-    return struct.pack("<7Q", function, len(data), *arguments, *[0] * (5 - len(arguments))) + data
+def _program(command: Sequence[str]) -> Callable[[Calls, bytes], bytes]:
+    """shims/calls.c or shims/calls.mjs: the bytes of memory, the memory, then calls; it writes the memory back."""
 
-
-def _program(command: Sequence[str]) -> Callable[[int, Sequence[int], bytes], bytes]:
-    def call(function: int, arguments: Sequence[int], data: bytes) -> bytes:
-        done = subprocess.run(command, input=pack_call(function, arguments, data), capture_output=True, timeout=600)
-        assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
-        assert len(done.stdout) == len(data)
+    def call(calls: Calls, data: bytes) -> bytes:
+        table = [struct.pack("<6Q", function, *given, *[0] * (5 - len(given))) for function, given in calls]
+        stdin = struct.pack("<Q", len(data)) + data + b"".join(table)
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=600)
+        assert done.returncode == 0 and len(done.stdout) == len(data), (done.returncode, done.stderr[-2000:])
         return done.stdout
 
     return call
 
 
-def _linux(core: Core, folder: Path, code: Code) -> Machine:
+def _linux(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     """A program for AArch64, in QEMU's user mode."""
     assert core.board is not None and core.board.run is not None
-    tool = cross_toolchain("auto", core.board.toolchain)
+    tool = cross_toolchain(compiler, core.board.toolchain)
     flags = [*board_flags(core.board, tool), *_target_flags(core.targets)]
     files = [*sources(folder, core.targets, code), SHIMS / "calls.c", FIRMWARE / "libmem.c"]
     image = compile_image(tool, flags, files, folder / "image.elf", ["-static"])
@@ -273,7 +288,7 @@ def _linux(core: Core, folder: Path, code: Code) -> Machine:
     return Machine(0x1000_0000, 8, *_of_elf(image, code, 0), _program(command))
 
 
-def _node(core: Core, folder: Path, code: Code) -> Machine:
+def _node(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     """WebAssembly: functions are called by their place in the list of names that calls.mjs is given."""
     tool, names = (
         cross_toolchain("zig"),

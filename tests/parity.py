@@ -11,7 +11,7 @@ import numpy as np
 from quantize import ptq
 from quantize.ops import OPS
 from quantize.oracle import Stream, save_bytes, state_hash
-from quantize.qnetwork import QNetwork
+from quantize.qnetwork import QLayer, QNetwork
 from tests.machines import Code, Core, Machine, kernels
 from tests.memory import Memory, code_of
 from tests.nets import Shape, random_network, random_qnetwork, random_raw, random_shape, series
@@ -144,19 +144,19 @@ def put_network(
 class Bench:
     """A core with its image; a target whose steps are made for a layer's shape gets a new image with every batch."""
 
-    def __init__(self, core: Core, folder: Path) -> None:
-        self.core, self.folder, self.images = core, folder, 0
+    def __init__(self, core: Core, folder: Path, compiler: str = "auto") -> None:
+        self.core, self.folder, self.compiler, self.images = core, folder, compiler, 0
         self.machine = self._build([])
 
     def _build(self, code: Code) -> Machine:
         self.images += 1
         folder = self.folder / f"image{self.images}"
         folder.mkdir()
-        return self.core.build(self.core, folder, code)
+        return self.core.build(self.core, folder, code, self.compiler)
 
-    def machine_for(self, target: str, networks: Sequence[QNetwork]) -> Machine:
-        """An image that can run these networks: the last one, or a new one."""
-        packed = (place(x, target)[1] for q in networks for x in q.layers)
+    def machine_for(self, target: str, layers: Iterable[QLayer]) -> Machine:
+        """An image that can run these layers: the last one, or a new one."""
+        packed = (place(x, target)[1] for x in layers)
         code = dict.fromkeys(made for p in packed if (made := code_of(p)))
         if self.core.name != "host" and not code.keys() <= self.machine.made.keys():
             self.machine = self._build(list(code))
@@ -165,11 +165,11 @@ class Bench:
     def call(self, machine: Machine, memory: Memory, networks: int, count: int) -> None:
         """shim_run(networks, count)."""
         assert len(memory.data) <= self.core.room
-        memory.take(machine.call(machine.functions["shim_run"], (networks, count), bytes(memory.data)))
+        memory.take(machine.call([(machine.functions["shim_run"], (networks, count))], bytes(memory.data)))
 
     def run(self, target: str, jobs: Sequence[tuple[QNetwork, np.ndarray]]) -> list[Result]:
         """Networks and their raw samples, in one call."""
-        machine = self.machine_for(target, [q for q, _ in jobs])
+        machine = self.machine_for(target, [x for q, _ in jobs for x in q.layers])
         memory = machine.memory()
         put = [put_network(memory, self.core, target, q, raw, 2 * (k % 2)) for k, (q, raw) in enumerate(jobs)]
         self.call(machine, memory, memory.structs("shim_network", [values for values, _ in put]), len(put))
@@ -177,7 +177,7 @@ class Bench:
 
     def stream(self, target: str, q: QNetwork, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """One stream without end, equally many raw samples at a time -> the hash of every state."""
-        before, machine = 0, self.machine_for(target, [q])
+        before, machine = 0, self.machine_for(target, q.layers)
         memory = machine.memory()
         for raw in chunks:
             if not before:

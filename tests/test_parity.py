@@ -10,6 +10,7 @@ import pytest
 from quantize.network import frozen_arrays
 from quantize.ops import OPS
 from quantize.qnetwork import QNetwork
+from tests import steps
 from tests.conftest import needs
 from tests.machines import CORES
 from tests.parity import Bench, Case, differences, expected, first_unit, long_network, random_case, random_chunks
@@ -35,6 +36,11 @@ def test_every_target_runs_on_a_core() -> None:
     """The instructions of x86-64 run only where the processor has them, and nowhere here by twins."""
     emulated = {target for core in CORES.values() if core.name != "host" for target in core.targets}
     assert emulated | cpu.FEATURES.keys() == TARGETS.keys()
+
+
+def test_every_step_at_every_edge(bench: Bench) -> None:
+    for target in bench.core.targets:
+        steps.check(bench, target)
 
 
 def test_every_state_is_the_oracle_s(bench: Bench, cases: list[Case]) -> None:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A Linux program for AArch64 without a C library: calls its functions as standard input says, and writes back the memory
- * of each call. tests/machines.py has the format. */
+/* A Linux program for AArch64 without a C library: calls its functions as standard input says: tests/machines.py,
+ * _program, has the format. */
 #include <stdint.h>
 
 #define MEMORY 0x10000000ul
@@ -36,15 +36,18 @@ static int transfer(uint64_t number, uint64_t file, uint64_t at, uint64_t bytes)
 /* The stack pointer is as the ABI wants it: an ordinary function may be the entry. */
 _Noreturn void _start(void)
 {
+    uint64_t bytes = 0;
     struct {
         function *function;
-        uint64_t bytes, a[5];
+        uint64_t a[5];
     } call;
     (void)syscall(MMAP, MEMORY, MEMORY_BYTES, 3 /* read, write */, 0x32 /* private, fixed, anonymous */, (uint64_t)-1);
-    while (transfer(READ, 0, (uint64_t)(uintptr_t)&call, sizeof call) && transfer(READ, 0, MEMORY, call.bytes)) {
+    (void)transfer(READ, 0, (uint64_t)(uintptr_t)&bytes, sizeof bytes);
+    (void)transfer(READ, 0, MEMORY, bytes);
+    while (transfer(READ, 0, (uint64_t)(uintptr_t)&call, sizeof call)) {
         call.function(call.a[0], call.a[1], call.a[2], call.a[3], call.a[4]);
-        (void)transfer(WRITE, 1, MEMORY, call.bytes);
     }
+    (void)transfer(WRITE, 1, MEMORY, bytes);
     for (;;) {
         (void)syscall(EXIT, 0, 0, 0, 0, 0);
     }
