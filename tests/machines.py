@@ -121,7 +121,6 @@ def compile_image(
     tool: Toolchain, flags: Sequence[str], files: Sequence[Path], output: Path, link: Sequence[str]
 ) -> Path:
     """One call of the compiler, which says nothing; no kernel is left out."""
-    kept = [f"-Wl,--undefined={name}" for name in ("shim_run", "tl_made")]
     include = [f"-I{folder}" for folder in (CSRC, FIRMWARE, FIRMWARE / "libc")]
     command = [
         *tool.cc,
@@ -131,7 +130,7 @@ def compile_image(
         *map(str, files),
         "-g",
         "-nostdlib",
-        *kept,
+        "-Wl,--no-gc-sections",
         *link,
         "-o",
         str(output),

@@ -1,4 +1,4 @@
-"""Single steps of all kernels of a target on a machine, at every block edge: each leaves the memory as the oracle does."""
+"""Single steps of all kernels of a target on a machine, at every block edge: the memory is left as by the oracle."""
 
 from __future__ import annotations
 
