@@ -219,45 +219,52 @@ def _unicorn(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
 
 # --- a board in QEMU ---
 
-_ARENA, _ARRAYS, _ARENA_END = 0x3100_0000, 0x3110_0000, 0x3140_0000  # SRAM 2 of mps3-an547: calls, then their memory
+ARENA, ARRAYS, ARENA_END = 0x3100_0000, 0x3110_0000, 0x3140_0000  # SRAM 2 of mps3-an547: calls, then their memory
+
+
+def qemu_image(board: Board, targets: Sequence[str], folder: Path, code: Code, tool: Toolchain) -> Path:
+    """shims/caller.c makes the calls."""
+    assert board.memory is not None
+    script = folder / "image.ld"
+    script.write_text(linker_script(board.memory))
+    start = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", "libmem", f"hal_{board.hal}")]
+    flags = [*board_flags(board, tool), *_target_flags(targets), f"-DTL_ARENA={ARENA:#x}u", "-DTL_SEMIHOSTING=1"]
+    flags += [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
+    link = [*core_flags(board, tool), "-Wl,--entry=tl_reset", "-T", str(script)]
+    files = [*sources(folder, targets, code), SHIMS / "caller.c", *start]
+    return compile_image(tool, flags, files, folder / "image.elf", link)
+
+
+def qemu_command(board: Board, image: Path) -> list[str]:
+    """Runs it with memory.in; it writes memory.out."""
+    assert board.run is not None
+    command = [qemu.PROGRAMS[board.toolchain], "-M", board.run.qemu, "-display", "none", "-monitor", "none"]
+    command += ["-serial", "stdio", "-kernel", str(image), "-semihosting-config", "enable=on,target=native"]
+    return [*command, "-device", f"loader,file=memory.in,addr={ARENA:#x},force-raw=on"]
+
+
+def call_table(calls: Calls, data: bytes) -> bytes:
+    """memory.in, as shims/caller.c reads it."""
+    words = [len(calls), ARRAYS - ARENA + len(data)]
+    words += [v for function, given in calls for v in (function, *given, *[0] * (6 - len(given)))]
+    table = struct.pack(f"<{len(words)}I", *words)
+    assert len(table) <= ARRAYS - ARENA
+    return table.ljust(ARRAYS - ARENA, b"\0") + data
 
 
 def _qemu(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
-    """shims/caller.c makes the calls."""
     board = core.board
-    assert board is not None and board.memory is not None and board.run is not None
-    tool, script, machine = cross_toolchain(compiler, board.toolchain), folder / "image.ld", board.run.qemu
-    script.write_text(linker_script(board.memory))
-    start = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", "libmem", f"hal_{board.hal}")]
-    flags = [*board_flags(board, tool), *_target_flags(core.targets), f"-DTL_ARENA={_ARENA:#x}u", "-DTL_SEMIHOSTING=1"]
-    flags += [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
-    link = [*core_flags(board, tool), "-Wl,--entry=tl_reset", "-T", str(script)]
-    files = [*sources(folder, core.targets, code), SHIMS / "caller.c", *start]
-    image = compile_image(tool, flags, files, folder / "image.elf", link)
-    command = [
-        qemu.PROGRAMS[board.toolchain],
-        "-M",
-        machine,
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-serial",
-        "stdio",
-    ]
-    command += ["-kernel", str(image), "-semihosting-config", "enable=on,target=native"]
-    command += ["-device", f"loader,file=memory.in,addr={_ARENA:#x},force-raw=on"]
+    assert board is not None
+    image = qemu_image(board, core.targets, folder, code, cross_toolchain(compiler, board.toolchain))
 
     def call(calls: Calls, data: bytes) -> bytes:
-        size = _ARRAYS - _ARENA
-        words = [len(calls), size + len(data)]
-        words += [v for function, given in calls for v in (function, *given, *[0] * (6 - len(given)))]
-        (folder / "memory.in").write_bytes(struct.pack(f"<{len(words)}I", *words).ljust(size, b"\0") + data)
+        (folder / "memory.in").write_bytes(call_table(calls, data))
+        command = qemu_command(board, image)
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
-        return (folder / "memory.out").read_bytes()[size:]
+        return (folder / "memory.out").read_bytes()[ARRAYS - ARENA :]
 
-    return Machine(_ARRAYS, 4, *_of_elf(image, code, 1), call)
+    return Machine(ARRAYS, 4, *_of_elf(image, code, 1), call)
 
 
 # --- a program that reads its calls from standard input ---
@@ -310,7 +317,7 @@ def _emulated(board: Board) -> Core | None:
     if board.toolchain == "aarch64-linux":
         return Core(board.core, targets, ("qemu-aarch64",), ROOM, _linux, board)
     if board.core == "cortex-m55":
-        return Core(board.core, targets, ("qemu",), _ARENA_END - _ARRAYS, _qemu, board)
+        return Core(board.core, targets, ("qemu",), ARENA_END - ARRAYS, _qemu, board)
     return None
 
 

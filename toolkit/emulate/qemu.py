@@ -26,7 +26,7 @@ def version(board: Board) -> str:
     """E.g. `qemu 7.2.22`."""
     command = [PROGRAMS[board.toolchain], "--version"]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    words = done.stdout.replace("QEMU emulator", "").split()
+    words = done.stdout.replace("QEMU emulator", "qemu").split()
     return f"qemu {words[2]}" if len(words) > 2 else "qemu"
 
 
