@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -49,12 +50,12 @@ HERE = [t for t in TARGETS.values() if t.name not in cpu.FEATURES or cpu.is_x86(
 INT16, INT32, UINT8 = np.dtype(np.int16), np.dtype(np.int32), np.dtype(np.uint8)
 
 
-def structs() -> str:
-    """The parameter structs of every target, read from the headers of csrc/."""
-    names = ["tl_kernels.h", *dict.fromkeys(h for t in HERE for h in t.headers if not h.startswith("tl_tables"))]
+def structs(more: Sequence[Path] = ()) -> str:
+    """The parameter structs of every target, read from the headers of csrc/, and those of the files `more`."""
+    names = dict.fromkeys(h for t in HERE for h in t.headers if not h.startswith("tl_tables"))
     found: dict[str, str] = {}
-    for name in names:
-        text = re.sub(r"/\*.*?\*/", "", (CSRC / name).read_text("utf-8"), flags=re.S)
+    for path in (CSRC / "tl_kernels.h", *(CSRC / name for name in names), *more):
+        text = re.sub(r"/\*.*?\*/", "", path.read_text("utf-8"), flags=re.S)
         for function, kind in re.findall(r"(typedef void (tl_\w+)\([^;]*\);)", text):
             found.setdefault(kind, function)
         for body, kind in re.findall(r"typedef struct \w+ (\{.*?\}) (\w+);", text, re.S):

@@ -135,7 +135,7 @@ def test_nothing_is_read_behind_a_vector(image: Path, tmp_path: Path) -> None:
     )
     m.run(tmp_path)
     m.put_last(np.zeros(8, np.int16))  # one too few
-    m.calls[0][2] += 2
+    m.calls[0][1][1] += 2
     with pytest.raises(AssertionError, match="FAULT"):
         m.run(tmp_path)
 

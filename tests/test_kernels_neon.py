@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests import foreign
+from tests import steps
 from tests.conftest import needs
-from toolkit.targets import CSRC, ROOT, SHIMS, TARGETS
-from toolkit.toolchain import common_flags, cross_toolchain, no_loop_calls
-
-BASE = 0x1000_0000  # as tests/shims/calls.c has it
-CPUS = {"neon": "cortex-a53", "neon_dotprod": "neoverse-n1"}
-
-
-def build(folder: Path, target: str, kind: str) -> Path:
-    """tests/shims/calls.c with a target's kernels, as a Linux program without a C library."""
-    needs({"gcc": "aarch64-gcc", "zig": "zig"}[kind], "qemu-aarch64")
-    tool = cross_toolchain(kind, "aarch64-linux")
-    machine = ["-target", "aarch64-linux-none"] if kind == "zig" else []
-    machine += [f"-mcpu={CPUS[target].replace('-', '_' if kind == 'zig' else '-')}"]
-    flags = [
-        *machine,
-        *common_flags(tool),
-        "-O2",
-        f"-I{CSRC}",
-        f"-I{ROOT / 'firmware' / 'libc'}",
-        f"-DTL_TARGET={target}",
-    ]
-    sources = [CSRC / TARGETS[target].source, SHIMS / "calls.c", ROOT / "firmware" / "libmem.c"]
-    image = folder / "calls"
-    command = [*tool.cc, *flags, *no_loop_calls(tool), "-static", "-nostdlib", *map(str, sources), "-o", str(image)]
-    subprocess.run(command, check=True, env={**os.environ, **tool.env}, cwd=folder)
-    return image
+from tests.machines import CORES
+from tests.parity import Bench
 
 
 @pytest.mark.parametrize("kind", ["gcc", "zig"])
-@pytest.mark.parametrize("target", sorted(CPUS))
-def test_instructions(target: str, kind: str, tmp_path: Path) -> None:
-    image = build(tmp_path, target, kind)
-    foreign.check(["qemu-aarch64", "-cpu", CPUS[target], str(image)], target, BASE, "Q")
-    if target == "neon_dotprod":  # and they are those of Armv8.2
-        done = subprocess.run(["qemu-aarch64", "-cpu", "cortex-a53", str(image)], input=b"", capture_output=True)
-        assert done.returncode == 0
-        with pytest.raises(AssertionError, match="Illegal instruction"):
-            foreign.check(["qemu-aarch64", "-cpu", "cortex-a53", str(image)], target, BASE, "Q")
+@pytest.mark.parametrize(("target", "core"), [("neon", "cortex-a53"), ("neon_dotprod", "neoverse-n1")])
+def test_instructions(target: str, core: str, kind: str, tmp_path: Path) -> None:
+    needs({"gcc": "aarch64-gcc", "zig": "zig"}[kind], *CORES[core].needs)
+    steps.check(Bench(CORES[core], tmp_path, kind), target)
+
+
+def test_dot_products_are_those_of_armv8_2(tmp_path: Path) -> None:
+    """A core without them refuses."""
+    needs("aarch64-gcc", "qemu-aarch64")
+    n1 = CORES["neoverse-n1"]
+    assert n1.board is not None and n1.board.run is not None
+    older = replace(n1.board, run=replace(n1.board.run, qemu="cortex-a53"))
+    with pytest.raises(AssertionError, match="Illegal instruction"):
+        steps.check(Bench(replace(n1, board=older), tmp_path, "gcc"), "neon_dotprod")
 
 
 def test_a_difference_is_found(tmp_path: Path) -> None:
     """The weights of one target make the other one wrong."""
-    image = build(tmp_path, "neon", "gcc")
+    needs("aarch64-gcc", "qemu-aarch64")
     with pytest.raises(AssertionError, match="lstm"):
-        foreign.check(["qemu-aarch64", str(image)], "neon_dotprod", BASE, "Q")
+        steps.check(Bench(CORES["neoverse-n1"], tmp_path, "gcc"), "neon", "neon_dotprod")

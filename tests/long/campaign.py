@@ -11,15 +11,19 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRESS = ROOT / "build" / "long"
 
 
+def seconds() -> float:
+    """What a campaign may take."""
+    return float(os.environ.get("TEALIGHT_LONG_SECONDS", "600"))
+
+
 def campaign(name: str, check: Callable[[int], None]) -> int:
     """Runs check(seed) for TEALIGHT_LONG_SECONDS (600); build/long/<name>.txt holds the next seed. Prints the count.
 
     A seed that fails stays the next one: the same command meets it again. To begin anew, delete the file."""
-    seconds = float(os.environ.get("TEALIGHT_LONG_SECONDS", "600"))
     PROGRESS.mkdir(parents=True, exist_ok=True)
     progress = PROGRESS / f"{name}.txt"
     first = int(progress.read_text()) if progress.is_file() else 0
-    seed, end = first, time.monotonic() + seconds
+    seed, end = first, time.monotonic() + seconds()
     try:
         while seed == first or time.monotonic() < end:
             check(seed)

@@ -1,139 +1,85 @@
 """Random networks without end: oracle = C in every forecast and every saved state.
 
-One build of the ref kernels serves all of them (tests/shims/stream.c takes a network as data); the second campaign
-generates and compiles each network, and calls the whole API."""
+One image per core serves all of them (tests/parity.py: networks as data); the last campaign generates and compiles each
+network, and calls the whole API."""
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+import time
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from quantize import ptq
-from quantize.oracle import Stream, state_hash, zero_state
-from quantize.oracle import step as oracle_step
-from quantize.qnetwork import QNetwork, save_qnetwork
 from tests.conftest import needs
-from tests.kernels import Kernels, runnable
-from tests.long.campaign import campaign
+from tests.long.campaign import campaign, seconds
+from tests.machines import CORES
 from tests.models import assert_same, compile_all, random_calls
-from tests.nets import random_network, random_qnetwork, random_raw, random_shape, random_x, series
-from toolkit.codegen.packers import owner
-from toolkit.targets import TARGETS
+from tests.parity import Bench, differences, expected, long_network, network, random_case, random_chunks
 
-STEPS = 12
-SHIM = """
-typedef struct { const tl_lstm_w8a16 *lstm; const tl_gru_w8a16 *gru; } shim_layer;
-typedef struct { const shim_layer *layers; const tl_dense_w16a16 *head; const tl_input *inputs;
-                 const tl_output *outputs; uint32_t count, save_bytes; uint8_t model[8]; } shim_network;
-void shim_run(const shim_network *p, int16_t *state, const int32_t *raw, uint32_t steps, int32_t *forecast,
-              uint8_t *saved, uint32_t *hashes);
-"""
-
-
-class Shim:
-    """The generic driver."""
-
-    def __init__(self, folder: Path) -> None:
-        self.kernels = Kernels.build(folder)
-        self.ffi = self.kernels.ffi
-        self.ffi.cdef(SHIM)
-        self.lib = self.kernels.lib
-
-    def _array(self, kind: str, array: np.ndarray) -> Any:
-        return self.ffi.cast(f"const {kind} *", array.ctypes.data)
-
-    def run(self, q: QNetwork, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray, bytes]:
-        """Raw samples [steps, inputs] -> forecasts, state hashes, the last saved state."""
-        layers = self.ffi.new("shim_layer[]", len(q.layers) - 1)
-        kept = [self.kernels.parameters(x, "ref") for x in q.layers[:-1]]
-        for entry, x, p in zip(layers, q.layers[:-1], kept, strict=True):
-            setattr(entry, x.op, p)
-        head, w = self.ffi.new("tl_dense_w16a16 *"), q.layers[-1].arrays["w"]
-        head.w, head.b = self._array("int16_t", w), self._array("int32_t", q.layers[-1].arrays["b"])
-        head.outputs, head.inputs = w.shape
-        inputs = self.ffi.new("tl_input[]", [(c.low, c.high, c.offset, c.m, c.k, c.s) for c in q.inputs])
-        outputs = self.ffi.new("tl_output[]", [(c.offset, c.m, c.s) for c in q.outputs])
-        size = len(Stream(q).save())
-        model = list(bytes.fromhex(q.digest)[:8])
-        network = self.ffi.new("shim_network *", (layers, head, inputs, outputs, len(layers), size, model))
-        samples = np.ascontiguousarray(raw, np.int32)
-        state = self.ffi.new("int16_t[]", (size - 28) // 2 + 2 * max(p.hidden for p in kept))
-        forecast, hashes = np.empty((len(raw), len(q.outputs)), np.int32), np.empty(len(raw), np.uint32)
-        saved = self.ffi.new("uint8_t[]", size)
-        cast = self.ffi.cast
-        pointers = cast("int32_t *", forecast.ctypes.data), saved, cast("uint32_t *", hashes.ctypes.data)
-        self.lib.shim_run(network, state, self._array("int32_t", samples), len(raw), *pointers)
-        return forecast, hashes, bytes(saved)
-
-
-def network(seed: int) -> QNetwork:
-    """Three of four straight from integers at the edges of their ranges, one through quantization."""
-    rng = np.random.default_rng(seed)
-    shape = random_shape(rng)
-    if seed % 4:
-        return random_qnetwork(rng, shape, f"net{seed}")
-    floats = random_network(rng, shape, f"net{seed}")
-    data = series(rng, floats, 2, max(shape.window, 8))
-    q = ptq.quantize(floats, [data], ptq.Options(bool(rng.integers(2)), int(rng.choice([8, 16]))), "0" * 64)
-    with tempfile.TemporaryDirectory() as folder:
-        return save_qnetwork(q, Path(folder) / "q")
+BATCH = 50
+CHUNK, HOST_STEPS, CORE_STEPS = 5_000, 1_000_000, 100_000
 
 
 @pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Shim:
+def benches(tmp_path_factory: pytest.TempPathFactory) -> list[Bench]:
+    """Every core that this computer can run; the others are named."""
     needs("host-cc")
-    return Shim(tmp_path_factory.mktemp("shim"))
+    found = []
+    for core in CORES.values():
+        try:
+            needs(*core.needs)
+        except pytest.skip.Exception as e:
+            print(f"{core.name}: {e}")
+        else:
+            found.append(Bench(core, tmp_path_factory.mktemp(core.name)))
+    return found
 
 
-def test_ref_kernels_are_the_oracle(shim: Shim) -> None:
-    def check(seed: int) -> None:
-        q = replace(network(seed), mode="stateful", window=0)
-        raw = random_raw(np.random.default_rng(seed), q, STEPS)
-        forecast, hashes, saved = shim.run(q, raw)
-        stream = Stream(q)
-        for step in range(STEPS):
-            want = stream.predict(raw[step])
-            blob = stream.save()
-            assert forecast[step].tolist() == want.tolist() and int(hashes[step]) == state_hash(blob), (
-                f"seed {seed}, step {step}"
-            )
-        assert saved == blob, f"seed {seed}"
-
-    assert campaign("parity_ref", check) > 0
-
-
-def test_every_target_is_the_oracle(tmp_path: Path) -> None:
-    """Every state and y of every step, with each target's own layout and kernels (Arm's by their C twins)."""
-    needs("host-cc")
-    kernels, targets = Kernels.build(tmp_path), [t for t in TARGETS if runnable(t)]
+def test_instructions_are_the_oracle(benches: list[Bench]) -> None:
+    """Every core with all its kernels: its own instructions; on this computer Arm's and WebAssembly's by C twins."""
+    done: Counter[str] = Counter()
 
     def check(seed: int) -> None:
-        q, rng = network(seed), np.random.default_rng(seed)
-        packed = {t: [kernels.parameters(x, t) for x in q.layers[:-1]] for t in targets}
-        state = zero_state(q, 1)
-        for step in range(STEPS):
-            x = random_x(rng, (1, len(q.inputs)))
-            y, new = oracle_step(q, x, state)
-            for t in targets:
-                v = x[0]
-                for layer, p in zip(q.layers[:-1], packed[t], strict=True):
-                    before = {k: tensor[0] for k, tensor in state[layer.name].items()}
-                    got = kernels.cell(t, layer, p, v, before)
-                    want = {k: tensor[0].tolist() for k, tensor in new[layer.name].items()}
-                    where = f"seed {seed}, step {step}, {t}, {layer.name}"
-                    assert {k: tensor.tolist() for k, tensor in got.items()} == want, where
-                    v = got["h"]
-                dense = kernels.dense(owner(q.layers[-1], t), q.layers[-1], v)
-                assert dense.tolist() == y[0].tolist(), f"seed {seed}, step {step}, {t}, head"
-            state = new
+        cases = [random_case(BATCH * seed + k) for k in range(BATCH)]
+        for bench in benches:
+            for target in bench.core.targets:
+                assert differences(bench, target, cases) == []
+                done[f"{bench.core.name}, {target}"] += BATCH
 
-    print("targets:", ", ".join(targets))
-    assert campaign("parity_targets", check) > 0
+    try:
+        assert campaign(f"parity_instructions_by_{BATCH}", check) > 0
+    finally:
+        print(*(f"{where}: {count} networks" for where, count in done.items()), sep="\n")
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_longest_run(benches: list[Bench], cell: str) -> None:
+    """One stream on every core in step with `ref` here, whose first chunk is the oracle's: all hashes are equal."""
+    q, end, done = long_network(cell), time.monotonic() + seconds(), Counter[str]()
+    streams = {}
+    for bench in benches:
+        steps = HOST_STEPS if bench.core.name == "host" else CORE_STEPS
+        for target in bench.core.targets:
+            streams[f"{bench.core.name}, {target}"] = bench.stream(target, q, random_chunks(q, CHUNK, steps // CHUNK))
+    want = expected(q, next(random_chunks(q, CHUNK, 1))).hashes
+    try:
+        for begin in range(0, HOST_STEPS, CHUNK):
+            reference = next(streams["host, ref"])
+            assert begin or (reference == want).all()
+            done["host, ref"] += CHUNK
+            for name, stream in streams.items():
+                hashes = next(stream, None) if name != "host, ref" else None
+                if hashes is not None:
+                    wrong = hashes != reference
+                    assert not wrong.any(), f"{name}: {q.name}, step {begin + int(wrong.argmax())}"
+                    done[name] += CHUNK
+            if time.monotonic() > end:
+                break
+    finally:
+        print(*(f"{q.name} on {name}: {count} steps" for name, count in done.items()), sep="\n")
 
 
 def test_generated_c_is_the_oracle() -> None:

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A Linux program for AArch64 without a C library: calls the kernels of TL_TARGET as standard input says, and writes
- * back the memory of each call. tests/foreign.py has the format. */
-#include "tl_kernels.h"
-
-#define NAME_(op, target) tl_##op##_##target
-#define NAME(op, target) NAME_(op, target)
-#define LSTM NAME(lstm_step_w8a16, TL_TARGET)
-#define GRU NAME(gru_step_w8a16, TL_TARGET)
-#define DENSE NAME(dense_w16a16, TL_TARGET)
+/* A Linux program for AArch64 without a C library: calls its functions as standard input says: tests/machines.py,
+ * _program, has the format. */
+#include <stdint.h>
 
 #define MEMORY 0x10000000ul
-#define MEMORY_BYTES 0x400000ul
+#define MEMORY_BYTES 0x800000ul
 
 enum { READ = 63, WRITE = 64, EXIT = 93, MMAP = 222 };
 
-void LSTM(void *, void *, const void *, const void *, const void *);
-void GRU(void *, void *, const void *, const void *, const void *);
-void DENSE(int32_t *, const int16_t *, const tl_dense_w16a16 *);
+typedef void function(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 _Noreturn void _start(void);
 
 static uint64_t syscall(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
@@ -44,20 +36,18 @@ static int transfer(uint64_t number, uint64_t file, uint64_t at, uint64_t bytes)
 /* The stack pointer is as the ABI wants it: an ordinary function may be the entry. */
 _Noreturn void _start(void)
 {
+    uint64_t bytes = 0;
     struct {
-        uint64_t op, bytes, a[5];
+        function *function;
+        uint64_t a[5];
     } call;
     (void)syscall(MMAP, MEMORY, MEMORY_BYTES, 3 /* read, write */, 0x32 /* private, fixed, anonymous */, (uint64_t)-1);
-    while (transfer(READ, 0, (uint64_t)(uintptr_t)&call, sizeof call) && transfer(READ, 0, MEMORY, call.bytes)) {
-        if (call.op == 0) {
-            LSTM((void *)call.a[0], (void *)call.a[1], (void *)call.a[2], (void *)call.a[3], (void *)call.a[4]);
-        } else if (call.op == 1) {
-            GRU((void *)call.a[0], (void *)call.a[1], (void *)call.a[2], (void *)call.a[3], (void *)call.a[4]);
-        } else {
-            DENSE((void *)call.a[0], (void *)call.a[1], (void *)call.a[2]);
-        }
-        (void)transfer(WRITE, 1, MEMORY, call.bytes);
+    (void)transfer(READ, 0, (uint64_t)(uintptr_t)&bytes, sizeof bytes);
+    (void)transfer(READ, 0, MEMORY, bytes);
+    while (transfer(READ, 0, (uint64_t)(uintptr_t)&call, sizeof call)) {
+        call.function(call.a[0], call.a[1], call.a[2], call.a[3], call.a[4]);
     }
+    (void)transfer(WRITE, 1, MEMORY, bytes);
     for (;;) {
         (void)syscall(EXIT, 0, 0, 0, 0, 0);
     }

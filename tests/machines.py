@@ -1,0 +1,337 @@
+"""Machines that call functions of an image on a memory: this computer, and every emulated core that a board names.
+
+The image of a core has all kernels that the core runs, and shims/stream.c, which runs networks as data."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.kernels import HERE, runnable
+from tests.memory import Memory
+from toolkit import elf
+from toolkit.boards import BOARDS, Board, load_board
+from toolkit.build import FIRMWARE, build_kernels, linker_script
+from toolkit.codegen.choose import candidates
+from toolkit.emulate import qemu
+from toolkit.targets import CSRC, SHARED_SOURCES, SHIMS, TARGETS
+from toolkit.toolchain import Toolchain, board_flags, common_flags, core_flags, cross_toolchain, no_loop_calls
+
+Code = Sequence[tuple[str, ...]]
+"""C that was made for layers' shapes: functions {layer}_step."""
+Calls = Sequence[tuple[int, Sequence[int]]]
+"""Functions and their arguments, at most five."""
+ROOM = 0x80_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """An image on a core. call(calls, data): the memory at `base` as the functions leave it, one after the other.
+
+    pointer: bytes of an address; functions: how `call` knows them; made: the addresses of the steps of Code."""
+
+    base: int
+    pointer: int
+    functions: dict[str, int]
+    made: dict[tuple[str, ...], int]
+    call: Callable[[Calls, bytes], bytes]
+
+    def memory(self) -> Memory:
+        """An empty one."""
+        return Memory(self.base, self.pointer, self.made)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A processor. needs: tools, in the words of conftest.needs; room: bytes of its memory that networks may fill.
+
+    build(core, folder, code, compiler): `auto`, `gcc` or `zig`."""
+
+    name: str
+    targets: tuple[str, ...]
+    needs: tuple[str, ...]
+    room: int
+    build: Callable[[Core, Path, Code, str], Machine]
+    board: Board | None = None
+
+
+KERNELS = {"cell": ("lstm_step_w8a16", "gru_step_w8a16"), "head": ("dense_w16a16",)}
+"""What shim_cells and shim_heads of stream.c hold."""
+
+
+def kernels(kind: str, targets: Iterable[str]) -> list[str]:
+    """The functions that shim_cells or shim_heads of an image lists, in this order."""
+    return [f"tl_{op}_{t}" for t in targets for op in KERNELS[kind] if op in TARGETS[t].ops]
+
+
+def functions(core: Core) -> list[str]:
+    """Those of an image that may be called."""
+    return ["shim_run", *(name for kind in KERNELS for name in kernels(kind, core.targets))]
+
+
+def _written(folder: Path, targets: Sequence[str], code: Code) -> Path:
+    """The C file that lists the kernels of an image, and has the code made for layers."""
+    lines = [f'#include "{h}"' for t in targets for h in TARGETS[t].headers if code and h == f"tl_{t}.h"]
+    lines += [line.replace("{layer}", f"made{k}") for k, made in enumerate(code) for line in made]
+    own = folder / "made.c"
+    own.write_text(
+        "\n".join(
+            [
+                *lines,
+                "extern void (*const tl_made[])(void);",
+                "void (*const tl_made[])(void) = {",
+                *(f"    (void (*)(void))made{k}_step," for k in range(len(code))),
+                "    0};",
+                "",
+            ]
+        )
+    )
+    lists = folder / "lists.c"
+    text = [
+        "#include <stdint.h>",
+        "typedef void shim_cell(int16_t *, int16_t *, const int16_t *, const int16_t *, const void *);",
+    ]
+    text += ["typedef void shim_head(int32_t *, const int16_t *, const void *);"]
+    for kind in KERNELS:
+        names = kernels(kind, targets)
+        text += [f"extern shim_{kind} {', '.join(names)};", f"extern shim_{kind} *const shim_{kind}s[];"]
+        text += [f"shim_{kind} *const shim_{kind}s[] = {{{', '.join(names)}}};"]
+    lists.write_text("\n".join([*text, ""]))
+    return lists
+
+
+def sources(folder: Path, targets: Sequence[str], code: Code) -> list[Path]:
+    """All C files of an image but those that start it."""
+    lists = _written(folder, targets, code)
+    return [
+        *(CSRC / TARGETS[t].source for t in targets),
+        *(CSRC / s for s in SHARED_SOURCES),
+        SHIMS / "stream.c",
+        lists,
+        folder / "made.c",
+    ]
+
+
+def compile_image(
+    tool: Toolchain, flags: Sequence[str], files: Sequence[Path], output: Path, link: Sequence[str]
+) -> Path:
+    """One call of the compiler, which says nothing; no kernel is left out."""
+    include = [f"-I{folder}" for folder in (CSRC, FIRMWARE, FIRMWARE / "libc")]
+    command = [
+        *tool.cc,
+        *flags,
+        *no_loop_calls(tool),
+        *include,
+        *map(str, files),
+        "-g",
+        "-nostdlib",
+        "-Wl,--no-gc-sections",
+        *link,
+        "-o",
+        str(output),
+    ]
+    done = subprocess.run(command, cwd=output.parent, capture_output=True, text=True, env={**os.environ, **tool.env})
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return output
+
+
+def _target_flags(targets: Sequence[str]) -> list[str]:
+    return [flag for t in targets for flag in TARGETS[t].flags]
+
+
+def _of_elf(image: Path, code: Code, thumb: int) -> tuple[dict[str, int], dict[tuple[str, ...], int]]:
+    """The functions of an image, and where those made for layers are."""
+    at = {s.name: s.address | thumb for s in elf.symbols(image) if s.kind == "code"}
+    return at, {made: at[f"made{k}_step"] for k, made in enumerate(code)}
+
+
+# --- this computer ---
+
+
+def _host(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    """Its library has every target, the foreign ones by their twins, which need no code made for layers."""
+    lists = _written(folder, core.targets, ())
+    library = ctypes.CDLL(str(build_kernels(folder, extra=[SHIMS / "stream.c", lists])))
+    memory = ctypes.create_string_buffer(ROOM + 64)
+    base = -(-ctypes.addressof(memory) // 64) * 64
+    names = functions(core)
+
+    def call(calls: Calls, data: bytes) -> bytes:
+        assert len(data) <= ROOM
+        ctypes.memmove(base, data, len(data))
+        for function, arguments in calls:
+            library[names[function]](*(ctypes.c_void_p(a) for a in arguments))
+        _ = memory  # lives as long as this function
+        return ctypes.string_at(base, len(data))
+
+    return Machine(base, ctypes.sizeof(ctypes.c_void_p), {name: k for k, name in enumerate(names)}, {}, call)
+
+
+# --- a Cortex-M in unicorn ---
+
+_CODE, _RAM, _STACK, _STACK_BYTES, _END = 0x0001_0000, 0x2000_0000, 0x3000_0000, 0x1_0000, 0x0000_F000
+
+
+def _unicorn(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    import unicorn
+    from unicorn import arm_const as arm
+
+    assert core.board is not None and core.board.run is not None
+    tool, script, board = cross_toolchain(compiler, core.board.toolchain), folder / "image.ld", core.board
+    script.write_text(
+        f"SECTIONS {{ . = {_CODE:#x}; .text : {{ *(.text*) *(.rodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n"
+    )
+    flags = [*board_flags(board, tool), *_target_flags(core.targets)]
+    files = [*sources(folder, core.targets, code), FIRMWARE / "libmem.c"]
+    link = ["-T", str(script), "-Wl,--entry=shim_run", "-Wl,--build-id=none"]
+    link += ["-rtlib=compiler-rt", "-fno-sanitize=undefined"] if tool.kind == "zig" else []
+    image = compile_image(tool, flags, files, folder / "image.elf", link)
+    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+    uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{board.run.unicorn.upper().replace('-', '_')}"))
+    for origin, size in ((0, ROOM), (_RAM, ROOM), (_STACK, _STACK_BYTES)):
+        uc.mem_map(origin, size)
+    for segment in elf.segments(image):
+        uc.mem_write(segment.address, bytes(segment.data))
+
+    def call(calls: Calls, data: bytes) -> bytes:
+        uc.mem_write(_RAM, data)
+        top, kept = (
+            _STACK + _STACK_BYTES - 64,
+            {r: 0x5EED_0000 + r for r in range(arm.UC_ARM_REG_R4, arm.UC_ARM_REG_R4 + 8)},
+        )
+        for function, arguments in calls:
+            given = {arm.UC_ARM_REG_R0 + k: v for k, v in enumerate(arguments[:4])}
+            for register, v in {arm.UC_ARM_REG_SP: top, arm.UC_ARM_REG_LR: _END | 1, **kept, **given}.items():
+                uc.reg_write(register, v)
+            uc.mem_write(top, b"".join(v.to_bytes(4, "little") for v in arguments[4:]))
+            uc.emu_start(function, _END)
+            assert uc.reg_read(arm.UC_ARM_REG_PC) == _END and uc.reg_read(arm.UC_ARM_REG_SP) == top
+            assert all(uc.reg_read(r) == v for r, v in kept.items()), "a register was not restored"
+        return bytes(uc.mem_read(_RAM, len(data)))
+
+    return Machine(_RAM, 4, *_of_elf(image, code, 1), call)
+
+
+# --- a board in QEMU ---
+
+ARENA, ARRAYS, ARENA_END = 0x3100_0000, 0x3110_0000, 0x3140_0000  # SRAM 2 of mps3-an547: calls, then their memory
+
+
+def qemu_image(board: Board, targets: Sequence[str], folder: Path, code: Code, tool: Toolchain) -> Path:
+    """shims/caller.c makes the calls."""
+    assert board.memory is not None
+    script = folder / "image.ld"
+    script.write_text(linker_script(board.memory))
+    start = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", "libmem", f"hal_{board.hal}")]
+    flags = [*board_flags(board, tool), *_target_flags(targets), f"-DTL_ARENA={ARENA:#x}u", "-DTL_SEMIHOSTING=1"]
+    flags += [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
+    link = [*core_flags(board, tool), "-Wl,--entry=tl_reset", "-T", str(script)]
+    files = [*sources(folder, targets, code), SHIMS / "caller.c", *start]
+    return compile_image(tool, flags, files, folder / "image.elf", link)
+
+
+def qemu_command(board: Board, image: Path) -> list[str]:
+    """Runs it with memory.in; it writes memory.out."""
+    assert board.run is not None
+    command = [qemu.PROGRAMS[board.toolchain], "-M", board.run.qemu, "-display", "none", "-monitor", "none"]
+    command += ["-serial", "stdio", "-kernel", str(image), "-semihosting-config", "enable=on,target=native"]
+    return [*command, "-device", f"loader,file=memory.in,addr={ARENA:#x},force-raw=on"]
+
+
+def call_table(calls: Calls, data: bytes) -> bytes:
+    """memory.in, as shims/caller.c reads it."""
+    words = [len(calls), ARRAYS - ARENA + len(data)]
+    words += [v for function, given in calls for v in (function, *given, *[0] * (6 - len(given)))]
+    table = struct.pack(f"<{len(words)}I", *words)
+    assert len(table) <= ARRAYS - ARENA
+    return table.ljust(ARRAYS - ARENA, b"\0") + data
+
+
+def _qemu(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    board = core.board
+    assert board is not None
+    image = qemu_image(board, core.targets, folder, code, cross_toolchain(compiler, board.toolchain))
+
+    def call(calls: Calls, data: bytes) -> bytes:
+        (folder / "memory.in").write_bytes(call_table(calls, data))
+        command = qemu_command(board, image)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return (folder / "memory.out").read_bytes()[ARRAYS - ARENA :]
+
+    return Machine(ARRAYS, 4, *_of_elf(image, code, 1), call)
+
+
+# --- a program that reads its calls from standard input ---
+
+
+def _program(command: Sequence[str]) -> Callable[[Calls, bytes], bytes]:
+    """shims/calls.c or shims/calls.mjs: the bytes of memory, the memory, then calls; it writes the memory back."""
+
+    def call(calls: Calls, data: bytes) -> bytes:
+        table = [struct.pack("<6Q", function, *given, *[0] * (5 - len(given))) for function, given in calls]
+        stdin = struct.pack("<Q", len(data)) + data + b"".join(table)
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=600)
+        assert done.returncode == 0 and len(done.stdout) == len(data), (done.returncode, done.stderr[-2000:])
+        return done.stdout
+
+    return call
+
+
+def _linux(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    """A program for AArch64, in QEMU's user mode."""
+    assert core.board is not None and core.board.run is not None
+    tool = cross_toolchain(compiler, core.board.toolchain)
+    flags = [*board_flags(core.board, tool), *_target_flags(core.targets)]
+    files = [*sources(folder, core.targets, code), SHIMS / "calls.c", FIRMWARE / "libmem.c"]
+    image = compile_image(tool, flags, files, folder / "image.elf", ["-static"])
+    command = [qemu.PROGRAMS[core.board.toolchain], "-cpu", core.board.run.qemu, str(image)]
+    return Machine(0x1000_0000, 8, *_of_elf(image, code, 0), _program(command))
+
+
+def _node(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    """WebAssembly: functions are called by their place in the list of names that calls.mjs is given."""
+    tool, names = (
+        cross_toolchain("zig"),
+        ["shim_run", *(name for kind in KERNELS for name in kernels(kind, core.targets))],
+    )
+    flags = ["-target", "wasm32-freestanding", "-fhosted", *common_flags(tool), "-O2", "-DTL_KERNEL="]
+    files = [*sources(folder, core.targets, code), FIRMWARE / "libmem.c"]
+    link = ["-Wl,--no-entry", *(f"-Wl,--export={name}" for name in names)]
+    module = compile_image(tool, [*flags, *_target_flags(core.targets)], files, folder / "image.wasm", link)
+    command = ["node", str(SHIMS / "calls.mjs"), str(module), *names]
+    return Machine(0x20_0000, 4, {name: k for k, name in enumerate(names)}, {}, _program(command))
+
+
+def _emulated(board: Board) -> Core | None:
+    targets = candidates(board)
+    if board.run is None:
+        return None
+    if board.run.unicorn:
+        return Core(board.core, targets, ("unicorn",), ROOM, _unicorn, board)
+    if board.toolchain == "aarch64-linux":
+        return Core(board.core, targets, ("qemu-aarch64",), ROOM, _linux, board)
+    if board.core == "cortex-m55":
+        return Core(board.core, targets, ("qemu",), ARENA_END - ARRAYS, _qemu, board)
+    return None
+
+
+def _all() -> Iterable[Core]:
+    yield Core("host", tuple(t.name for t in HERE if runnable(t.name)), ("host-cc",), ROOM, _host)
+    for path in sorted(BOARDS.glob("*.toml")):
+        core = _emulated(load_board(path.stem))
+        if core is not None:
+            yield core
+    n1 = load_board("aarch64_user")
+    assert n1.run is not None
+    a53 = replace(n1, core="cortex-a53", target="neon", run=replace(n1.run, qemu="cortex-a53"))
+    yield Core("cortex-a53", ("neon", "ref"), ("qemu-aarch64",), ROOM, _linux, a53)
+    yield Core("wasm", ("wasm_simd128", "ref"), ("node", "zig"), ROOM, _node)
+
+
+CORES: dict[str, Core] = {core.name: core for core in _all()}

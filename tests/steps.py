@@ -1,0 +1,78 @@
+"""Single steps of all kernels of a target on a machine, at every block edge: the memory is left as by the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from quantize.ops import OPS, gru
+from quantize.qnetwork import QLayer
+from tests.memory import Memory
+from tests.nets import random_cell, random_dense, random_x
+from tests.parity import Bench
+from toolkit.codegen.packers import place
+
+SIZES = [(i, h) for i in (1, 2, 3, 5, 8, 17) for h in (1, 2, 7, 8, 9, 15, 16, 17, 20, 31, 33, 40)]
+SIZES += [(4, 64), (16, 64), (15, 65), (12, 140), (140, 3)]
+Step = tuple[list[int], list[tuple[int, np.ndarray]]]
+"""Arguments of a call, and what it is to leave where."""
+
+
+def recurrent(rng: np.random.Generator, memory: Memory, q: QLayer, p: int) -> Step:
+    """One random step of a layer."""
+    hidden = OPS[q.op].output_size(q)
+    x, h = random_x(rng, (1, OPS[q.op].input_size(q))), random_x(rng, (1, hidden))
+    state = {"h": h, "c": rng.choice([-32768, 32767, 0, 5, -77, 20000], (1, hidden))}
+    trace: dict[str, np.ndarray] = {}
+    new, after = OPS[q.op].int_step(q, x, state, trace)
+    skew = 2 * int(rng.integers(4))
+    x_at, h_at, new_at = (memory.put(v.astype(np.int16), 8, skew) for v in (x, h, np.zeros_like(h)))
+    second, left = 0, []  # c, or the scratch of reset before
+    if q.op == "lstm":
+        second = memory.put(state["c"].astype(np.int16), 8, skew)
+        left = [(second, after["c"].astype(np.int16))]
+    elif not gru.reset_after(q):
+        second = memory.put(np.zeros(hidden, np.int16), 8, skew)
+        left = [(second, ((trace[f"{q.name}.r"] * h + (1 << 14)) >> 15).astype(np.int16))]
+    return [new_at, second, h_at, x_at, p], [(new_at, new.astype(np.int16)), *left]
+
+
+def dense(rng: np.random.Generator, memory: Memory, q: QLayer, p: int) -> Step:
+    """The same of a dense layer."""
+    h = random_x(rng, (1, OPS[q.op].input_size(q)))
+    y, _ = OPS[q.op].int_step(q, h, {}, None)
+    h_at, y_at = memory.put(h.astype(np.int16), 8, 2 * int(rng.integers(4))), memory.put(np.zeros(y.size, np.int32), 4)
+    return [y_at, h_at, p], [(y_at, y.astype(np.int32))]
+
+
+def random_layers(rng: np.random.Generator, sizes: Sequence[tuple[int, int]]) -> list[QLayer]:
+    """Layers of every op at every size; of GRU two, with any reset mode."""
+    cells = [
+        random_cell(rng, op, op, *size, int(rng.choice([8, 16]))) for op in ("lstm", "gru", "gru") for size in sizes
+    ]
+    return [*cells, *(random_dense(rng, "dense", *size) for size in sizes)]
+
+
+def check(bench: Bench, target: str, layout: str | None = None) -> None:
+    """All of them in one memory. layout: the target whose layout the weights are in, where it is another one."""
+    rng = np.random.default_rng(11)
+    layers = random_layers(rng, SIZES)
+    machine = bench.machine_for(target, layers)
+    memory, calls, wanted = machine.memory(), [], []
+    for q in layers:
+        owner, packed = place(q, layout or target)
+        name = f"tl_{OPS[q.op].KERNEL}_{target if layout else owner}"
+        arguments, left = (dense if q.op == "dense" else recurrent)(rng, memory, q, memory.layer(packed))
+        calls.append((machine.functions[name], arguments))
+        wanted.append((f"{q.op} {OPS[q.op].input_size(q)} -> {OPS[q.op].output_size(q)}", left))
+    assert len(memory.data) <= bench.core.room
+    memory.data += b"\xa5" * 16
+    before = bytes(memory.data)
+    memory.data[:] = machine.call(calls, before)
+    for what, left in wanted:
+        for at, values in left:
+            seen = memory.get(at, values.dtype.type, values.size)
+            assert seen.tolist() == values.ravel().tolist(), f"{bench.core.name}, {target}: {what}"
+            memory.set(at, before[at - memory.base :][: values.nbytes])
+    assert memory.data == before, f"{bench.core.name}, {target}: written outside"
