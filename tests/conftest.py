@@ -19,7 +19,13 @@ _PROGRAMS = {
     "g++": ("g++", "g++"),
     "clang++": ("clang++", "clang"),
 }
-_PACKAGES = {"zig": "ziglang", "unicorn": "unicorn", "demo-data": "bokeh_sampledata", "torch": "torch"}
+_PACKAGES = {
+    "zig": "ziglang",
+    "unicorn": "unicorn",
+    "demo-data": "bokeh_sampledata",
+    "torch": "torch",
+    "litert": "ai_edge_litert",
+}
 
 
 def missing(tool: str) -> str | None:

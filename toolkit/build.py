@@ -17,7 +17,7 @@ from typing import Any
 from toolkit import cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
-from toolkit.targets import CSRC, ROOT, SHARED_SOURCES, TARGETS
+from toolkit.targets import CSRC, ROOT, SHARED_SOURCES, TARGETS, W8A8
 from toolkit.toolchain import (
     CACHE,
     SUFFIX,
@@ -287,6 +287,7 @@ def build_kernels(out_dir: Path, *, extra: Sequence[Path] = (), sanitize: str | 
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
     here = [t for t in TARGETS.values() if t.name not in cpu.FEATURES or cpu.is_x86()]
     sources += [(CSRC / t.source, t.host_flags) for t in here]
+    sources += [(CSRC / name, flags) for t, (name, flags) in W8A8.items() if t not in cpu.FEATURES or cpu.is_x86()]
     sources += [(path, ()) for path in extra]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
-from toolkit.codegen import pack_dsp, pack_mve, pack_small, pack_tiles
+from toolkit.codegen import pack_dsp, pack_mve, pack_small, pack_tiles, pack_w8a8
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
 from toolkit.targets import TARGETS
 
@@ -14,6 +14,9 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "ref"): lstm_ref,
     ("gru", "ref"): gru_ref,
     ("dense", "ref"): dense_ref,
+    ("lstm_w8a8", "ref"): pack_w8a8.lstm_ref,
+    ("lstm_w8a8", "avx512vnni"): pack_w8a8.lstm_avx512vnni,
+    ("dense_w16a8", "ref"): pack_w8a8.dense_ref,
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,
     ("lstm", "dsp"): pack_dsp.lstm_dsp,

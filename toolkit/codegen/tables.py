@@ -1,10 +1,11 @@
-"""The tables of csrc/, from quantize/nodes.json. `python -m toolkit.codegen.tables` writes them; a test compares."""
+"""The tables of csrc/, from quantize/nodes.json and quantize/gemmlowp.py. `python -m toolkit.codegen.tables` writes them; a test compares."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES, packed
+from quantize.gemmlowp import SIGMOID_NODES as SIGMOID_24THS
 from toolkit.codegen.render import CSRC, SPDX, carray
 
 FUNCTIONS = (("sigmoid", SIGMOID_NODES, "32768 * sigmoid(z)"), ("tanh", TANH_NODES, "32640 * tanh(z * 32768 / 32640)"))
@@ -31,13 +32,25 @@ def headers() -> dict[str, str]:
             "The same for permutations of 16-bit lanes, in the order of (z >> 8) modulo 256, 0 first.",
             planes,
         ),
+        "tl_tables_w8a8.h": (
+            "Sigmoid as in TFLite Micro, whose tanh it makes, too.",
+            [carray("uint16_t", "tl_sigmoid_24ths", SIGMOID_24THS, "65536 * sigmoid(i / 24)", None)],
+        ),
+        "tl_tables_w8a8_planes.h": (
+            "The same for permutations of 16-bit lanes.",
+            [
+                carray("_Alignas(64) uint16_t", "tl_24ths_base", SIGMOID_24THS[:256], "65536 * sigmoid(i / 24)", None),
+                carray("_Alignas(64) uint16_t", "tl_24ths_step", np.diff(SIGMOID_24THS), "to the next one", None),
+            ],
+        ),
     }
     return {name: _header(name, *parts) for name, parts in texts.items()}
 
 
 def _header(name: str, meaning: str, arrays: list[str]) -> str:
     guard = name.upper().replace(".", "_")
-    made = "Made from quantize/nodes.json by `python -m toolkit.codegen.tables`."
+    source = "quantize/gemmlowp.py" if "w8a8" in name else "quantize/nodes.json"
+    made = f"Made from {source} by `python -m toolkit.codegen.tables`."
     top = [
         SPDX,
         f"/* {meaning}",
