@@ -136,6 +136,7 @@ TARGETS: dict[str, Target] = {
 
 W8A8: dict[str, tuple[str, tuple[str, ...]]] = {
     "ref": ("tl_ref_w8a8.c", ()),
+    "mve": ("tl_mve_w8a8.c", (f"-I{SHIMS}",)),
     "avx512vnni": ("tl_avx512vnni_w8a8.c", _VNNI),
 }
 """Target -> the file of csrc/ with its kernels of the scheme w8a8 (tl_w8a8.h), and what a compiler needs to build it."""
