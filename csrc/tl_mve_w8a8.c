@@ -28,15 +28,14 @@ typedef struct stream {
     const int32_t *b;
 } stream;
 
-/* Sums of a block of n units over x and over h: those of gate k from k * stride on; the last block may have half the
- * stride. */
+/* Sums of a block of units over x and over h: those of gate k from k * stride on, with a stride of 8, or of 4 where
+ * the last block has no more units. */
 typedef struct block {
     int32_t x[4 * UNITS], h[4 * UNITS];
-    uint32_t n, stride;
 } block;
 
-/* The sums of n > 0 groups of 4 rows, which start with their biases; moves the stream on. The loops are tail-predicated:
- * nothing is read behind x or h. */
+/* The sums of n > 0 groups of 4 rows, which start with their biases; moves the stream on. The loops are
+ * tail-predicated: nothing is read behind x or h. */
 #if defined(TL_HOST)
 static void add(int32_t *sums, stream *at, const int8_t *v, uint32_t n)
 {
@@ -79,33 +78,39 @@ static inline void sum(int32_t *sums_x, int32_t *sums_h, stream *at, const conte
 }
 #endif
 
-/* tl_rounding_shift by -s, s <= 0: half up, of what is 1 less where it is negative. */
+/* tl_rounding_shift by -s, s < 0: half up, of what is 1 less where it is negative. */
 static inline int32x4_t rounding_shift(int32x4_t v, int32_t s)
 {
-    return vrshlq_n_s32(vqaddq_s32(v, vshrq_n_s32(vandq_s32(v, vdupq_n_s32(s)), 31)), s);
+    return vrshlq_n_s32(vqaddq_s32(v, vshrq_n_s32(v, 31)), s);
 }
 
-/* tl_multiply */
-static inline int32x4_t multiply(int32x4_t v, int32_t m, int32_t s)
+/* tl_multiply of the even and the odd units. */
+static inline int32x4x2_t multiply(int32x4x2_t v, int32_t m, int32_t s)
 {
-    return rounding_shift(vqrdmulhq_n_s32(vshlq_r_s32(v, s > 0 ? s : 0), m), s > 0 ? 0 : s);
+    if (__builtin_expect(s < 0, 1)) {
+        v.val[0] = rounding_shift(vqrdmulhq_n_s32(v.val[0], m), s);
+        v.val[1] = rounding_shift(vqrdmulhq_n_s32(v.val[1], m), s);
+    } else {
+        v.val[0] = vqrdmulhq_n_s32(vshlq_r_s32(v.val[0], s), m);
+        v.val[1] = vqrdmulhq_n_s32(vshlq_r_s32(v.val[1], s), m);
+    }
+    return v;
 }
 
 /* Saturates the even and the odd words to int16. */
 static inline int16x8_t narrow(int32x4_t even, int32x4_t odd)
 {
-    return vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(odd), even), odd);
+    return vqmovntq_s32(vqmovnbq_s32(vuninitializedq_s16(), even), odd);
 }
 
-/* The inputs of gate k, Q3.12. */
-static inline int16x8_t gate(const block *b, uint32_t k, const tl_lstm_w8a8_mve *p)
+/* The inputs, Q3.12, of the gate whose sums begin at `first`; m, s: its scales in the input's part. */
+static inline int16x8_t gate(const block *b, uint32_t first, const int32_t *m, const int8_t *s)
 {
     KEEP_ORDER;
-    const int32x4x2_t x = vld2q_s32(b->x + k * b->stride), h = vld2q_s32(b->h + k * b->stride);
-    const int32_t m_x = p->m[k], s_x = p->s[k], m_h = p->m[4 + k], s_h = p->s[4 + k];
-    const int16x8_t from_x = narrow(multiply(x.val[0], m_x, s_x), multiply(x.val[1], m_x, s_x));
-    return narrow(vqaddq_s32(vmovlbq_s16(from_x), multiply(h.val[0], m_h, s_h)),
-                  vqaddq_s32(vmovltq_s16(from_x), multiply(h.val[1], m_h, s_h)));
+    const int32x4x2_t x = multiply(vld2q_s32(b->x + first), m[0], s[0]);
+    const int16x8_t from_x = narrow(x.val[0], x.val[1]);
+    const int32x4x2_t h = multiply(vld2q_s32(b->h + first), m[4], s[4]);
+    return narrow(vqaddq_s32(vmovlbq_s16(from_x), h.val[0]), vqaddq_s32(vmovltq_s16(from_x), h.val[1]));
 }
 
 /* tl_table_sigmoid: 3 |z| is taken apart by multiplications, as it has 17 bits. (a + b + 1) >> 1 is VRHADD. */
@@ -115,18 +120,21 @@ static inline int16x8_t sigmoid(int16x8_t z)
     const uint16x8_t index = vmulhq_u16(size, vdupq_n_u16(3 << 7));
     const uint16x8_t rest = vmulq_n_u16(size, 3 << 7); /* of 512, Q0.16 */
     const uint16x8_t step = vmulhq_u16(vldrhq_gather_shifted_offset_u16(tl_24ths_step, index), rest);
-    const int16x8_t y = vreinterpretq_s16_u16(vrhaddq_u16(vldrhq_gather_shifted_offset_u16(tl_24ths_base, index), step));
-    return vsubq_m_s16(y, vdupq_n_s16(INT16_MIN), y, vcmpltq_n_s16(z, 0)); /* 32768 - y */
+    const uint16x8_t base = vldrhq_gather_shifted_offset_u16(tl_24ths_base, index);
+    const int16x8_t y = vreinterpretq_s16_u16(vrhaddq_u16(base, step));
+    const int16x8_t sign = vshrq_n_s16(z, 15); /* 32768 - y = (y ^ 32767) + 1 */
+    return vsubq_s16(veorq_s16(y, vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_s16(sign), 1))), sign);
 }
 
-/* tl_table_tanh of t with the sign of `sign`: (step * rest + 128) >> 8 is VQRDMULH. */
-static inline int16x8_t tanh_of(uint16x8_t index, uint16x8_t rest, int16x8_t sign)
+/* tl_table_tanh of t with the sign of z: (step * rest + 128) >> 8 is VQRDMULH. */
+static inline int16x8_t tanh_of(uint16x8_t index, uint16x8_t rest, int16x8_t z)
 {
     const int16x8_t step = vreinterpretq_s16_u16(vldrhq_gather_shifted_offset_u16(tl_24ths_step, index));
     const int16x8_t base = vreinterpretq_s16_u16(vldrhq_gather_shifted_offset_u16(tl_24ths_base, index));
     const int16x8_t more = vqrdmulhq_s16(step, vreinterpretq_s16_u16(vshlq_n_u16(rest, 7)));
     const int16x8_t y = vaddq_s16(vsubq_s16(base, vdupq_n_s16(INT16_MIN)), more);
-    return vnegq_m_s16(y, y, vcmpltq_n_s16(sign, 0));
+    const int16x8_t sign = vshrq_n_s16(z, 15);
+    return vsubq_s16(veorq_s16(y, sign), sign);
 }
 
 /* Of a gate input, Q3.12. */
@@ -143,7 +151,7 @@ static inline int16x8_t tanh_cell(int16x8_t c, int32_t bits)
     const int16x8_t three = vdupq_n_s16(3);
     const int32x4_t even = vabsq_s32(vrshlq_n_s32(vmullbq_int_s16(c, three), bits - 3));
     const int32x4_t odd = vabsq_s32(vrshlq_n_s32(vmulltq_int_s16(c, three), bits - 3));
-    const uint16x8_t t = vqmovuntq_s32(vqmovunbq_s32(vreinterpretq_u16_s16(c), even), odd);
+    const uint16x8_t t = vqmovuntq_s32(vqmovunbq_s32(vuninitializedq_u16(), even), odd);
     return tanh_of(vshrq_n_u16(t, 8), vandq_u16(t, vdupq_n_u16(255)), c);
 }
 
@@ -162,28 +170,30 @@ static inline int16x8_t cell(int16x8_t f, int16x8_t c, int16x8_t i, int16x8_t g,
 /* o tanh(c) in the units of h, not yet saturated to int8. */
 static inline int16x8_t hidden(int16x8_t o, int16x8_t tanh_c, const tl_lstm_w8a8_mve *p)
 {
-    const int32_t m = p->m[8], s = p->s[8];
-    const int32x4_t zero = vdupq_n_s32(p->h_zero);
-    return narrow(vqaddq_s32(rounding_shift(vqrdmulhq_n_s32(vmullbq_int_s16(o, tanh_c), m), s), zero),
-                  vqaddq_s32(rounding_shift(vqrdmulhq_n_s32(vmulltq_int_s16(o, tanh_c), m), s), zero));
+    const int32x4x2_t products = {{vmullbq_int_s16(o, tanh_c), vmulltq_int_s16(o, tanh_c)}};
+    const int32x4x2_t v = multiply(products, p->m[8], p->s[8]);
+    return vqaddq_n_s16(narrow(v.val[0], v.val[1]), p->h_zero);
 }
 
 void tl_lstm_step_w8a8_mve(int8_t *h_new, int16_t *c, const int8_t *h, const int8_t *x, const tl_lstm_w8a8_mve *p)
 {
     const context t = {x, p->inputs, h, p->hidden};
+    const int32_t *const m = p->m;
+    const int8_t *const s = p->s;
     stream at = {p->w, p->b};
     block b;
     for (uint32_t k = 0; k < 4 * UNITS; k += 4) { /* the last block reads sums that it has not written */
         vst1q_s32(b.x + k, vdupq_n_s32(0));
         vst1q_s32(b.h + k, vdupq_n_s32(0));
     }
-    for (uint32_t left = p->hidden; left != 0; left -= b.n, c += b.n, h_new += b.n) {
-        b.n = left < UNITS ? left : UNITS;
-        b.stride = (b.n + ROWS - 1) / ROWS * ROWS;
-        sum(b.x, b.h, &at, &t, b.stride);
-        const int16x8_t i = sigmoid(gate(&b, 0, p)), f = sigmoid(gate(&b, 1, p));
-        const int16x8_t g = tanh_gate(gate(&b, 2, p)), o = sigmoid(gate(&b, 3, p));
-        const mve_pred16_t first = vctp16q(b.n);
+    for (uint32_t left = p->hidden, n; left != 0; left -= n, c += n, h_new += n) {
+        n = left < UNITS ? left : UNITS;
+        const uint32_t stride = (n + ROWS - 1) / ROWS * ROWS;
+        sum(b.x, b.h, &at, &t, stride);
+        const int16x8_t i = sigmoid(gate(&b, 0, m, s)), f = sigmoid(gate(&b, stride, m + 1, s + 1));
+        const int16x8_t g = tanh_gate(gate(&b, 2 * stride, m + 2, s + 2));
+        const int16x8_t o = sigmoid(gate(&b, 3 * stride, m + 3, s + 3));
+        const mve_pred16_t first = vctp16q(n);
         const int16x8_t new = cell(f, vldrhq_z_s16(c, first), i, g, p);
         vstrhq_p_s16(c, new, first);
         const int16x8_t y = hidden(o, tanh_cell(new, p->bits), p);

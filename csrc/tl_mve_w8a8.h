@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/* An LSTM layer; the activations are those of the table. In the order of their use: 8 units at a time, gates i, f, g, o,
- * 4 units at a time (the last ones padded with 0), and of these first the input's part, then the recurrent one.
+/* An LSTM layer; the activations are those of the table. In the order of their use: 8 units at a time, gates i, f, g,
+ * o, 4 units at a time (the last ones padded with 0), and of these first the input's part, then the recurrent one.
  * w: per 16 columns (the last ones padded with 0) 16 of each unit; b: one of each unit. */
 typedef struct tl_lstm_w8a8_mve {
     const int8_t *w;

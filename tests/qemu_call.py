@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.kernels import SHIMS, structs
+from tests.kernels import SHIMS
 from toolkit import elf
 from toolkit.boards import Board
 from toolkit.build import FIRMWARE, linker_script
@@ -17,7 +17,7 @@ from toolkit.codegen.pack import Packed
 from toolkit.emulate import qemu, qemu_count
 from toolkit.emulate.counter import Profile
 from toolkit.emulate.outcome import Counts
-from toolkit.targets import CSRC, TARGETS
+from toolkit.targets import CSRC, TARGETS, W8A8
 from toolkit.toolchain import Toolchain, board_flags, core_flags, no_loop_calls
 
 _ARENA, _ARRAYS, _END = 0x3100_0000, 0x3110_0000, 0x3140_0000  # SRAM 2 of mps3-an547: calls, arrays, nothing
@@ -30,7 +30,8 @@ def build(board: Board, folder: Path, toolchain: Toolchain) -> Path:
     image, script, target = folder / "call.elf", folder / "call.ld", TARGETS[board.target]
     script.write_text(linker_script(board.memory).replace("*(.text .text.*)", "KEEP(*(.text .text.*))"))
     own = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", "libmem", f"hal_{board.hal}")]
-    sources = [CSRC / target.source, SHIMS / "caller.c", *own]
+    kernels = [target.source, *([W8A8[target.name][0]] if target.name in W8A8 else [])]
+    sources = [*(CSRC / name for name in kernels), SHIMS / "caller.c", *own]
     flags = [*board_flags(board, toolchain), *no_loop_calls(toolchain), *target.flags, "-g", f"-DTL_ARENA={_ARENA:#x}u"]
     flags += [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"', "-DTL_SEMIHOSTING=1"]
     flags += [f"-I{folder}" for folder in (CSRC, FIRMWARE, FIRMWARE / "libc")]
@@ -72,14 +73,17 @@ class Caller:
         """Places a packed layer's arrays and the parameter struct that points to them; returns its address."""
         arrays = {a.suffix: self.array(a.array) for a in packed.arrays}
         values = {k: arrays[v[1:]] if v.startswith("@") else int(v) for k, v in packed.fields}
-        body = re.search(rf"typedef struct {{([^}}]*)}} {packed.struct};", structs())
+        text = "".join(path.read_text("utf-8") for path in sorted(CSRC.glob(f"tl_{self.board.target}*.h")))
+        text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+        body = re.search(rf"typedef struct {packed.struct} {{([^}}]*)}}", text)
         assert body is not None
         data = b""
         for declaration in filter(None, map(str.strip, body[1].split(";"))):
             kind, _, names = declaration.removeprefix("const ").partition(" ")
             for name in names.split(","):
                 size = 4 if "*" in name else np.dtype(kind.removesuffix("_t")).itemsize
-                data += bytes(-len(data) % size) + values.get(name.strip(" *"), 0).to_bytes(size, "little")
+                value = values.get(name.strip(" *"), 0) % 2 ** (8 * size)
+                data += bytes(-len(data) % size) + value.to_bytes(size, "little")
         return self.put(data + bytes(-len(data) % 4))
 
     def get(self, at: int, like: np.ndarray) -> np.ndarray:

@@ -45,14 +45,6 @@ static inline int64_t shim_shift(int64_t v, int32_t by)
     return r
 
 /* Predicates, loads, stores. */
-static inline mve_pred16_t vcmpltq_n_s16(int16x8_t v, int16_t n)
-{
-    uint32_t q = 0;
-    for (int i = 0; i < 8; i++) {
-        q |= v.lane[i] < n ? 3u << (2 * i) : 0u;
-    }
-    return (mve_pred16_t)q;
-}
 static inline void vstrbq_p_s16(int8_t *p, int16x8_t v, mve_pred16_t q)
 {
     for (int i = 0; i < 8; i++) {
@@ -90,10 +82,11 @@ static inline int32x4x2_t vld2q_s32(const int32_t *p)
 static inline int16x8_t vldrhq_gather_shifted_offset_s16(const int16_t *p, uint16x8_t at) { SHIM_16(p[at.lane[i]]); }
 
 /* 16-bit lanes. */
+static inline int16x8_t vuninitializedq_s16(void) { SHIM_16(0x5EED); }
+static inline uint16x8_t vuninitializedq_u16(void) { SHIM_U16(0x5EED); }
 static inline int16x8_t vdupq_n_s16(int16_t v) { SHIM_16(v); }
 static inline uint16x8_t vreinterpretq_u16_s16(int16x8_t v) { SHIM_U16(v.lane[i]); }
 static inline int16x8_t vreinterpretq_s16_u16(uint16x8_t v) { SHIM_16(v.lane[i]); }
-static inline int16x8_t vreinterpretq_s16_s32(int32x4_t v) { SHIM_16((uint32_t)v.lane[i / 2] >> (16 * (i % 2))); }
 static inline uint16x8_t vshlq_n_u16(uint16x8_t v, const int n) { SHIM_U16((uint32_t)v.lane[i] << n); }
 static inline uint16x8_t vshrq_n_u16(uint16x8_t v, const int n) { SHIM_U16(v.lane[i] >> n); }
 static inline uint16x8_t vorrq_n_u16(uint16x8_t v, const uint16_t n) { SHIM_U16(v.lane[i] | n); }
@@ -109,17 +102,15 @@ static inline int16x8_t vqshlq_r_s16(int16x8_t v, int32_t by) { SHIM_16(shim_sat
 static inline int16x8_t vabsq_s16(int16x8_t v) { SHIM_16(v.lane[i] < 0 ? -v.lane[i] : v.lane[i]); }
 static inline int16x8_t vminq_s16(int16x8_t a, int16x8_t b) { SHIM_16(a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]); }
 static inline int16x8_t vmaxq_s16(int16x8_t a, int16x8_t b) { SHIM_16(a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]); }
-static inline int16x8_t vsubq_m_s16(int16x8_t old, int16x8_t a, int16x8_t b, mve_pred16_t q)
-{
-    SHIM_16((q >> (2 * i) & 1) != 0 ? a.lane[i] - b.lane[i] : old.lane[i]);
-}
-static inline int16x8_t vnegq_m_s16(int16x8_t old, int16x8_t v, mve_pred16_t q)
-{
-    SHIM_16((q >> (2 * i) & 1) != 0 ? -v.lane[i] : old.lane[i]);
-}
+static inline int16x8_t vqaddq_n_s16(int16x8_t a, int16_t n) { SHIM_16(shim_saturate(a.lane[i] + n, 16)); }
+static inline int16x8_t veorq_s16(int16x8_t a, int16x8_t b) { SHIM_16(a.lane[i] ^ b.lane[i]); }
+static inline int16x8_t vshrq_n_s16(int16x8_t v, const int n) { SHIM_16(v.lane[i] >> n); }
 static inline uint16x8_t vdupq_n_u16(uint16_t v) { SHIM_U16(v); }
 static inline uint16x8_t vandq_u16(uint16x8_t a, uint16x8_t b) { SHIM_U16(a.lane[i] & b.lane[i]); }
-static inline uint16x8_t vminq_u16(uint16x8_t a, uint16x8_t b) { SHIM_U16(a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]); }
+static inline uint16x8_t vminq_u16(uint16x8_t a, uint16x8_t b)
+{
+    SHIM_U16(a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]);
+}
 static inline uint16x8_t vmulq_n_u16(uint16x8_t a, uint16_t n) { SHIM_U16((uint32_t)a.lane[i] * n); }
 static inline uint16x8_t vmulhq_u16(uint16x8_t a, uint16x8_t b) { SHIM_U16(((uint32_t)a.lane[i] * b.lane[i]) >> 16); }
 static inline uint16x8_t vrhaddq_u16(uint16x8_t a, uint16x8_t b) { SHIM_U16((a.lane[i] + b.lane[i] + 1) >> 1); }
@@ -134,7 +125,6 @@ static inline int32x4_t vqdmulhq_s32(int32x4_t a, int32x4_t b)
 }
 static inline int32x4_t vshlq_r_s32(int32x4_t v, int32_t by) { SHIM_32(shim_shift(v.lane[i], by)); }
 static inline int32x4_t vabsq_s32(int32x4_t v) { SHIM_32(v.lane[i] < 0 ? -(int64_t)v.lane[i] : v.lane[i]); }
-static inline int32x4_t vandq_s32(int32x4_t a, int32x4_t b) { SHIM_32(a.lane[i] & b.lane[i]); }
 static inline int32x4_t vshrq_n_s32(int32x4_t v, const int n) { SHIM_32(v.lane[i] >> (n > 31 ? 31 : n)); }
 static inline int32x4_t vqaddq_s32(int32x4_t a, int32x4_t b)
 {

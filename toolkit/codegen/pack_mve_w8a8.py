@@ -18,7 +18,8 @@ def lstm_mve(q: QLayer) -> Packed | None:
         return None
     size = lstm_w8a8.hidden_size(q)
     wx, wh, bx, bh = (q.arrays[k].reshape(4, size, -1) for k in ("wx", "wh", "bx", "bh"))
-    w, b = [], []
+    w: list[np.ndarray] = []
+    b: list[np.ndarray] = []
     for block in range(0, size, UNITS):
         for gate in range(4):
             for unit in range(block, min(block + UNITS, size), ROWS):
@@ -27,7 +28,9 @@ def lstm_mve(q: QLayer) -> Packed | None:
                 b += [_rows(bx[gate, units], 1), _rows(bh[gate, units], 1)]
     order = "of 8 units: i, f, g, o; per 4 units of x, then of h"
     arrays = (
-        PackedArray("w", "int8_t", np.concatenate(w), f"weights {order}; per 16 columns, 16 of each; padded with 0", None),
+        PackedArray(
+            "w", "int8_t", np.concatenate(w), f"weights {order}; per 16 columns, 16 of each; padded with 0", None
+        ),
         PackedArray("b", "int32_t", np.concatenate(b), f"biases {order}", None),
         *scales(q),
     )
