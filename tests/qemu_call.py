@@ -73,7 +73,7 @@ class Caller:
         """Places a packed layer's arrays and the parameter struct that points to them; returns its address."""
         arrays = {a.suffix: self.array(a.array) for a in packed.arrays}
         values = {k: arrays[v[1:]] if v.startswith("@") else int(v) for k, v in packed.fields}
-        text = "".join(path.read_text("utf-8") for path in sorted(CSRC.glob(f"tl_{self.board.target}*.h")))
+        text = "".join(path.read_text("utf-8") for path in sorted(CSRC.glob("*.h")))
         text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
         body = re.search(rf"typedef struct {packed.struct} {{([^}}]*)}}", text)
         assert body is not None
