@@ -76,7 +76,7 @@ static inline int32x4x2_t scaled(const block *b, uint32_t k, const int32_t *bm)
 /* Saturates to int16. */
 static inline int16x8_t narrow(int32x4_t even, int32x4_t odd)
 {
-    return vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(odd), even), odd);
+    return vqmovntq_s32(vqmovnbq_s32(vuninitializedq_s16(), even), odd);
 }
 
 /* The inputs of gate k, Q3.12. */
@@ -89,7 +89,7 @@ static inline int16x8_t gate(const block *b, uint32_t k, const int32_t *bm)
 /* (even, odd + 2^14) >> 15, saturated. */
 static inline int16x8_t round15(int32x4_t even, int32x4_t odd)
 {
-    return vqrshrntq_n_s32(vqrshrnbq_n_s32(vreinterpretq_s16_s32(odd), even, 15), odd, 15);
+    return vqrshrntq_n_s32(vqrshrnbq_n_s32(vuninitializedq_s16(), even, 15), odd, 15);
 }
 
 void tl_lstm_step_w8a16_mve(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_mve *p)

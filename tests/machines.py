@@ -19,7 +19,7 @@ from toolkit.boards import BOARDS, Board, load_board
 from toolkit.build import FIRMWARE, build_kernels, linker_script
 from toolkit.codegen.choose import candidates
 from toolkit.emulate import qemu
-from toolkit.targets import CSRC, SHARED_SOURCES, SHIMS, TARGETS
+from toolkit.targets import CSRC, SHARED_SOURCES, SHIMS, TARGETS, W8A8
 from toolkit.toolchain import Toolchain, board_flags, common_flags, core_flags, cross_toolchain, no_loop_calls
 
 Code = Sequence[tuple[str, ...]]
@@ -110,6 +110,7 @@ def sources(folder: Path, targets: Sequence[str], code: Code) -> list[Path]:
     lists = _written(folder, targets, code)
     return [
         *(CSRC / TARGETS[t].source for t in targets),
+        *(CSRC / W8A8[t].source for t in targets if t in W8A8),
         *(CSRC / s for s in SHARED_SOURCES),
         SHIMS / "stream.c",
         lists,

@@ -155,6 +155,16 @@ W8A8: dict[str, Target] = {
             (),
         ),
         Target(
+            "mve",
+            "Cortex-M55, M85 with Helium",
+            "tl_mve_w8a8.c",
+            ("tl_mve_w8a8.h", "tl_w8a8.h", "tl_tables_w8a8_planes.h"),
+            1024,
+            frozenset({"lstm_step_w8a8"}),
+            (),
+            _SHIMMED,
+        ),
+        Target(
             "avx512vnni",
             "x86-64 with AVX-512 VNNI",
             "tl_avx512vnni_w8a8.c",

@@ -19,11 +19,11 @@ def lstm_ref(q: QLayer) -> Packed:
         PackedArray("wh", "int8_t", a["wh"], "recurrent weights [row][unit]", rows),
         PackedArray("bx", "int32_t", a["bx"], "biases [row], less the zero point of x", None),
         PackedArray("bh", "int32_t", a["bh"], "of the recurrent part [row]: less the zero point of h", None),
-        *_scales(q),
+        *scales(q),
     )
     fields = (
         *((k, f"@{k}") for k in ("wx", "wh", "bx", "bh", "m", "s")),
-        *_numbers(q),
+        *numbers(q),
         ("table", str(q.params["table"])),
     )
     inputs = lstm_w8a8.input_size(q)
@@ -48,9 +48,9 @@ def lstm_avx512vnni(q: QLayer) -> Packed | None:
     arrays = (
         PackedArray("w", "_Alignas(64) int8_t", w8, f"[block][4 columns][gate][half][lane][column]; {blocks}", None),
         PackedArray("b", "int32_t", b, f"biases [block][of x, of h][gate][half][lane]; {blocks}", None),
-        *_scales(q),
+        *scales(q),
     )
-    return Packed("tl_lstm_w8a8_avx512vnni", arrays, (*((k, f"@{k}") for k in "wbms"), *_numbers(q)), slices)
+    return Packed("tl_lstm_w8a8_avx512vnni", arrays, (*((k, f"@{k}") for k in "wbms"), *numbers(q)), slices)
 
 
 def dense_ref(q: QLayer) -> Packed:
@@ -66,7 +66,8 @@ def dense_ref(q: QLayer) -> Packed:
     )
 
 
-def _scales(q: QLayer) -> tuple[PackedArray, PackedArray]:
+def scales(q: QLayer) -> tuple[PackedArray, PackedArray]:
+    """Multipliers and shifts."""
     meaning = "of x in i, f, g, o, of h in i, f, g, o, of the new h"
     return (
         PackedArray("m", "int32_t", q.arrays["m"], f"multipliers, m * 2^(s - 31): {meaning}", None),
@@ -74,7 +75,8 @@ def _scales(q: QLayer) -> tuple[PackedArray, PackedArray]:
     )
 
 
-def _numbers(q: QLayer) -> tuple[tuple[str, str], ...]:
+def numbers(q: QLayer) -> tuple[tuple[str, str], ...]:
+    """Fields that every layout has."""
     sizes = (
         ("inputs", str(lstm_w8a8.input_size(q))),
         *((k, str(lstm_w8a8.hidden_size(q))) for k in ("hidden", "units")),
