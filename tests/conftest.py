@@ -11,6 +11,7 @@ import pytest
 _PROGRAMS = {
     "qemu": ("qemu-system-arm", "qemu-system-arm"),
     "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+    "riscv-gcc": ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
     "gcc": ("cc", "gcc"),
     "clang": ("clang", "clang"),
     "g++": ("g++", "g++"),

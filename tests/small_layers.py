@@ -87,4 +87,4 @@ def typical_layer(rng: np.random.Generator, inputs: int, hidden: int, *, wide: b
         "b": rng.normal(0, 1, 4 * hidden),
     }
     x_scale = np.full(inputs, 4 * 3 / 32767 if wide else 1 / TOP)
-    return lstm.quantize(Layer("lstm0", "lstm", weights), x_scale, 2.0, 16 if wide else 8)
+    return lstm.quantize(Layer("lstm0", "lstm", weights), x_scale, {"c": 2.0}, 16 if wide else 8)

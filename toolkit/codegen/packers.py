@@ -15,6 +15,7 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("dense", "ref"): dense_ref,
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,
+    ("lstm", "rv32"): pack_small.lstm_rv32,
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
     ("dense", "dsp"): dense_ref,
     ("lstm", "avx2"): pack_x86.lstm_avx2,
