@@ -12,18 +12,21 @@
 
 #if defined(TL_HOST)
 
-TL_INLINE void columns8(int32_t sum[ROWS], const int8_t *w, const int16_t *v, uint32_t n)
+/* n columns; returns what stands behind their weights. */
+TL_INLINE const int8_t *columns8(int32_t sum[ROWS], const int8_t *w, const int16_t *v, uint32_t n)
 {
     for (uint32_t k = 0; k < n * ROWS; k++) {
         sum[k % ROWS] += w[k] * v[k / ROWS];
     }
+    return w + n * ROWS;
 }
 
-TL_INLINE void columns16(int32_t sum[ROWS], const int16_t *w, const int16_t *v, uint32_t n)
+TL_INLINE const int16_t *columns16(int32_t sum[ROWS], const int16_t *w, const int16_t *v, uint32_t n)
 {
     for (uint32_t k = 0; k < n * ROWS; k++) {
         sum[k % ROWS] += w[k] * v[k / ROWS];
     }
+    return w + n * ROWS;
 }
 
 TL_INLINE int32_t clip(int32_t v)
@@ -37,21 +40,20 @@ TL_INLINE int32_t clip(int32_t v)
 #error "tl_rv32.c is RV32IM code: compile with -march=rv32im or more, or with -DTL_HOST=1 for its twin in C"
 #endif
 
-/* Four rows of a column: weights of `size` bytes at `at`, loaded by `load`. */
-#define QUAD(load, at, size, a, b, c, d)                                                                               \
-    load " %[t0], " at "(%[w])\n" load " %[t1], " at "+" size "(%[w])\n" load " %[t2], " at "+2*" size "(%[w])\n"      \
-    load " %[t3], " at "+3*" size "(%[w])\n"                                                                           \
+/* Four rows of column k of a turn: weights of `size` bytes from `at` on, loaded by `load`. */
+#define QUAD(load, size, at, a, b, c, d)                                                                               \
+    load " %[t0], " size "*(8*k+" at ")(%[w])\n" load " %[t1], " size "*(8*k+1+" at ")(%[w])\n"                        \
+    load " %[t2], " size "*(8*k+2+" at ")(%[w])\n" load " %[t3], " size "*(8*k+3+" at ")(%[w])\n"                      \
     "mul %[t0], %[t0], %[x]\n mul %[t1], %[t1], %[x]\n mul %[t2], %[t2], %[x]\n mul %[t3], %[t3], %[x]\n"              \
     "add %[" a "], %[" a "], %[t0]\n add %[" b "], %[" b "], %[t1]\n"                                                  \
     "add %[" c "], %[" c "], %[t2]\n add %[" d "], %[" d "], %[t3]\n"
-#define COLUMN(load, k, size)                                                                                          \
-    "lh %[x], 2*" k "(%[v])\n" QUAD(load, "8*" size "*" k, size, "s0", "s1", "s2", "s3")                               \
-    QUAD(load, "8*" size "*" k "+4*" size, size, "s4", "s5", "s6", "s7")
 /* The loop over v .. end, `count` columns a turn. */
-#define LOOP(turn, count, size)                                                                                        \
+#define LOOP(load, size, count)                                                                                        \
     if (v != end) {                                                                                                    \
         int32_t x, t0, t1, t2, t3;                                                                                     \
-        __asm__("1:\n" turn "addi %[v], %[v], 2*" count "\n addi %[w], %[w], 8*" size "*" count "\n"                   \
+        __asm__("1:\n .set k, 0\n .rept " count "\n lh %[x], 2*k(%[v])\n"                                             \
+                QUAD(load, size, "0", "s0", "s1", "s2", "s3") QUAD(load, size, "4", "s4", "s5", "s6", "s7")            \
+                ".set k, k+1\n .endr\n addi %[v], %[v], 2*" count "\n addi %[w], %[w], 8*" size "*" count "\n"        \
                 "bne %[v], %[end], 1b\n"                                                                               \
                 : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [s3] "+r"(sum[3]), [s4] "+r"(sum[4]),       \
                   [s5] "+r"(sum[5]), [s6] "+r"(sum[6]), [s7] "+r"(sum[7]), [w] "+r"(w), [v] "+r"(v), [x] "=&r"(x),     \
@@ -59,21 +61,19 @@ TL_INLINE int32_t clip(int32_t v)
                 : [end] "r"(end)                                                                                       \
                 : "memory");                                                                                           \
     }
-#define FOUR(load, k, size)                                                                                            \
-    COLUMN(load, "(" k "+0)", size) COLUMN(load, "(" k "+1)", size)                                                    \
-    COLUMN(load, "(" k "+2)", size) COLUMN(load, "(" k "+3)", size)
 #define COLUMNS(load, size)                                                                                            \
     const int16_t *end = v + (n & ~7u);                                                                                \
-    LOOP(FOUR(load, "0", size) FOUR(load, "4", size), "8", size)                                                       \
+    LOOP(load, size, "8")                                                                                              \
     end += n & 7;                                                                                                      \
-    LOOP(COLUMN(load, "0", size), "1", size)
+    LOOP(load, size, "1")                                                                                              \
+    return w;
 
-TL_INLINE void columns8(int32_t sum[ROWS], const int8_t *w, const int16_t *v, uint32_t n)
+TL_INLINE const int8_t *columns8(int32_t sum[ROWS], const int8_t *w, const int16_t *v, uint32_t n)
 {
     COLUMNS("lb", "1")
 }
 
-TL_INLINE void columns16(int32_t sum[ROWS], const int16_t *w, const int16_t *v, uint32_t n)
+TL_INLINE const int16_t *columns16(int32_t sum[ROWS], const int16_t *w, const int16_t *v, uint32_t n)
 {
     COLUMNS("lh", "2")
 }
@@ -82,27 +82,28 @@ TL_INLINE void columns16(int32_t sum[ROWS], const int16_t *w, const int16_t *v, 
 TL_INLINE int32_t clip(int32_t v)
 {
     int32_t u, t;
-    __asm__("sub %[u], %[v], %[high]\n srai %[t], %[u], 31\n and %[u], %[u], %[t]\n add %[u], %[u], %[span]\n"
+    __asm__("sub %[u], %[v], %[top]\n srai %[t], %[u], 31\n and %[u], %[u], %[t]\n add %[u], %[u], %[span]\n"
             "slt %[t], zero, %[u]\n mul %[u], %[u], %[t]\n"
             : [u] "=&r"(u), [t] "=&r"(t)
-            : [v] "r"(v), [high] "r"(32767), [span] "r"(65535));
+            : [v] "r"(v), [top] "r"(32767), [span] "r"(65535));
     return u;
 }
 
 #endif
 
-/* Linear interpolation in a packed table; z in Q3.12, saturated here to int16. Same bits as tl_lookup. */
+/* (a * b) >> 32: one instruction. */
+TL_INLINE int32_t high(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b) >> 32);
+}
+
+/* Linear interpolation in a packed table; z in Q3.12, saturated here to int16. Same bits as tl_lookup: slope and
+ * fraction, int16 both, are multiplied where they stand in the upper halves of their words. */
 TL_INLINE int32_t look(const uint32_t table[256], int32_t z)
 {
     uint32_t u = (uint32_t)clip(z);
     uint32_t word = table[u >> 8];
-    return (int32_t)(word + (uint32_t)((int16_t)word * (int16_t)(u << 7))) >> 16;
-}
-
-/* Accumulator -> gate input: the upper word of acc * m * 2^(16 - t) is tl_mulw(acc, m) >> t. */
-TL_INLINE int32_t scale(int32_t acc, int32_t m)
-{
-    return (int32_t)(((int64_t)acc * m) >> 32);
+    return (int32_t)(word + (uint32_t)high((int32_t)(word << 16), (int32_t)(u << 23))) >> 16;
 }
 
 /* The sums of the inputs -> what the recurrent columns go on with. */
@@ -114,13 +115,13 @@ TL_INLINE void begin(int32_t sum[4], const int32_t *b, uint32_t f)
     sum[3] = (sum[3] >> f) + b[3];
 }
 
-/* A unit from its four accumulators. */
+/* A unit from its four accumulators; high(acc, m * 2^(16 - t)) is tl_mulw(acc, m) >> t. */
 TL_INLINE void unit(int16_t *h_new, int16_t *c, const int32_t acc[4], const int32_t m[4], uint32_t frac)
 {
-    int32_t i = look(tl_sigmoid_packed, scale(acc[0], m[0]));
-    int32_t f = look(tl_sigmoid_packed, scale(acc[1], m[1]));
-    int32_t g = look(tl_tanh_packed, scale(acc[2], m[2]));
-    int32_t o = look(tl_sigmoid_packed, scale(acc[3], m[3]));
+    int32_t i = look(tl_sigmoid_packed, high(acc[0], m[0]));
+    int32_t f = look(tl_sigmoid_packed, high(acc[1], m[1]));
+    int32_t g = look(tl_tanh_packed, high(acc[2], m[2]));
+    int32_t o = look(tl_sigmoid_packed, high(acc[3], m[3]));
     int32_t cell = clip((f * *c + ((i * g) >> (15 - frac)) + (1 << 14)) >> 15) - 32768; /* tl_cell */
     *c = (int16_t)cell;
     *h_new = tl_hidden((int16_t)o, (int16_t)look(tl_tanh_packed, cell * (1 << (12 - frac))));
@@ -136,16 +137,13 @@ void tl_lstm_step_w8a16_rv32(int16_t *h_new, int16_t *c, const int16_t *h, const
     for (uint32_t u = 0; u < n; u += 2) {
         int32_t sum[ROWS] = {0, 0, 0, 0, 0, 0, 0, 0};
         if (wx16 != NULL) {
-            columns16(sum, wx16, x, inputs);
-            wx16 += ROWS * inputs;
+            wx16 = columns16(sum, wx16, x, inputs);
         } else {
-            columns8(sum, wx8, x, inputs);
-            wx8 += ROWS * inputs;
+            wx8 = columns8(sum, wx8, x, inputs);
         }
         begin(sum, bm, f);
         begin(sum + 4, bm + ROWS, f);
-        columns8(sum, wh, h, n);
-        wh += ROWS * n;
+        wh = columns8(sum, wh, h, n);
         unit(h_new + u, c + u, sum, bm + 4, frac);
         if (u + 1 < n) {
             unit(h_new + u + 1, c + u + 1, sum + 4, bm + 12, frac);
