@@ -31,6 +31,11 @@ PARTS = (
         ["-m", "tests.measure_small", "v7m", "gcc"],
     ),
     (
+        "RV32IM (`rv32`)",
+        "Instructions, exact (unicorn); the same for any numbers. Bar: 3.6 per MAC at (16,64).",
+        ["-m", "tests.measure_rv32"],
+    ),
+    (
         "x86-64, one thread",
         "Microseconds, the best of many short interleaved runs in one process on the machine that made this page "
         "(AVX-512 VNNI); compare columns, not pages. Bar: an int8 LSTM from Opus' kernels, measured earlier.",

@@ -23,7 +23,15 @@ def build(folder: Path, kind: str) -> Path:
     """csrc/tl_rv32.c alone, linked without any library. kind: gcc or zig."""
     if kind == "zig":
         tool = cross_toolchain("zig")
-        flags = ["-target", "riscv32-freestanding", "-mcpu=generic_rv32+m", "-fhosted", "-Os", "-g", "-rtlib=compiler-rt"]
+        flags = [
+            "-target",
+            "riscv32-freestanding",
+            "-mcpu=generic_rv32+m",
+            "-fhosted",
+            "-Os",
+            "-g",
+            "-rtlib=compiler-rt",
+        ]
         flags += ["-fno-sanitize=undefined", "-fno-stack-protector"]
     else:
         tool = Toolchain("gcc", (GCC,), GCC, {})
@@ -42,10 +50,11 @@ def build(folder: Path, kind: str) -> Path:
 class Riscv:
     """An RV32 core with the image; every array lies between fences."""
 
-    def __init__(self, image: Path) -> None:
+    def __init__(self, image: Path, compiler: str) -> None:
         import unicorn
         from unicorn import riscv_const
 
+        self.compiler = compiler
         self.registers, self.hook = riscv_const, unicorn.UC_HOOK_CODE
         self.uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
         for origin in (0, _RAM, _STACK):

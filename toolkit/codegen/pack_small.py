@@ -71,7 +71,9 @@ def lstm_rv32(q: QLayer) -> Packed:
     return Packed(
         "tl_lstm_w8a16_rv32",
         (
-            PackedArray("wh", "int8_t", tiles(wh).astype(np.int8), f"recurrent weights [block][column]: {order}", pairs),
+            PackedArray(
+                "wh", "int8_t", tiles(wh).astype(np.int8), f"recurrent weights [block][column]: {order}", pairs
+            ),
             PackedArray("wx", kind, tiles(wx).astype(kind[:-2]), f"input weights [block][column]: {order}", pairs),
             PackedArray(
                 "bm",
