@@ -66,11 +66,10 @@ TL_INLINE int32_t tl_clip16(int32_t v)
     return clipped;
 }
 
-/* (acc m) >> (16 + t): one long product, and no shift of 64 bits, which would be a library call. */
+/* (acc m) >> (16 + t): the upper word of one long product. */
 TL_INLINE int32_t tl_scale(int32_t acc, int32_t m, uint32_t t)
 {
-    uint64_t product = (uint64_t)((int64_t)acc * m);
-    return (int32_t)((uint32_t)product >> (16 + t) | (uint32_t)(product >> 32) << (16 - t));
+    return (int32_t)(((int64_t)acc * (m << (16 - t))) >> 32);
 }
 
 #endif

@@ -32,6 +32,11 @@ PARTS = (
         ["-m", "tests.measure_small", "v7m", "gcc"],
     ),
     (
+        "RV32IM (`rv32`)",
+        "Instructions, exact (unicorn); the same for any numbers. Bar: 3.6 per MAC at (16,64).",
+        ["-m", "tests.measure_rv32"],
+    ),
+    (
         "Cortex-M55 (`mve`)",
         "Instructions are exact (QEMU, mps3-an547); a vector instruction counts as one. Bar: 0.50 per MAC at (16,64). "
         "CMSIS-NN: int8 activations, whole calls, main of July 2026, measured earlier.",

@@ -60,6 +60,7 @@ TARGETS: dict[str, Target] = {
         Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _ALL, (), ()),
         Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
         Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
+        Target("rv32", "RV32IM, RISC-V", "tl_rv32.c", ("tl_rv32.h", _PACKED), 2048, _LSTM, (), ()),
         Target(
             "dsp",
             "Cortex-M4, M7, M33 with DSP",

@@ -1,4 +1,4 @@
-"""The layout of the targets v6m and v7m: four rows of a hidden unit in one word (csrc/tl_v6m.h)."""
+"""The layouts of v6m and v7m, four rows of a hidden unit in one word (csrc/tl_v6m.h), and of rv32 (csrc/tl_rv32.h)."""
 
 from __future__ import annotations
 
@@ -50,6 +50,49 @@ def _lstm(q: QLayer, target: str) -> Packed:
             *((k, str(q.params[k])) for k in ("t", "f", "frac")),
         ),
         Slices(1, (("w", stream.shape[1]),), (("units", "uint16_t", 1),)),
+    )
+
+
+def lstm_rv32(q: QLayer) -> Packed:
+    """The blocks of csrc/tl_rv32.h: weights [blocks, columns * 8], one row per two hidden units."""
+    wide = q.arrays["wx"].dtype == np.int16
+    size, inputs = lstm.hidden_size(q), lstm.input_size(q)
+    blocks = (size + 1) // 2
+    gates = {k: np.swapaxes(q.arrays[k].astype(np.int64).reshape(4, size, -1), 0, 1) for k in ("wh", "wx", "b", "m")}
+    # [unit, gate, column], a unit of zeros behind an odd last one
+    wh, wx, b, m = (np.pad(v, ((0, 2 * blocks - size), (0, 0), (0, 0))) for v in gates.values())
+    bm = np.concatenate([b[:, :, 0], m[:, :, 0] << (16 - q.params["t"])], axis=1)
+
+    def tiles(rows: np.ndarray) -> np.ndarray:
+        swapped: np.ndarray = np.swapaxes(rows.reshape(blocks, 8, -1), 1, 2).reshape(blocks, -1)
+        return swapped
+
+    pairs = [f"units {2 * k}, {2 * k + 1}" for k in range(blocks)]
+    order = "i, f, g, o of a unit and of the next"
+    kind = "int16_t" if wide else "int8_t"
+    return Packed(
+        "tl_lstm_w8a16_rv32",
+        (
+            PackedArray(
+                "wh", "int8_t", tiles(wh).astype(np.int8), f"recurrent weights [block][column]: {order}", pairs
+            ),
+            PackedArray("wx", kind, tiles(wx).astype(kind[:-2]), f"input weights [block][column]: {order}", pairs),
+            PackedArray(
+                "bm",
+                "int32_t",
+                bm.astype(np.int32),
+                "biases of i, f, g, o and their multipliers, m * 2^(16 - t)",
+                [f"unit {unit}" for unit in range(2 * blocks)],
+            ),
+        ),
+        (
+            ("wh", "@wh"),
+            ("wx16" if wide else "wx8", "@wx"),
+            ("bm", "@bm"),
+            ("inputs", str(inputs)),
+            ("hidden", str(size)),
+            *((k, str(q.params[k])) for k in ("f", "frac")),
+        ),
     )
 
 

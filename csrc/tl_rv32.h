@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Kernels for RV32IM: a load of a byte extends its sign, so that rows need no packing; 31 registers hold eight sums. */
+#ifndef TL_RV32_H
+#define TL_RV32_H
+
+#include "tl_kernels.h"
+
+/* An LSTM layer, two hidden units a block: per column the rows i, f, g, o of one unit and of the next. The second unit
+ * of the last block is zeros where `hidden` is odd. Ranges and the proof that no sum overflows: tl_lstm_w8a16. */
+typedef struct tl_lstm_w8a16_rv32 {
+    const int8_t *wh;    /* [blocks][hidden][8] */
+    const int16_t *wx16; /* [blocks][inputs][8], or NULL */
+    const int8_t *wx8;   /* the same: exactly one of the two */
+    const int32_t *bm;   /* [2 * blocks][8]: b of i, f, g, o, then m * 2^(16 - t) of each */
+    uint16_t inputs, hidden;
+    uint8_t f, frac; /* as tl_lstm_w8a16 */
+} tl_lstm_w8a16_rv32;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One step, the bits of tl_lstm_step_w8a16_ref. h_new must not overlap h, c or x. No alignment beyond int16_t's. */
+TL_KERNEL void tl_lstm_step_w8a16_rv32(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
+                                       const tl_lstm_w8a16_rv32 *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
