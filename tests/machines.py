@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tests.images import Code, code_in, compile_image, functions, sources, target_flags, write_lists
 from tests.kernels import HERE, runnable
@@ -19,7 +20,7 @@ from toolkit.boards import BOARDS, Board, load_board
 from toolkit.build import FIRMWARE, build_kernels, linker_script
 from toolkit.codegen.choose import candidates
 from toolkit.emulate import qemu
-from toolkit.targets import SHIMS
+from toolkit.targets import SHIMS, TARGETS
 from toolkit.toolchain import Toolchain, board_flags, common_flags, core_flags, cross_toolchain
 
 Calls = Sequence[tuple[int, Sequence[int]]]
@@ -79,47 +80,76 @@ def _host(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     return Machine(base, ctypes.sizeof(ctypes.c_void_p), {name: k for k, name in enumerate(names)}, {}, call)
 
 
-# --- a Cortex-M in unicorn ---
+# --- a core in unicorn ---
 
 _CODE, _RAM, _STACK, _STACK_BYTES, _END = 0x0001_0000, 0x2000_0000, 0x3000_0000, 0x1_0000, 0x0000_F000
+_SCRIPT = (
+    f"SECTIONS {{ . = {_CODE:#x}; .text : {{ *(.text*) *(.rodata*) *(.srodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n"
+)
 
 
-def _unicorn(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
-    import unicorn
-    from unicorn import arm_const as arm
+def _link(folder: Path, tool: Toolchain) -> list[str]:
+    (folder / "image.ld").write_text(_SCRIPT)
+    link = ["-T", str(folder / "image.ld"), "-Wl,--entry=shim_run", "-Wl,--build-id=none"]
+    return [*link, "-rtlib=compiler-rt", "-fno-sanitize=undefined"] if tool.kind == "zig" else link
 
-    assert core.board is not None and core.board.run is not None
-    tool, script, board = cross_toolchain(compiler, core.board.toolchain), folder / "image.ld", core.board
-    script.write_text(
-        f"SECTIONS {{ . = {_CODE:#x}; .text : {{ *(.text*) *(.rodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n"
-    )
-    flags = [*board_flags(board, tool), *target_flags(core.targets)]
-    files = sources(folder, core.targets, code)
-    link = ["-T", str(script), "-Wl,--entry=shim_run", "-Wl,--build-id=none"]
-    link += ["-rtlib=compiler-rt", "-fno-sanitize=undefined"] if tool.kind == "zig" else []
-    image = compile_image(tool, flags, files, folder / "image.elf", link)
-    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{board.run.unicorn.upper().replace('-', '_')}"))
+
+def _calls(
+    uc: Any, image: Path, given: Sequence[int], kept: Sequence[int], sp: int, link: int, pc: int
+) -> Callable[[Calls, bytes], bytes]:
+    """Loads an image. given, kept, ..: ids of the registers that hold arguments, that a function restores, and so on."""
     for origin, size in ((0, ROOM), (_RAM, ROOM), (_STACK, _STACK_BYTES)):
         uc.mem_map(origin, size)
     for segment in elf.segments(image):
         uc.mem_write(segment.address, bytes(segment.data))
+    top = _STACK + _STACK_BYTES - 64
+    before = {sp: top, **{r: 0x5EED_0000 + r for r in kept}}
 
     def call(calls: Calls, data: bytes) -> bytes:
         uc.mem_write(_RAM, data)
-        top = _STACK + _STACK_BYTES - 64
-        kept = {r: 0x5EED_0000 + r for r in range(arm.UC_ARM_REG_R4, arm.UC_ARM_REG_R4 + 8)}
         for function, arguments in calls:
-            given = {arm.UC_ARM_REG_R0 + k: v for k, v in enumerate(arguments[:4])}
-            for register, v in {arm.UC_ARM_REG_SP: top, arm.UC_ARM_REG_LR: _END | 1, **kept, **given}.items():
+            for register, v in {**before, link: _END | function & 1, **dict(zip(given, arguments))}.items():
                 uc.reg_write(register, v)
-            uc.mem_write(top, b"".join(v.to_bytes(4, "little") for v in arguments[4:]))
+            uc.mem_write(top, b"".join(v.to_bytes(4, "little") for v in arguments[len(given) :]))
             uc.emu_start(function, _END)
-            assert uc.reg_read(arm.UC_ARM_REG_PC) == _END and uc.reg_read(arm.UC_ARM_REG_SP) == top
-            assert all(uc.reg_read(r) == v for r, v in kept.items()), "a register was not restored"
+            assert uc.reg_read(pc) == _END
+            assert all(uc.reg_read(r) == v for r, v in before.items()), "a register was not restored"
         return bytes(uc.mem_read(_RAM, len(data)))
 
+    return call
+
+
+def _cortex_m(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    import unicorn
+    from unicorn import arm_const as arm
+
+    board = core.board
+    assert board is not None and board.run is not None
+    tool = cross_toolchain(compiler, board.toolchain)
+    flags = [*board_flags(board, tool), *target_flags(core.targets)]
+    files = sources(folder, core.targets, code)
+    image = compile_image(tool, flags, files, folder / "image.elf", _link(folder, tool))
+    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+    uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{board.run.unicorn.upper().replace('-', '_')}"))
+    given, kept = (range(r, r + n) for r, n in ((arm.UC_ARM_REG_R0, 4), (arm.UC_ARM_REG_R4, 8)))
+    call = _calls(uc, image, given, kept, arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_PC)
     return Machine(_RAM, 4, *code_in(image, code, 1), call)
+
+
+def _rv32im(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    """With zig: the usual gcc for RISC-V comes without a C library's headers."""
+    import unicorn
+    from unicorn import riscv_const as riscv
+
+    tool = cross_toolchain("zig")
+    flags = ["-target", "riscv32-freestanding", "-mcpu=generic_rv32+m", "-fhosted", "-Os", *common_flags(tool)]
+    files = sources(folder, core.targets, code)
+    image = compile_image(tool, [*flags, *target_flags(core.targets)], files, folder / "image.elf", _link(folder, tool))
+    uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
+    given = range(riscv.UC_RISCV_REG_X10, riscv.UC_RISCV_REG_X10 + 8)
+    kept = [getattr(riscv, f"UC_RISCV_REG_S{k}") for k in range(12)]
+    call = _calls(uc, image, given, kept, riscv.UC_RISCV_REG_SP, riscv.UC_RISCV_REG_RA, riscv.UC_RISCV_REG_PC)
+    return Machine(_RAM, 4, *code_in(image, code, 0), call)
 
 
 # --- a board in QEMU ---
@@ -215,7 +245,7 @@ def _emulated(board: Board) -> Core | None:
     if board.run is None:
         return None
     if board.run.unicorn:
-        return Core(board.core, targets, ("unicorn",), ROOM, _unicorn, board)
+        return Core(board.core, targets, ("unicorn",), ROOM, _cortex_m, board)
     if board.toolchain == "aarch64-linux":
         return Core(board.core, targets, ("qemu-aarch64",), ROOM, _linux, board)
     if board.core == "cortex-m55":
@@ -233,6 +263,7 @@ def _all() -> Iterable[Core]:
     assert n1.run is not None
     a53 = replace(n1, core="cortex-a53", target="neon", run=replace(n1.run, qemu="cortex-a53"))
     yield Core("cortex-a53", ("neon", "ref"), ("qemu-aarch64",), ROOM, _linux, a53)
+    yield Core("rv32im", (*(t for t in ("rv32",) if t in TARGETS), "ref"), ("unicorn", "zig"), ROOM, _rv32im)
     yield Core("wasm", ("wasm_simd128", "ref"), ("node", "zig"), ROOM, _node)
 
 
