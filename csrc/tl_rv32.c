@@ -134,7 +134,7 @@ void tl_lstm_step_w8a16_rv32(int16_t *h_new, int16_t *c, const int16_t *h, const
     const int8_t *wh = p->wh, *wx8 = p->wx8;
     const int16_t *wx16 = p->wx16;
     const int32_t *bm = p->bm;
-    for (uint32_t u = 0; u < n; u += 2) {
+    for (uint32_t u = 0; u < p->units; u += 2) {
         int32_t sum[ROWS] = {0, 0, 0, 0, 0, 0, 0, 0};
         if (wx16 != NULL) {
             wx16 = columns16(sum, wx16, x, inputs);
@@ -145,7 +145,7 @@ void tl_lstm_step_w8a16_rv32(int16_t *h_new, int16_t *c, const int16_t *h, const
         begin(sum + 4, bm + ROWS, f);
         wh = columns8(sum, wh, h, n);
         unit(h_new + u, c + u, sum, bm + 4, frac);
-        if (u + 1 < n) {
+        if (u + 1 < p->units) {
             unit(h_new + u + 1, c + u + 1, sum + 4, bm + 12, frac);
         }
         bm += 2 * ROWS;

@@ -12,7 +12,7 @@ typedef struct tl_lstm_w8a16_rv32 {
     const int16_t *wx16; /* [blocks][inputs][8], or NULL */
     const int8_t *wx8;   /* the same: exactly one of the two */
     const int32_t *bm;   /* [2 * blocks][8]: b of i, f, g, o, then m * 2^(16 - t) of each */
-    uint16_t inputs, hidden;
+    uint16_t inputs, hidden, units; /* units of a slice: whole blocks, or all that are left */
     uint8_t f, frac; /* as tl_lstm_w8a16 */
 } tl_lstm_w8a16_rv32;
 

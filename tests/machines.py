@@ -5,13 +5,14 @@ The image of a core has all kernels that the core runs, and shims/stream.c, whic
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from tests.images import Code, code_in, compile_image, functions, sources, target_flags, write_lists
 from tests.kernels import HERE, runnable
 from tests.memory import Memory
 from toolkit import elf
@@ -19,11 +20,9 @@ from toolkit.boards import BOARDS, Board, load_board
 from toolkit.build import FIRMWARE, build_kernels, linker_script
 from toolkit.codegen.choose import candidates
 from toolkit.emulate import qemu
-from toolkit.targets import CSRC, SHARED_SOURCES, SHIMS, TARGETS, W8A8
-from toolkit.toolchain import Toolchain, board_flags, common_flags, core_flags, cross_toolchain, no_loop_calls
+from toolkit.targets import SHIMS, TARGETS
+from toolkit.toolchain import Toolchain, board_flags, common_flags, core_flags, cross_toolchain
 
-Code = Sequence[tuple[str, ...]]
-"""C that was made for layers' shapes: functions {layer}_step."""
 Calls = Sequence[tuple[int, Sequence[int]]]
 """Functions and their arguments, at most five."""
 ROOM = 0x80_0000
@@ -60,107 +59,15 @@ class Core:
     board: Board | None = None
 
 
-KERNELS = {"cell": ("lstm_step_w8a16", "gru_step_w8a16"), "head": ("dense_w16a16",)}
-"""What shim_cells and shim_heads of stream.c hold."""
-
-
-def kernels(kind: str, targets: Iterable[str]) -> list[str]:
-    """The functions that shim_cells or shim_heads of an image lists, in this order."""
-    return [f"tl_{op}_{t}" for t in targets for op in KERNELS[kind] if op in TARGETS[t].ops]
-
-
-def functions(core: Core) -> list[str]:
-    """Those of an image that may be called."""
-    return ["shim_run", *(name for kind in KERNELS for name in kernels(kind, core.targets))]
-
-
-def _written(folder: Path, targets: Sequence[str], code: Code) -> Path:
-    """The C file that lists the kernels of an image, and has the code made for layers."""
-    lines = [f'#include "{h}"' for t in targets for h in TARGETS[t].headers if code and h == f"tl_{t}.h"]
-    lines += [line.replace("{layer}", f"made{k}") for k, made in enumerate(code) for line in made]
-    own = folder / "made.c"
-    own.write_text(
-        "\n".join(
-            [
-                *lines,
-                "extern void (*const tl_made[])(void);",
-                "void (*const tl_made[])(void) = {",
-                *(f"    (void (*)(void))made{k}_step," for k in range(len(code))),
-                "    0};",
-                "",
-            ]
-        )
-    )
-    lists = folder / "lists.c"
-    text = [
-        "#include <stdint.h>",
-        "typedef void shim_cell(int16_t *, int16_t *, const int16_t *, const int16_t *, const void *);",
-    ]
-    text += ["typedef void shim_head(int32_t *, const int16_t *, const void *);"]
-    for kind in KERNELS:
-        names = kernels(kind, targets)
-        text += [f"extern shim_{kind} {', '.join(names)};", f"extern shim_{kind} *const shim_{kind}s[];"]
-        text += [f"shim_{kind} *const shim_{kind}s[] = {{{', '.join(names)}}};"]
-    lists.write_text("\n".join([*text, ""]))
-    return lists
-
-
-def sources(folder: Path, targets: Sequence[str], code: Code) -> list[Path]:
-    """All C files of an image but those that start it."""
-    lists = _written(folder, targets, code)
-    return [
-        *(CSRC / TARGETS[t].source for t in targets),
-        *(CSRC / W8A8[t].source for t in targets if t in W8A8),
-        *(CSRC / s for s in SHARED_SOURCES),
-        SHIMS / "stream.c",
-        lists,
-        folder / "made.c",
-    ]
-
-
-def compile_image(
-    tool: Toolchain, flags: Sequence[str], files: Sequence[Path], output: Path, link: Sequence[str]
-) -> Path:
-    """One call of the compiler, which says nothing; no kernel is left out."""
-    include = [f"-I{folder}" for folder in (CSRC, FIRMWARE, FIRMWARE / "libc")]
-    command = [
-        *tool.cc,
-        *flags,
-        *no_loop_calls(tool),
-        *include,
-        *map(str, files),
-        "-g",
-        "-nostdlib",
-        "-Wl,--no-gc-sections",
-        *link,
-        "-o",
-        str(output),
-    ]
-    done = subprocess.run(command, cwd=output.parent, capture_output=True, text=True, env={**os.environ, **tool.env})
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    return output
-
-
-def _target_flags(targets: Sequence[str]) -> list[str]:
-    return [flag for t in targets for flag in TARGETS[t].flags]
-
-
-def _of_elf(image: Path, code: Code, thumb: int) -> tuple[dict[str, int], dict[tuple[str, ...], int]]:
-    """The functions of an image, and where those made for layers are."""
-    at = {s.name: s.address | thumb for s in elf.symbols(image) if s.kind == "code"}
-    return at, {made: at[f"made{k}_step"] for k, made in enumerate(code)}
-
-
 # --- this computer ---
 
 
 def _host(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     """Its library has every target, the foreign ones by their twins, which need no code made for layers."""
-    lists = _written(folder, core.targets, ())
-    library = ctypes.CDLL(str(build_kernels(folder, extra=[SHIMS / "stream.c", lists])))
+    library = ctypes.CDLL(str(build_kernels(folder, extra=[SHIMS / "stream.c", write_lists(folder, core.targets)])))
     memory = ctypes.create_string_buffer(ROOM + 64)
     base = -(-ctypes.addressof(memory) // 64) * 64
-    names = functions(core)
+    names = functions(core.targets)
 
     def call(calls: Calls, data: bytes) -> bytes:
         assert len(data) <= ROOM
@@ -173,49 +80,76 @@ def _host(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     return Machine(base, ctypes.sizeof(ctypes.c_void_p), {name: k for k, name in enumerate(names)}, {}, call)
 
 
-# --- a Cortex-M in unicorn ---
+# --- a core in unicorn ---
 
 _CODE, _RAM, _STACK, _STACK_BYTES, _END = 0x0001_0000, 0x2000_0000, 0x3000_0000, 0x1_0000, 0x0000_F000
+_SCRIPT = (
+    f"SECTIONS {{ . = {_CODE:#x}; .text : {{ *(.text*) *(.rodata*) *(.srodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n"
+)
 
 
-def _unicorn(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
-    import unicorn
-    from unicorn import arm_const as arm
+def _link(folder: Path, tool: Toolchain) -> list[str]:
+    (folder / "image.ld").write_text(_SCRIPT)
+    link = ["-T", str(folder / "image.ld"), "-Wl,--entry=shim_run", "-Wl,--build-id=none"]
+    return [*link, "-rtlib=compiler-rt", "-fno-sanitize=undefined"] if tool.kind == "zig" else link
 
-    assert core.board is not None and core.board.run is not None
-    tool, script, board = cross_toolchain(compiler, core.board.toolchain), folder / "image.ld", core.board
-    script.write_text(
-        f"SECTIONS {{ . = {_CODE:#x}; .text : {{ *(.text*) *(.rodata*) }} /DISCARD/ : {{ *(.ARM*) }} }}\n"
-    )
-    flags = [*board_flags(board, tool), *_target_flags(core.targets)]
-    files = [*sources(folder, core.targets, code), FIRMWARE / "libmem.c"]
-    link = ["-T", str(script), "-Wl,--entry=shim_run", "-Wl,--build-id=none"]
-    link += ["-rtlib=compiler-rt", "-fno-sanitize=undefined"] if tool.kind == "zig" else []
-    image = compile_image(tool, flags, files, folder / "image.elf", link)
-    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{board.run.unicorn.upper().replace('-', '_')}"))
+
+def _calls(
+    uc: Any, image: Path, given: Sequence[int], kept: Sequence[int], sp: int, link: int, pc: int
+) -> Callable[[Calls, bytes], bytes]:
+    """Loads an image. given, kept, ..: ids of the registers that hold arguments, that a function restores, and so on."""
     for origin, size in ((0, ROOM), (_RAM, ROOM), (_STACK, _STACK_BYTES)):
         uc.mem_map(origin, size)
     for segment in elf.segments(image):
         uc.mem_write(segment.address, bytes(segment.data))
+    top = _STACK + _STACK_BYTES - 64
+    before = {sp: top, **{r: 0x5EED_0000 + r for r in kept}}
 
     def call(calls: Calls, data: bytes) -> bytes:
         uc.mem_write(_RAM, data)
-        top, kept = (
-            _STACK + _STACK_BYTES - 64,
-            {r: 0x5EED_0000 + r for r in range(arm.UC_ARM_REG_R4, arm.UC_ARM_REG_R4 + 8)},
-        )
         for function, arguments in calls:
-            given = {arm.UC_ARM_REG_R0 + k: v for k, v in enumerate(arguments[:4])}
-            for register, v in {arm.UC_ARM_REG_SP: top, arm.UC_ARM_REG_LR: _END | 1, **kept, **given}.items():
+            for register, v in {**before, link: _END | function & 1, **dict(zip(given, arguments))}.items():
                 uc.reg_write(register, v)
-            uc.mem_write(top, b"".join(v.to_bytes(4, "little") for v in arguments[4:]))
+            uc.mem_write(top, b"".join(v.to_bytes(4, "little") for v in arguments[len(given) :]))
             uc.emu_start(function, _END)
-            assert uc.reg_read(arm.UC_ARM_REG_PC) == _END and uc.reg_read(arm.UC_ARM_REG_SP) == top
-            assert all(uc.reg_read(r) == v for r, v in kept.items()), "a register was not restored"
+            assert uc.reg_read(pc) == _END
+            assert all(uc.reg_read(r) == v for r, v in before.items()), "a register was not restored"
         return bytes(uc.mem_read(_RAM, len(data)))
 
-    return Machine(_RAM, 4, *_of_elf(image, code, 1), call)
+    return call
+
+
+def _cortex_m(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    import unicorn
+    from unicorn import arm_const as arm
+
+    board = core.board
+    assert board is not None and board.run is not None
+    tool = cross_toolchain(compiler, board.toolchain)
+    flags = [*board_flags(board, tool), *target_flags(core.targets)]
+    files = sources(folder, core.targets, code)
+    image = compile_image(tool, flags, files, folder / "image.elf", _link(folder, tool))
+    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+    uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{board.run.unicorn.upper().replace('-', '_')}"))
+    given, kept = (range(r, r + n) for r, n in ((arm.UC_ARM_REG_R0, 4), (arm.UC_ARM_REG_R4, 8)))
+    call = _calls(uc, image, given, kept, arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_PC)
+    return Machine(_RAM, 4, *code_in(image, code, 1), call)
+
+
+def _rv32im(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
+    """With zig: the usual gcc for RISC-V comes without a C library's headers."""
+    import unicorn
+    from unicorn import riscv_const as riscv
+
+    tool = cross_toolchain("zig")
+    flags = ["-target", "riscv32-freestanding", "-mcpu=generic_rv32+m", "-fhosted", "-Os", *common_flags(tool)]
+    files = sources(folder, core.targets, code)
+    image = compile_image(tool, [*flags, *target_flags(core.targets)], files, folder / "image.elf", _link(folder, tool))
+    uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
+    given = range(riscv.UC_RISCV_REG_X10, riscv.UC_RISCV_REG_X10 + 8)
+    kept = [getattr(riscv, f"UC_RISCV_REG_S{k}") for k in range(12)]
+    call = _calls(uc, image, given, kept, riscv.UC_RISCV_REG_SP, riscv.UC_RISCV_REG_RA, riscv.UC_RISCV_REG_PC)
+    return Machine(_RAM, 4, *code_in(image, code, 0), call)
 
 
 # --- a board in QEMU ---
@@ -228,8 +162,8 @@ def qemu_image(board: Board, targets: Sequence[str], folder: Path, code: Code, t
     assert board.memory is not None
     script = folder / "image.ld"
     script.write_text(linker_script(board.memory))
-    start = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", "libmem", f"hal_{board.hal}")]
-    flags = [*board_flags(board, tool), *_target_flags(targets), f"-DTL_ARENA={ARENA:#x}u", "-DTL_SEMIHOSTING=1"]
+    start = [FIRMWARE / f"{stem}.c" for stem in ("startup", "probe", "exit", "print", f"hal_{board.hal}")]
+    flags = [*board_flags(board, tool), *target_flags(targets), f"-DTL_ARENA={ARENA:#x}u", "-DTL_SEMIHOSTING=1"]
     flags += [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
     link = [*core_flags(board, tool), "-Wl,--entry=tl_reset", "-T", str(script)]
     files = [*sources(folder, targets, code), SHIMS / "caller.c", *start]
@@ -265,7 +199,7 @@ def _qemu(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
         assert done.returncode == 0, done.stdout + done.stderr
         return (folder / "memory.out").read_bytes()[ARRAYS - ARENA :]
 
-    return Machine(ARRAYS, 4, *_of_elf(image, code, 1), call)
+    return Machine(ARRAYS, 4, *code_in(image, code, 1), call)
 
 
 # --- a program that reads its calls from standard input ---
@@ -288,23 +222,20 @@ def _linux(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     """A program for AArch64, in QEMU's user mode."""
     assert core.board is not None and core.board.run is not None
     tool = cross_toolchain(compiler, core.board.toolchain)
-    flags = [*board_flags(core.board, tool), *_target_flags(core.targets)]
-    files = [*sources(folder, core.targets, code), SHIMS / "calls.c", FIRMWARE / "libmem.c"]
+    flags = [*board_flags(core.board, tool), *target_flags(core.targets)]
+    files = [*sources(folder, core.targets, code), SHIMS / "calls.c"]
     image = compile_image(tool, flags, files, folder / "image.elf", ["-static"])
     command = [qemu.PROGRAMS[core.board.toolchain], "-cpu", core.board.run.qemu, str(image)]
-    return Machine(0x1000_0000, 8, *_of_elf(image, code, 0), _program(command))
+    return Machine(0x1000_0000, 8, *code_in(image, code, 0), _program(command))
 
 
 def _node(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     """WebAssembly: functions are called by their place in the list of names that calls.mjs is given."""
-    tool, names = (
-        cross_toolchain("zig"),
-        ["shim_run", *(name for kind in KERNELS for name in kernels(kind, core.targets))],
-    )
+    tool, names = cross_toolchain("zig"), functions(core.targets)
     flags = ["-target", "wasm32-freestanding", "-fhosted", *common_flags(tool), "-O2", "-DTL_KERNEL="]
-    files = [*sources(folder, core.targets, code), FIRMWARE / "libmem.c"]
+    files = sources(folder, core.targets, code)
     link = ["-Wl,--no-entry", *(f"-Wl,--export={name}" for name in names)]
-    module = compile_image(tool, [*flags, *_target_flags(core.targets)], files, folder / "image.wasm", link)
+    module = compile_image(tool, [*flags, *target_flags(core.targets)], files, folder / "image.wasm", link)
     command = ["node", str(SHIMS / "calls.mjs"), str(module), *names]
     return Machine(0x20_0000, 4, {name: k for k, name in enumerate(names)}, {}, _program(command))
 
@@ -314,7 +245,7 @@ def _emulated(board: Board) -> Core | None:
     if board.run is None:
         return None
     if board.run.unicorn:
-        return Core(board.core, targets, ("unicorn",), ROOM, _unicorn, board)
+        return Core(board.core, targets, ("unicorn",), ROOM, _cortex_m, board)
     if board.toolchain == "aarch64-linux":
         return Core(board.core, targets, ("qemu-aarch64",), ROOM, _linux, board)
     if board.core == "cortex-m55":
@@ -332,6 +263,7 @@ def _all() -> Iterable[Core]:
     assert n1.run is not None
     a53 = replace(n1, core="cortex-a53", target="neon", run=replace(n1.run, qemu="cortex-a53"))
     yield Core("cortex-a53", ("neon", "ref"), ("qemu-aarch64",), ROOM, _linux, a53)
+    yield Core("rv32im", (*(t for t in ("rv32",) if t in TARGETS), "ref"), ("unicorn", "zig"), ROOM, _rv32im)
     yield Core("wasm", ("wasm_simd128", "ref"), ("node", "zig"), ROOM, _node)
 
 

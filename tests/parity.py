@@ -12,7 +12,8 @@ from quantize import ptq
 from quantize.ops import OPS
 from quantize.oracle import Stream, save_bytes, state_hash
 from quantize.qnetwork import QLayer, QNetwork
-from tests.machines import Code, Core, Machine, kernels
+from tests.images import Code, kernels
+from tests.machines import Core, Machine
 from tests.memory import Memory, code_of
 from tests.nets import Shape, random_network, random_qnetwork, random_raw, random_shape, series
 from toolkit.codegen.packers import place

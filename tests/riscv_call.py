@@ -73,7 +73,7 @@ class Riscv:
             at = places[name] + a.nbytes + 16
         f = dict(packed.fields)
         pointers = (places.get(f.get(k, ""), 0) for k in ("wh", "wx16", "wx8", "bm"))
-        block = struct.pack("<4I2H2B", *pointers, *(int(f[k]) for k in ("inputs", "hidden", "f", "frac")))
+        block = struct.pack("<4I3H2B", *pointers, *(int(f[k]) for k in ("inputs", "hidden", "units", "f", "frac")))
         p = (at + 3) // 4 * 4
         self.uc.mem_write(p, block)
         r = self.registers

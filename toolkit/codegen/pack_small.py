@@ -91,7 +91,13 @@ def lstm_rv32(q: QLayer) -> Packed:
             ("bm", "@bm"),
             ("inputs", str(inputs)),
             ("hidden", str(size)),
+            ("units", str(size)),
             *((k, str(q.params[k])) for k in ("f", "frac")),
+        ),
+        Slices(
+            2,
+            (("wh", 8 * size), ("wx16" if wide else "wx8", 8 * inputs), ("bm", 16)),
+            (("units", "uint16_t", 1),),
         ),
     )
 
