@@ -97,7 +97,7 @@ def _link(folder: Path, tool: Toolchain) -> list[str]:
 def _calls(
     uc: Any, image: Path, given: Sequence[int], kept: Sequence[int], sp: int, link: int, pc: int
 ) -> Callable[[Calls, bytes], bytes]:
-    """Loads an image. given, kept, ..: ids of the registers that hold arguments, that a function restores, and so on."""
+    """Loads an image. given, kept, ..: ids of registers: those that hold arguments, those a function restores, .."""
     for origin, size in ((0, ROOM), (_RAM, ROOM), (_STACK, _STACK_BYTES)):
         uc.mem_map(origin, size)
     for segment in elf.segments(image):
@@ -108,7 +108,11 @@ def _calls(
     def call(calls: Calls, data: bytes) -> bytes:
         uc.mem_write(_RAM, data)
         for function, arguments in calls:
-            for register, v in {**before, link: _END | function & 1, **dict(zip(given, arguments))}.items():
+            for register, v in {
+                **before,
+                link: _END | function & 1,
+                **dict(zip(given, arguments, strict=False)),
+            }.items():
                 uc.reg_write(register, v)
             uc.mem_write(top, b"".join(v.to_bytes(4, "little") for v in arguments[len(given) :]))
             uc.emu_start(function, _END)
