@@ -38,7 +38,7 @@ def test_it_counts_what_unicorn_counts(board: str, tmp_path: Path) -> None:
     fields, want, spent = emulate.profile(image, b, core=None, layers=layers)
     again, counts, cells = emulate.profile(image, in_qemu, core=None, layers=layers)
     assert (counts.calls, counts.sum, counts.min, counts.max) == (want.calls, want.sum, want.min, want.max)
-    assert cells == spent and fields == again
+    assert cells == replace(spent, calls={}) and fields == again  # the plugin does not tell calls apart
     assert len({f for f, _ in cells.cells}) > 3 and sum(n for n, _ in cells.cells.values()) == counts.sum
 
 

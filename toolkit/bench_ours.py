@@ -28,18 +28,18 @@ double tl_bench_load(void *, uint32_t, uint32_t, uint64_t *);
 Seconds = Callable[[int], float]  # of n calls
 
 
-def _headers() -> list[str]:
-    here = cpu.host_targets()
-    owned = [TARGETS[t].headers[0] for t in here if t != "ref"]
-    return ["tl_kernels.h", "tl_f32.h", *owned, *(W8A8[t].headers[0] for t in here if t in W8A8)]
+def _headers() -> dict[str, None]:
+    """The headers of this computer's kernels, each once."""
+    here = [*cpu.host_targets()]
+    own = [h for t in here for files in (TARGETS[t], W8A8.get(t)) if files for h in files.headers]
+    return dict.fromkeys(["tl_kernels.h", "tl_f32.h", *(h for h in own if not h.startswith("tl_tables"))])
 
 
 def cdef() -> str:
     """C for cffi: the parameter structs of this computer's kernels, the recurrent kernels, the timing loops."""
-    out = []
-    for name in _headers():
-        text = re.sub(r"/\*.*?\*/", "", (CSRC / name).read_text("utf-8"), flags=re.S)
-        out += [f"typedef struct {b} {k};" for b, k in re.findall(r"typedef struct \w+ (\{.*?\}) (\w+);", text, re.S)]
+    text = "".join(re.sub(r"/\*.*?\*/", "", (CSRC / name).read_text("utf-8"), flags=re.S) for name in _headers())
+    out = [f"typedef struct {b} {k};" for b, k in re.findall(r"typedef struct tl_\w+ (\{.*?\}) (\w+);", text, re.S)]
+    out += [f"typedef {old} {new};" for old, new in re.findall(r"typedef (tl_\w+) (tl_\w+);", text)]
     for target in cpu.host_targets():
         out += [f"void tl_{op}_step_f32_{target}(void *, void *, void *, void *, void *);" for op in ("lstm", "gru")]
         out += [f"void tl_dense_f32_{target}(void *, void *, void *);"]

@@ -110,8 +110,8 @@ def _make_folder(path: Path) -> Path:
     return path.resolve()
 
 
-def linker_script(memory: Memory) -> str:
-    """firmware/link.ld.in for a board's memory."""
+def linker_script(memory: Memory, page: int = 4) -> str:
+    """firmware/link.ld.in for a board's memory; constants begin on a multiple of `page`, which is 4 on a chip."""
 
     def room(origin: int, length: int) -> str:
         return hex(min(max(length, _ROOM), 2**32 - origin))
@@ -122,6 +122,7 @@ def linker_script(memory: Memory) -> str:
         ram_origin=hex(memory.ram.origin),
         ram_length=room(memory.ram.origin, memory.ram.length),
         stack=hex(memory.stack),
+        page=page,
     )
 
 
@@ -171,7 +172,7 @@ def build_firmware(
         (out / name).unlink(missing_ok=True)
     compiler = cross_toolchain(toolchain, board.toolchain)
     say(f"build {board.name} with {compiler.version}")
-    write_whole(out / "link.ld", linker_script(memory))
+    write_whole(out / "link.ld", linker_script(memory, 4096 if board.toolchain == "aarch64-linux" else 4))
     plan = _firmware_plan(c_dir, board, out, compiler)
     objects = [o for _, o, _ in plan.objects]
     log = _scons(plan, out)

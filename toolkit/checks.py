@@ -7,7 +7,6 @@ from pathlib import Path
 
 from toolkit import elf, isa
 from toolkit.boards import Board, Memory
-from toolkit.disassembly import foreign
 from toolkit.errors import CheckFailed
 
 
@@ -28,6 +27,8 @@ def nothing_foreign(board: Board, objects: Sequence[Path], image: Path) -> None:
 
 def instructions(board: Board, image: Path) -> None:
     """Raises: CheckFailed when the image holds instructions that the board's core does not have."""
+    from toolkit.disassembly import foreign  # here, because loading it takes its time
+
     found = foreign(image, isa.features(board.core, board.fpu))
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""

@@ -24,6 +24,7 @@ MEANING = {
     "rva": "RISC-V's A: atomics",
     "rvf": "RISC-V's F: single precision",
     "rvd": "RISC-V's D: double precision",
+    "wasm": "WebAssembly",
     "unknown": "an extension that no core here has",
 }
 """Every feature, as a message says it."""
@@ -78,6 +79,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "neon": frozenset({"neon"}),
     "neon_dotprod": frozenset({"neon", "armv8.2"}),
     "rv32": _RV32IM,
+    "wasm_simd128": frozenset({"wasm"}),
 }
 """What the kernels of a target need of a board; a target that is not here runs on the host alone."""
 

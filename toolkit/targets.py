@@ -25,8 +25,7 @@ _VNNI = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
 class Target:
     """One set of kernels.
 
-    headers: the files of csrc/ that it needs beside those that every target uses. The one called tl_<name>.h, if any,
-    has its parameter structs.
+    headers: the files of csrc/ that it needs beside those that every target uses; the first has its parameter structs.
     table_bytes: of sigmoid and tanh, as its lstm step reads them.
     ops: `<op>_<scheme>` that the file has; codegen takes any other from `ref`.
     also_on: other targets whose cores run these kernels, too: candidates there for `tune`.
@@ -85,7 +84,7 @@ TARGETS: dict[str, Target] = {
             "avx2",
             "x86-64 with AVX2",
             "tl_avx2.c",
-            (*_TILES, "tl_avx2.h", "tl_x86.h", *_WORDS),
+            ("tl_avx2.h", *_TILES, "tl_x86.h", *_WORDS),
             1028,
             _ALL,
             ("-mavx2",),
@@ -95,7 +94,7 @@ TARGETS: dict[str, Target] = {
             "avx512vnni",
             "x86-64 with AVX-512 VNNI",
             "tl_avx512vnni.c",
-            (*_TILES, "tl_avx512vnni.h", "tl_x86.h", "tl_tiles_madd.h", "tl_tables_planes.h"),
+            ("tl_avx512vnni.h", *_TILES, "tl_x86.h", "tl_tiles_madd.h", "tl_tables_planes.h"),
             2048,
             _ALL,
             _VNNI,
@@ -105,7 +104,7 @@ TARGETS: dict[str, Target] = {
             "neon",
             "AArch64",
             "tl_neon.c",
-            (*_TILES, "tl_neon.h", "tl_aarch64.h", "tl_tables.h"),
+            ("tl_neon.h", *_TILES, "tl_aarch64.h", "tl_tables.h"),
             1028,
             _ALL,
             (),
@@ -116,7 +115,7 @@ TARGETS: dict[str, Target] = {
             "neon_dotprod",
             "AArch64 with dot products (Armv8.2)",
             "tl_neon_dotprod.c",
-            (*_TILES, "tl_neon_dotprod.h", "tl_aarch64.h", "tl_tables.h"),
+            ("tl_neon_dotprod.h", *_TILES, "tl_aarch64.h", "tl_tables.h"),
             1028,
             _ALL,
             (),  # the core of its board has them
@@ -126,7 +125,7 @@ TARGETS: dict[str, Target] = {
             "wasm_simd128",
             "WebAssembly with 128-bit SIMD",
             "tl_wasm_simd128.c",
-            (*_TILES, "tl_wasm_simd128.h", *_WORDS),
+            ("tl_wasm_simd128.h", *_TILES, *_WORDS),
             1028,
             _ALL,
             ("-msimd128",),

@@ -78,8 +78,8 @@ def _counted_in_qemu(image: Path, board: Board, layers: Mapping[str, str]) -> tu
     with tempfile.TemporaryDirectory() as folder:
         counter = qemu_count.Counter(image, Path(folder), layers, qemu.version(board))
         seen = qemu.run(image, board, TIMEOUT_S, counter.arguments())
-        if not any(line.startswith("EXIT:") for line in seen.lines):
-            return seen, Profile({}, {}, (0, 0, 0))  # it died, and so did the count
+        if seen.expired:  # killed, and the counts with it
+            return seen, Profile({}, {}, (0, 0, 0))
         counts, spent = counter.read()
     return replace(seen, counts=counts), spent
 
