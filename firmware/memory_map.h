@@ -15,9 +15,15 @@ extern uint32_t tl_bss_end[] __asm__("__tl_bss_end");
 
 #define TL_STACK_PAINT 0xC5C5C5C5u
 
+#if defined(__riscv)
+#define TL_MOVE "mv"
+#else
+#define TL_MOVE "mov"
+#endif
+
 static inline __attribute__((always_inline)) uint32_t *tl_stack_pointer(void) {
     uint32_t *sp;
-    __asm__ volatile("mov %0, sp" : "=r"(sp));
+    __asm__ volatile(TL_MOVE " %0, sp" : "=r"(sp));
     return sp;
 }
 

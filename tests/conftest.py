@@ -11,6 +11,7 @@ import pytest
 _PROGRAMS = {
     "qemu": ("qemu-system-arm", "qemu-system-arm"),
     "qemu-aarch64": ("qemu-aarch64", "qemu-user"),
+    "qemu-riscv32": ("qemu-system-riscv32", "qemu-system-misc"),
     "aarch64-gcc": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     "node": ("node", "nodejs"),
     "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),

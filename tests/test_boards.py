@@ -17,7 +17,7 @@ from toolkit.toolchain import Toolchain, board_flags, cross_toolchain
 NAMES = board_names()
 CHIPS = [name for name in NAMES if load_board(name).memory is not None]
 COMPILERS = ("gcc", "zig")
-GCC = {"arm-none-eabi": "arm-gcc", "aarch64-linux": "aarch64-gcc"}
+GCC = {"arm-none-eabi": "arm-gcc", "aarch64-linux": "aarch64-gcc", "riscv32": "riscv-gcc"}
 
 
 def compiler_for(board: Board, kind: str) -> Toolchain:
@@ -29,7 +29,7 @@ def compiler_for(board: Board, kind: str) -> Toolchain:
 def test_every_core_of_a_target_has_a_board() -> None:
     cores = {load_board(name).core for name in NAMES}
     arm = {"cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"}
-    assert {"host", *arm} <= cores and "aarch64_user" in NAMES
+    assert {"host", *arm} <= cores and {"aarch64_user", "qemu_riscv32"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

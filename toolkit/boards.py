@@ -19,7 +19,7 @@ else:
     import tomli as tomllib
 
 BOARDS = ROOT / "boards"
-TOOLCHAINS = ("arm-none-eabi", "aarch64-linux", "host")
+TOOLCHAINS = ("arm-none-eabi", "aarch64-linux", "riscv32", "host")
 UNICORN_CPUS = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
 
 

@@ -35,6 +35,11 @@ FIRMWARE = ROOT / "firmware"
 _VISIBLE = "__declspec(dllexport)" if sys.platform == "win32" else '__attribute__((visibility("default")))'
 EXPORT = f"-DTL_API={_VISIBLE}"
 _UNDEFINED = ("undefined reference", "undefined symbol")  # GNU ld, lld
+_STARTS = {  # by a board's toolchain: what starts and ends a program where its HAL does not
+    "arm-none-eabi": ("startup", "exit"),
+    "aarch64-linux": (),
+    "riscv32": ("startup_riscv",),
+}
 _ROOM = 0x0800_0000  # region length to link against, so that what does not fit still links and can be shown
 
 
@@ -126,12 +131,17 @@ def linker_script(memory: Memory, page: int = 4) -> str:
     )
 
 
+def libc(board: Board, toolchain: Toolchain) -> list[Path]:
+    """The folders with what a compiler lacks of a C library's headers."""
+    bare = board.toolchain == "riscv32" and toolchain.kind == "gcc"
+    return [FIRMWARE / "libc", *([FIRMWARE / "libc_gcc"] if bare else [])]
+
+
 def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -> Plan:
     model = [(p, out / "obj" / f"model_{p.stem}.o", TARGETS[board.target].flags) for p in _sources(c_dir)]
     own: list[tuple[Path, Path, Sequence[str]]] = []
-    starts = () if board.toolchain == "aarch64-linux" else ("startup", "exit")  # a Linux program's HAL has its own
-    for stem in (*starts, "main", "print", "probe", "libmem", f"hal_{board.hal}"):
-        flags = no_loop_calls(toolchain) if stem in ("startup", "libmem") else ()
+    for stem in (*_STARTS[board.toolchain], "main", "print", "probe", "libmem", f"hal_{board.hal}"):
+        flags = no_loop_calls(toolchain) if stem in ("startup", "startup_riscv", "libmem") else ()
         own.append((FIRMWARE / f"{stem}.c", out / "obj" / f"firmware_{stem}.o", flags))
     defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
     defines += [f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
@@ -142,7 +152,7 @@ def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -
     return Plan(
         toolchain=toolchain,
         flags=[*board_flags(board, toolchain), *defines],
-        include=[c_dir, FIRMWARE, FIRMWARE / "libc", out],
+        include=[c_dir, FIRMWARE, *libc(board, toolchain), out],
         objects=[*model, *own],
         output=out / "firmware.elf",
         link=link,

@@ -30,6 +30,7 @@ _ZIG_FPU = {"none": "", "fpv4-sp-d16": "+vfp4d16sp", "fpv5-sp-d16": "+fp_armv8d1
 _GCC = {  # by a board's toolchain: the program, the packages
     "arm-none-eabi": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     "aarch64-linux": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    "riscv32": ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),  # for 32 bits as well
 }
 
 
@@ -115,6 +116,13 @@ def core_flags(board: Board, toolchain: Toolchain) -> list[str]:
         if toolchain.kind == "zig":
             return ["-target", "aarch64-linux-none", f"-mcpu={board.core.replace('-', '_')}"]
         return [f"-mcpu={board.core}", "-static", "-fno-pie"]
+    if board.toolchain == "riscv32":
+        # No small data: link.ld has no place for it. Zicsr: the start-up code uses it, and every core has it.
+        if toolchain.kind == "zig":
+            letters = "".join(f"+{k}" for k in board.core.removeprefix("rv32i"))
+            cpu = f"generic_rv32{letters}+zicsr"
+            return ["-target", "riscv32-freestanding", f"-mcpu={cpu}", "-msmall-data-limit=0"]
+        return [f"-march={board.core}_zicsr", "-mabi=ilp32", "-msmall-data-limit=0"]
     hard = board.fpu != "none"
     if toolchain.kind == "zig":
         cpu = board.core.replace("-", "_") + _ZIG_CORE.get(board.core, "") + _ZIG_FPU[board.fpu]

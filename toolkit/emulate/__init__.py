@@ -35,7 +35,7 @@ def choose_emulator(board: Board, wanted: str) -> str:
     if board.run is None:
         raise ToolkitError(f"board {board.name} has no [run]: no emulator knows it")
     program = qemu.PROGRAMS[board.toolchain]
-    package = {"qemu-aarch64": "qemu-user"}.get(program, program)
+    package = {"qemu-aarch64": "qemu-user", "qemu-system-riscv32": "qemu-system-misc"}.get(program, program)
     if wanted == "qemu" or not board.run.unicorn:
         what = f"{program} (apt-get install {package})"
     else:

@@ -14,7 +14,11 @@ from toolkit.boards import Board
 from toolkit.emulate.outcome import Outcome
 from toolkit.errors import ToolkitError
 
-PROGRAMS = {"arm-none-eabi": "qemu-system-arm", "aarch64-linux": "qemu-aarch64"}  # by a board's toolchain
+PROGRAMS = {  # by a board's toolchain
+    "arm-none-eabi": "qemu-system-arm",
+    "aarch64-linux": "qemu-aarch64",
+    "riscv32": "qemu-system-riscv32",
+}
 _GRACE_S = 10.0  # for an image that ends by semihosting, after its EXIT line
 
 
@@ -42,6 +46,8 @@ def _command(image: Path, board: Board, more: Sequence[str]) -> list[str]:
         return [program, "-cpu", board.run.qemu, *more, str(image)]
     command = [program, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
     command += ["-kernel", str(image), *more]
+    if board.toolchain == "riscv32":
+        command += ["-bios", "none"]  # else QEMU starts one of its own in machine mode
     return [*command, "-semihosting-config", "enable=on,target=native"] if board.semihosting else command
 
 
@@ -54,8 +60,9 @@ def counts(board: Board) -> bool:
 
 
 def _exit_code(process: subprocess.Popen[str], board: Board) -> int | None:
-    """What the semihosting call, or a program's own end, handed over; a board without either sleeps and is ended."""
-    hands_over = board.semihosting or _is_program(board)
+    """What the image handed over: by a semihosting call, as a program, or to QEMU's test device for RISC-V; a board
+    without these sleeps and is ended."""
+    hands_over = board.semihosting or board.toolchain in ("aarch64-linux", "riscv32")
     if not hands_over:
         process.terminate()  # not killed: a plugin still writes what it counted
     try:
