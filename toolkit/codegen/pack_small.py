@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantize.ops import lstm
+from quantize.ops import gru, lstm
 from quantize.qnetwork import QLayer
 from toolkit.codegen.pack import Packed, PackedArray, Slices
 
@@ -48,6 +48,49 @@ def _lstm(q: QLayer, target: str) -> Packed:
             ("units", str(size)),
             ("wide", str(int(wide))),
             *((k, str(q.params[k])) for k in ("t", "f", "frac")),
+        ),
+        Slices(1, (("w", stream.shape[1]),), (("units", "uint16_t", 1),)),
+    )
+
+
+def gru_v6m(q: QLayer) -> Packed | None:
+    """The stream of csrc/tl_v6m.h: `w` uint32 [H, columns + 6], one row per hidden unit. None: reset before."""
+    return _gru(q, "v6m")
+
+
+def gru_v7m(q: QLayer) -> Packed | None:
+    """The same for csrc/tl_v7m.h."""
+    return _gru(q, "v7m")
+
+
+def _gru(q: QLayer, target: str) -> Packed | None:
+    if not gru.reset_after(q):
+        return None
+    wide = q.arrays["wx"].dtype == np.int16
+    size, inputs = gru.hidden_size(q), gru.input_size(q)
+    wx, wh, m, b = (_units(q.arrays[k], gates) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 4)))
+    columns = np.stack([_two(wx[:, :2]), wx[:, 2]], axis=-1).reshape(size, -1) if wide else _three(wx)
+    multipliers = np.stack([m[:, 1, 0] << 16 | m[:, 0, 0], m[:, 2, 0]], axis=1)
+    stream = np.concatenate([columns, b[:, :, 0], _three(wh), multipliers], axis=1) & 0xFFFF_FFFF
+    kind = "int16 inputs r << 16 | z + 32768, n" if wide else "int8 inputs as the units"
+    return Packed(
+        f"tl_gru_w8a16_{target}",
+        (
+            PackedArray(
+                "w",
+                "uint32_t",
+                stream.astype(np.uint32),
+                f"[unit]: {kind}; 4 biases; units r << 16 | (z + 128) << 8 | n + 128; 3 multipliers",
+                [f"unit {unit}" for unit in range(size)],
+            ),
+        ),
+        (
+            ("w", "@w"),
+            ("inputs", str(inputs)),
+            ("hidden", str(size)),
+            ("units", str(size)),
+            ("wide", str(int(wide))),
+            *((k, str(q.params[k])) for k in ("t", "f")),
         ),
         Slices(1, (("w", stream.shape[1]),), (("units", "uint16_t", 1),)),
     )
@@ -102,6 +145,11 @@ def lstm_rv32(q: QLayer) -> Packed:
     )
 
 
+def _units(a: np.ndarray, gates: int) -> np.ndarray:
+    """[gates * units (, columns)] -> int64 [units, gates, columns]."""
+    return np.swapaxes(a.astype(np.int64).reshape(gates, len(a) // gates, -1), 0, 1)
+
+
 def _two(rows: np.ndarray) -> np.ndarray:
     """[unit, 2, column] -> [unit, column]."""
     words: np.ndarray = rows[:, 0] << 16 | (rows[:, 1] + 32768)
@@ -111,4 +159,10 @@ def _two(rows: np.ndarray) -> np.ndarray:
 def _four(rows: np.ndarray) -> np.ndarray:
     """[unit, 4, column] -> [unit, column]."""
     words: np.ndarray = rows[:, 0] << 24 | (rows[:, 1] + 128) << 16 | (rows[:, 2] + 128) << 8 | (rows[:, 3] + 128)
+    return words
+
+
+def _three(rows: np.ndarray) -> np.ndarray:
+    """[unit, 3, column] -> [unit, column]."""
+    words: np.ndarray = rows[:, 0] << 16 | (rows[:, 1] + 128) << 8 | (rows[:, 2] + 128)
     return words

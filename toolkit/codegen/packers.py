@@ -21,6 +21,8 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,
     ("lstm", "rv32"): pack_small.lstm_rv32,
+    ("gru", "v6m"): pack_small.gru_v6m,
+    ("gru", "v7m"): pack_small.gru_v7m,
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
     ("gru", "dsp"): pack_dsp.gru_dsp,
     ("dense", "dsp"): dense_ref,
