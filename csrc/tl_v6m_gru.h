@@ -38,9 +38,8 @@ TL_INLINE const uint32_t *tl_triples8(uint32_t sum[3], const uint32_t *w, const 
 {
     const int16_t *end = v + (n & ~7u);
     TL_TRIPLE_LOOP(TL_TRIPLES("0", "1") TL_TRIPLES("2", "3") TL_TRIPLES("4", "5") TL_TRIPLES("6", "7"), "8")
-    for (end += n & 7; v != end; v++, w++) {
-        tl_triple8(sum, *w, *v);
-    }
+    end += n & 7;
+    TL_TRIPLE_LOOP("ldmia %[w]!, {r4}\n" TL_TRIPLE("r4", "0"), "1")
     return w;
 }
 
@@ -48,9 +47,8 @@ TL_INLINE const uint32_t *tl_triples16(uint32_t sum[3], const uint32_t *w, const
 {
     const int16_t *end = v + (n & ~3u);
     TL_TRIPLE_LOOP(TL_TRIPLE_WIDE("0") TL_TRIPLE_WIDE("1") TL_TRIPLE_WIDE("2") TL_TRIPLE_WIDE("3"), "4")
-    for (end += n & 3; v != end; v++, w += 2) {
-        tl_triple16(sum, w, *v);
-    }
+    end += n & 3;
+    TL_TRIPLE_LOOP(TL_TRIPLE_WIDE("0"), "1")
     return w;
 }
 

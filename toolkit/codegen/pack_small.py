@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from quantize.ops import gru, lstm
@@ -98,48 +100,57 @@ def _gru(q: QLayer, target: str) -> Packed | None:
 
 def lstm_rv32(q: QLayer) -> Packed:
     """The blocks of csrc/tl_rv32.h: weights [blocks, columns * 8], one row per two hidden units."""
-    wide = q.arrays["wx"].dtype == np.int16
-    size, inputs = lstm.hidden_size(q), lstm.input_size(q)
-    blocks = (size + 1) // 2
-    gates = {k: np.swapaxes(q.arrays[k].astype(np.int64).reshape(4, size, -1), 0, 1) for k in ("wh", "wx", "b", "m")}
-    # [unit, gate, column], a unit of zeros behind an odd last one
-    wh, wx, b, m = (np.pad(v, ((0, 2 * blocks - size), (0, 0), (0, 0))) for v in gates.values())
+    wx, wh, b, m = (_units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
     bm = np.concatenate([b[:, :, 0], m[:, :, 0] << (16 - q.params["t"])], axis=1)
+    meaning = "biases of i, f, g, o and their multipliers, m * 2^(16 - t)"
+    return _blocks(q, "lstm", wx, wh, PackedArray("bm", "int32_t", bm, meaning, []), "frac")
 
-    def tiles(rows: np.ndarray) -> np.ndarray:
-        swapped: np.ndarray = np.swapaxes(rows.reshape(blocks, 8, -1), 1, 2).reshape(blocks, -1)
-        return swapped
+
+def gru_rv32(q: QLayer) -> Packed | None:
+    """The same with the rows r, z, n: weights [blocks, columns * 6]. None: reset before."""
+    if not gru.reset_after(q):
+        return None
+    wx, wh, m, b = (_units(q.arrays[k], gates) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 4)))
+    multipliers = m[:, :, 0] << np.array([16 - q.params["t"]] * 2 + [16])
+    bm = np.concatenate([b[:, :, 0], multipliers], axis=1)
+    meaning = "biases of r, z, nx, nh and multipliers: m * 2^(16 - t) of r, z; m * 2^16 of n"
+    return _blocks(q, "gru", wx, wh, PackedArray("bm", "int32_t", bm, meaning, []), "t")
+
+
+def _blocks(q: QLayer, op: str, wx: np.ndarray, wh: np.ndarray, bm: PackedArray, shift: str) -> Packed:
+    """wx, wh [unit, gate, column] and bm [unit, ...] as blocks of two units, of zeros behind an odd last one."""
+    (size, gates, _), inputs = wh.shape, wx.shape[2]
+    blocks, wide = (size + 1) // 2, q.arrays["wx"].dtype == np.int16
+    missing = 2 * blocks - size
+
+    def tiles(rows: np.ndarray, kind: str) -> np.ndarray:
+        padded = np.pad(rows, ((0, missing), (0, 0), (0, 0))).reshape(blocks, 2 * gates, -1)
+        return np.swapaxes(padded, 1, 2).reshape(blocks, -1).astype(kind)
 
     pairs = [f"units {2 * k}, {2 * k + 1}" for k in range(blocks)]
-    order = "i, f, g, o of a unit and of the next"
-    kind = "int16_t" if wide else "int8_t"
+    order = ("r, z, n" if op == "gru" else "i, f, g, o") + " of a unit and of the next"
+    kind, field = ("int16", "wx16") if wide else ("int8", "wx8")
+    numbers = np.pad(bm.array, ((0, missing), (0, 0))).astype(np.int32)
+    labels = [f"unit {unit}" for unit in range(2 * blocks)]
     return Packed(
-        "tl_lstm_w8a16_rv32",
+        f"tl_{op}_w8a16_rv32",
         (
-            PackedArray(
-                "wh", "int8_t", tiles(wh).astype(np.int8), f"recurrent weights [block][column]: {order}", pairs
-            ),
-            PackedArray("wx", kind, tiles(wx).astype(kind[:-2]), f"input weights [block][column]: {order}", pairs),
-            PackedArray(
-                "bm",
-                "int32_t",
-                bm.astype(np.int32),
-                "biases of i, f, g, o and their multipliers, m * 2^(16 - t)",
-                [f"unit {unit}" for unit in range(2 * blocks)],
-            ),
+            PackedArray("wh", "int8_t", tiles(wh, "int8"), f"recurrent weights [block][column]: {order}", pairs),
+            PackedArray("wx", f"{kind}_t", tiles(wx, kind), f"input weights [block][column]: {order}", pairs),
+            replace(bm, array=numbers, rows=labels),
         ),
         (
             ("wh", "@wh"),
-            ("wx16" if wide else "wx8", "@wx"),
+            (field, "@wx"),
             ("bm", "@bm"),
             ("inputs", str(inputs)),
             ("hidden", str(size)),
             ("units", str(size)),
-            *((k, str(q.params[k])) for k in ("f", "frac")),
+            *((k, str(q.params[k])) for k in ("f", shift)),
         ),
         Slices(
             2,
-            (("wh", 8 * size), ("wx16" if wide else "wx8", 8 * inputs), ("bm", 16)),
+            (("wh", 2 * gates * size), (field, 2 * gates * inputs), ("bm", 2 * numbers.shape[1])),
             (("units", "uint16_t", 1),),
         ),
     )
