@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "tl_dense_unrolled.h"
 #include "tl_tables_packed.h"
 
 #define ROWS 8u
@@ -250,4 +251,9 @@ void tl_gru_step_w8a16_rv32(int16_t *h_new, int16_t *reset, const int16_t *h, co
         }
         bm += 14;
     }
+}
+
+void tl_dense_w16a16_rv32(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)
+{
+    tl_dense_unrolled(y, h, p);
 }

@@ -3,6 +3,8 @@
  * registers when they unroll it. A column of four rows takes 8.25 instructions, one of a GRU's three rows 6.5. */
 #include "tl_v7m.h"
 
+#include "tl_dense_unrolled.h"
+
 #if defined(TL_HOST)
 
 #include "tl_chain_gru.h"
@@ -123,4 +125,9 @@ void tl_gru_step_w8a16_v7m(int16_t *h_new, int16_t *reset, const int16_t *h, con
 {
     (void)reset;
     tl_gru_step_chain(h_new, h, x, p);
+}
+
+void tl_dense_w16a16_v7m(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)
+{
+    tl_dense_unrolled(y, h, p);
 }
