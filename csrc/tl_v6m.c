@@ -202,3 +202,12 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
 }
 
 #endif
+
+#include "tl_v6m_gru.h"
+
+void tl_gru_step_w8a16_v6m(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                           const tl_gru_w8a16_v6m *p)
+{
+    (void)reset;
+    tl_gru_step_chain(h_new, h, x, p);
+}

@@ -5,8 +5,9 @@
 
 #include "tl_v6m.h"
 
-/* The layout of tl_v6m.h. */
+/* The layouts of tl_v6m.h. */
 typedef tl_lstm_w8a16_v6m tl_lstm_w8a16_v7m;
+typedef tl_gru_w8a16_v6m tl_gru_w8a16_v7m;
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,6 +16,13 @@ extern "C" {
 /* One step, the bits of tl_lstm_step_w8a16_ref. h_new must not overlap h, c or x. No alignment beyond int16_t's. */
 TL_KERNEL void tl_lstm_step_w8a16_v7m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                                       const tl_lstm_w8a16_v7m *p);
+
+/* The same of tl_gru_step_w8a16_ref with reset_after; `reset` is not touched. */
+TL_KERNEL void tl_gru_step_w8a16_v7m(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                                     const tl_gru_w8a16_v7m *p);
+
+/* As tl_dense_w16a16_ref, on the same parameters. */
+TL_KERNEL void tl_dense_w16a16_v7m(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from elftools.elf.elffile import ELFFile
 
+from tests.layouts import struct_bytes
 from toolkit.codegen.pack import Packed
 from toolkit.targets import CSRC
 from toolkit.toolchain import CACHE, WARNINGS, Toolchain, cross_toolchain
@@ -32,8 +33,8 @@ class Cost:
     stack: int
 
 
-def compile_kernel(core: str, source: str, out: Path, kind: str, level: str) -> tuple[Path, int]:
-    """Links one file of csrc/ alone for a core: no library may be missing. -> image, bytes of its code."""
+def compile_kernel(core: str, source: str, out: Path, kind: str, level: str, op: str = "lstm") -> tuple[Path, int]:
+    """Links one step of a file of csrc/ alone for a core: no library may be missing. -> image, bytes of its code."""
     tool: Toolchain = cross_toolchain(kind)
     cpu = ["-target", "thumb-freestanding-eabi", f"-mcpu={core.replace('-', '_')}", "-mthumb", "-fhosted"]
     quiet = ["-fno-sanitize=undefined", "-fno-stack-protector", "-fno-unwind-tables", "-g"]
@@ -43,7 +44,7 @@ def compile_kernel(core: str, source: str, out: Path, kind: str, level: str) -> 
     script.write_text(f"SECTIONS {{ . = {CODE}; .text : {{ *(.text*) }} .rodata : {{ *(.rodata*) }} }}\n")
     link = [
         "-nostdlib",
-        f"-Wl,--entry=tl_lstm_step_w8a16_{source[3:6]}",
+        f"-Wl,--gc-sections,--entry=tl_{op}_step_w8a16_{source[3:6]}",
         "-T",
         str(script),
         *(["-rtlib=compiler-rt"] if tool.kind == "zig" else []),
@@ -87,11 +88,8 @@ class Kernel:
             addresses[f"@{a.suffix}"] = at
             self.uc.mem_write(at, data)
             at += (len(data) + 3) // 4 * 4
-        block = bytearray()
-        for name, value in packed.fields:
-            size = 4 if value.startswith("@") else 2 if name in ("inputs", "hidden", "units") else 1
-            block += (addresses[value] if value.startswith("@") else int(value)).to_bytes(size, "little")
-        self.uc.mem_write(at, bytes(block))
+        block = struct_bytes(packed, addresses)
+        self.uc.mem_write(at, block)
         return at, at + (len(block) + 3) // 4 * 4
 
     def step(
