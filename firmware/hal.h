@@ -6,7 +6,7 @@
 void hal_init(void);       /* clock as TL_CLOCK_HZ says, UART at 115200 8N1 */
 void hal_putc(char c);     /* waits until the UART takes the byte */
 
-/* In exit.c: ends a run. Semihosting where the board says so (emulators), else sleeps for good. */
+/* In exit.c, or in the HAL: ends a run. Semihosting where the board says so (emulators), else sleeps for good. */
 _Noreturn void hal_exit(int code);
 
 #endif

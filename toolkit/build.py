@@ -131,7 +131,7 @@ def linker_script(memory: Memory, page: int = 4) -> str:
     )
 
 
-def libc(board: Board, toolchain: Toolchain) -> list[Path]:
+def _libc(board: Board, toolchain: Toolchain) -> list[Path]:
     """The folders with what a compiler lacks of a C library's headers."""
     bare = board.toolchain == "riscv32" and toolchain.kind == "gcc"
     return [FIRMWARE / "libc", *([FIRMWARE / "libc_gcc"] if bare else [])]
@@ -152,7 +152,7 @@ def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -
     return Plan(
         toolchain=toolchain,
         flags=[*board_flags(board, toolchain), *defines],
-        include=[c_dir, FIRMWARE, *libc(board, toolchain), out],
+        include=[c_dir, FIRMWARE, *_libc(board, toolchain), out],
         objects=[*model, *own],
         output=out / "firmware.elf",
         link=link,
