@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The GRU step, reset after, of the cores without DSP instructions: three rows of a hidden unit in one word, as the four
- * of tl_chain.h. With W = r << 16 | z << 8 | n, where r is signed and z and n carry +128,
+/* The GRU step, reset after, of the cores without DSP instructions: three rows of a hidden unit in one word, as the
+ * four of tl_chain.h. With W = r << 16 | z << 8 | n, where r is signed and z and n carry +128,
  *     W >> 16 = r,   W >> 8 = 256 r + z,   W = 256 (256 r + z) + n.
  * The row of n has a sum over the inputs and one over the units: between the two runs of columns stand the biases. */
 #ifndef TL_CHAIN_GRU_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Eight rows share the load of a column's activation: 25 instructions for 8 multiply-accumulates, eight columns a turn.
- * Six rows of a GRU take 19 for 6. Nothing branches on data, so a step takes the same instructions whatever the numbers are. */
+ * Six rows of a GRU take 19 for 6. Nothing branches on data, so that a step takes the same instructions whatever the
+ * numbers are. */
 #include "tl_rv32.h"
 
 #include <stddef.h>

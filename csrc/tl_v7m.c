@@ -121,7 +121,8 @@ void tl_lstm_step_w8a16_v7m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     tl_lstm_step_chain(h_new, c, h, x, p);
 }
 
-void tl_gru_step_w8a16_v7m(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x, const tl_gru_w8a16_v7m *p)
+void tl_gru_step_w8a16_v7m(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
+                           const tl_gru_w8a16_v7m *p)
 {
     (void)reset;
     tl_gru_step_chain(h_new, h, x, p);
