@@ -116,14 +116,14 @@ TL_INLINE void tl_lstm_step_chain(int16_t *h_new, int16_t *c, const int16_t *h, 
         }
         w = tl_columns8(sum, w, h, n);
         int32_t acc_i = (int32_t)(sum[0] + w[0]);
-        int32_t acc_f = (int32_t)(sum[1] - (sum[0] << 8) + w[1]);
-        int32_t acc_g = (int32_t)(sum[2] - (sum[1] << 8) + w[2]);
-        int32_t acc_o = (int32_t)(sum[3] - (sum[2] << 8) + w[3]);
-        int32_t i = tl_look(tl_sigmoid_packed, tl_scale(acc_i, (int16_t)w[4], t));
-        int32_t f = tl_look(tl_sigmoid_packed, tl_scale(acc_f, (int32_t)w[4] >> 16, t));
-        int32_t g = tl_look(tl_tanh_packed, tl_scale(acc_g, (int16_t)w[5], t));
-        int32_t o = tl_look(tl_sigmoid_packed, tl_scale(acc_o, (int32_t)w[5] >> 16, t));
-        w += 6;
+        int32_t acc_f = (int32_t)(sum[1] - (sum[0] << 8) + w[2]);
+        int32_t acc_g = (int32_t)(sum[2] - (sum[1] << 8) + w[6]);
+        int32_t acc_o = (int32_t)(sum[3] - (sum[2] << 8) + w[4]);
+        int32_t i = tl_look(tl_sigmoid_packed, tl_scale(acc_i, (int32_t)w[1], t));
+        int32_t f = tl_look(tl_sigmoid_packed, tl_scale(acc_f, (int32_t)w[3], t));
+        int32_t g = tl_look(tl_tanh_packed, tl_scale(acc_g, (int32_t)w[7], t));
+        int32_t o = tl_look(tl_sigmoid_packed, tl_scale(acc_o, (int32_t)w[5], t));
+        w += 8;
         int32_t cell = tl_clip16((f * c[u] + ((i * g) >> (15 - frac)) + (1 << 14)) >> 15); /* tl_cell */
         c[u] = (int16_t)cell;
         h_new[u] = tl_hidden((int16_t)o, (int16_t)tl_look(tl_tanh_packed, cell * (1 << (12 - frac))));
