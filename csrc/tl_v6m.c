@@ -32,7 +32,7 @@ typedef struct tl_run {
  * u is the place of a unit in bytes from there, so it ends at 0. */
 typedef struct tl_job {
     const uint32_t *w;             /* 0 */
-    uint32_t wide, unused[2];      /* 4, 8, 12 */
+    uint32_t wide, unused[2];      /* 4: becomes the address where a unit begins; 8, 12 */
     uint32_t first[4];             /* 16: the sums of a unit before its first column */
     tl_run x, h;                   /* 32, 44 */
     uint32_t x_odd;                /* 56: another column follows the pairs of x */
@@ -63,7 +63,7 @@ typedef struct tl_job {
 #define WIDE_PAIR "ldmia r1!, {r2}\n sxth r3, r2\n" WIDE "asrs r3, r2, #16\n" WIDE
 #define WIDE_PAIR_BYTES 50u
 /* One column when v lies between two words, and what `jump` is for the pairs behind it. */
-#define BETWEEN (8 * PAIR_BYTES + 10u)
+#define BETWEEN (16 * PAIR_BYTES + 10u)
 #define WIDE_BETWEEN (4 * WIDE_PAIR_BYTES + 8u)
 #define REST(none, turn, bytes)                                                                                        \
     "adds r6, r7, #3\n subs r6, r6, r1\n lsrs r6, r6, #2\n beq " none "\n negs r6, r6\n"                               \
@@ -80,7 +80,7 @@ typedef struct tl_job {
 #define LOOK                                                                                                           \
     "asrs r2, r1, #8\n subs r2, #127\n asrs r3, r2, #31\n ands r2, r3\n"                                               \
     "adds r2, #255\n asrs r3, r2, #31\n bics r2, r3\n lsls r2, r2, #2\n"                                               \
-    "ldr r2, [r4, r2]\n lsls r1, r1, #7\n sxth r1, r1\n sxth r3, r2\n muls r1, r3\n adds r1, r1, r2\n"                 \
+    "ldr r2, [r4, r2]\n lsls r1, r1, #7\n sxth r3, r2\n muls r1, r3\n adds r1, r1, r2\n"                 \
     "asrs r1, r1, #16\n"
 /* r1 = sat16((r1 + 2^14) >> 15), 2^14 in lr; |r1| < 2^31 - 2^14. r6 is its sign, r3 whether bit 30 is not. */
 #define ROUND_SATURATE                                                                                                 \
@@ -95,12 +95,14 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "push {r4, r5, r6, r7}\n"
             "mov r7, r0\n ldr r0, [r7]\n"
             "movs r6, #1\n lsls r6, r6, #14\n mov lr, r6\n mov r12, r7\n"
-            "b 1f\n"
+            "ldr r2, [r7, #4]\n adr r1, 2f\n cmp r2, #0\n beq 10f\n adr r1, 1f\n"
+            "10: str r1, [r7, #4]\n mov pc, r1\n"
+            ".balign 4\n"
             "2:\n" /* int8 inputs: they begin a row of columns */
             "adds r7, #16\n ldmia r7!, {r1, r2, r3, r4}\n"
             "mov r8, r1\n mov r9, r2\n mov r10, r3\n mov r11, r4\n b 3f\n"
+            ".balign 4\n"
             "1:\n" /* a unit: r7 = r12 = job, r0 = w */
-            "ldr r1, [r7, #4]\n cmp r1, #0\n beq 2b\n"
             /* int16 inputs */
             "movs r1, #0\n mov r8, r1\n mov r10, r1\n"
             "ldr r1, [r7, #64]\n mov r9, r1\n mov r11, r1\n"
@@ -123,10 +125,10 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "3:\n" /* a run of int8 columns: r7 = tl_run, r12 = job */
             "ldmia r7, {r1, r6, r7}\n"
             "4:\n add pc, r6\n"
-            "5:\n.rept 8\n" PAIR ".endr\n cmp r1, r7\n bhs 8f\n b 5b\n"
+            "5:\n.rept 16\n" PAIR ".endr\n cmp r1, r7\n bhs 8f\n b 5b\n"
             "8:\n"
             "lsls r2, r7, #31\n bpl 20f\n b 14f\n"
-            NEXT "ldmia r0!, {r4}\n" COLUMN("r4") REST("8b", "7", "52") "b 4b\n" /* BETWEEN: v between two words */
+            NEXT "ldmia r0!, {r4}\n" COLUMN("r4") REST("8b", "15", "52") "b 4b\n" /* BETWEEN: v between two words */
             "14:\n"
             "lsls r7, r7, #30\n bmi 6f\n" /* more after the pairs: h has one column */
             "mov r2, r12\n ldr r2, [r2, #56]\n cmp r2, #0\n beq 7f\n"
@@ -147,7 +149,7 @@ __attribute__((naked, noinline, used)) static void tl_units(__attribute__((unuse
             "ldmia r7, {r6, r7}\n lsls r1, r7\n" LOOK
             "mov r2, r11\n muls r1, r2\n add r1, lr\n asrs r1, r1, #15\n" /* h, tl_hidden */
             "strh r1, [r6, r5]\n"
-            "mov r7, r12\n adds r5, #2\n str r5, [r7, #92]\n beq 9f\n b 1b\n"
+            "mov r7, r12\n adds r5, #2\n str r5, [r7, #92]\n ldr r1, [r7, #4]\n beq 9f\n mov pc, r1\n"
             "9:\n"
             "pop {r4, r5, r6, r7}\n"
             "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
@@ -166,13 +168,35 @@ TL_INLINE tl_run tl_make_run(const int16_t *v, uint32_t n, uint32_t turn, uint32
     return (tl_run){v, first != 0 ? between : left_out * bytes - 2u, (uintptr_t)(v + first + 2 * pairs) - less};
 }
 
+/* tl_total, two words at a time. */
+TL_INLINE uint32_t tl_total_words(const int16_t *v, uint32_t n)
+{
+    const uint32_t first = (uint32_t)((uintptr_t)v >> 1 & 1), fours = (n - first) & ~3u;
+    uint32_t sum = first != 0 ? (uint32_t)*v : 0u;
+    v += first;
+    if (fours != 0) {
+        const int16_t *end = v + fours;
+        register uint32_t a __asm__("r4"), b __asm__("r5");
+        uint32_t s;
+        __asm__(".syntax unified\n"
+                "1:\n ldmia %[v]!, {r4, r5}\n"
+                "sxth %[s], %[a]\n adds %[sum], %[sum], %[s]\n asrs %[a], %[a], #16\n adds %[sum], %[sum], %[a]\n"
+                "sxth %[s], %[b]\n adds %[sum], %[sum], %[s]\n asrs %[b], %[b], #16\n adds %[sum], %[sum], %[b]\n"
+                "cmp %[v], %[end]\n bne 1b\n"
+                : [sum] "+l"(sum), [v] "+l"(v), [a] "=&r"(a), [b] "=&r"(b), [s] "=&l"(s)
+                : [end] "l"(end)
+                : "cc", "memory");
+    }
+    return sum + tl_total(v, n - first - fours);
+}
+
 void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const tl_lstm_w8a16_v6m *p)
 {
     const uint32_t n = p->hidden, inputs = p->inputs;
     const uint32_t x_odd = (inputs - (uint32_t)((uintptr_t)x >> 1 & 1)) & 1;
     const uint32_t h_odd = (n - (uint32_t)((uintptr_t)h >> 1 & 1)) & 1;
-    const uint32_t total_x = tl_total(x, inputs);
-    const uint32_t total = (tl_total(h, n) + (p->wide != 0 ? 0u : total_x)) * (0u - 128u);
+    const uint32_t total_x = tl_total_words(x, inputs);
+    const uint32_t total = (tl_total_words(h, n) + (p->wide != 0 ? 0u : total_x)) * (0u - 128u);
     tl_job job; /* filled field by field: an initializer would call memset */
     job.w = p->w;
     job.wide = p->wide;
@@ -181,20 +205,20 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
     job.first[1] = total;
     job.first[2] = total * 0x101u;
     job.first[3] = total * 0x10101u;
-    job.h = tl_make_run(h, n, 8, PAIR_BYTES, BETWEEN, h_odd);
+    job.h = tl_make_run(h, n, 16, PAIR_BYTES, BETWEEN, h_odd);
     job.x_odd = x_odd;
     job.total = total;
     job.total_x = total_x * (0u - 32768u);
     job.f = p->f;
-    job.sigmoid = tl_sigmoid_packed;
-    job.tanh = tl_tanh_packed;
+    job.sigmoid = tl_sigmoid_lines;
+    job.tanh = tl_tanh_lines;
     job.t = p->t;
     job.shift_ig = 15u - p->frac;
     job.shift_c = 12u - p->frac;
     job.c = c + p->units;
     job.h_new = h_new + p->units;
     job.x = p->wide != 0 ? tl_make_run(x, inputs, 4, WIDE_PAIR_BYTES, WIDE_BETWEEN, x_odd)
-                         : tl_make_run(x, inputs, 8, PAIR_BYTES, BETWEEN, 3);
+                         : tl_make_run(x, inputs, 16, PAIR_BYTES, BETWEEN, 3);
     tl_units(&job);
 }
 

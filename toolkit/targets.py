@@ -51,6 +51,7 @@ _LSTM = frozenset({"lstm_step_w8a16"})
 _BOTH = _LSTM | {"dense_w16a16"}
 _ALL = _BOTH | {"gru_step_w8a16"}
 _PACKED = "tl_tables_packed.h"
+_LINES = "tl_tables_lines.h"
 _TILES = ("tl_tiled.h", "tl_tiles.h", "tl_inline.h")
 _WORDS = ("tl_tiles_madd.h", "tl_tiles_words.h", "tl_tables.h")
 
@@ -58,8 +59,8 @@ TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
         Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _ALL, (), ()),
-        Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
-        Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", "tl_chain.h", _PACKED), 2048, _LSTM, (), ()),
+        Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_chain.h", _LINES), 2048, _LSTM, (), ()),
+        Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", "tl_chain.h", _LINES), 2048, _LSTM, (), ()),
         Target("rv32", "RV32IM, RISC-V", "tl_rv32.c", ("tl_rv32.h", _PACKED), 2048, _LSTM, (), ()),
         Target(
             "dsp",
