@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The same, each interval's line drawn on to z = 0: what it is there << 16 | uint16(2 * slope), modulo 2^32.
+/* The same, each interval's line drawn on to z = 0: its value there << 16 | uint16(2 * slope), mod 2^32.
  * Made from quantize/nodes.json by `python -m toolkit.codegen.tables`. */
 #ifndef TL_TABLES_LINES_H
 #define TL_TABLES_LINES_H

@@ -2,6 +2,7 @@
 /* The step of tl_chain.h for Armv6-M. Compilers keep too little of it in registers, so the loop over the units is one
  * function in assembly. The four sums stay in r8 .. r11, which can only be added to, and two columns share the load of
  * their v: a pair of columns takes 29 cycles on an M0+ with the single-cycle multiplier.
+ * No instruction count depends on data.
  * On the host the same step is the C of tl_chain.h. */
 #include "tl_v6m.h"
 
@@ -76,7 +77,7 @@ typedef struct tl_job {
 #define REQUANTIZE                                                                                                     \
     "ldmia r0!, {r2, r3}\n adds r1, r1, r2\n uxth r2, r1\n asrs r1, r1, #16\n"                                         \
     "muls r2, r3\n muls r1, r3\n lsrs r2, r2, #16\n adds r1, r1, r2\n asrs r1, r5\n"
-/* tl_look: z in r1 -> r1, table at r4. Only the index is saturated, without a branch: the outermost intervals are flat. */
+/* tl_look: z in r1 -> r1, table at r4. Only the index is saturated: the outermost intervals are flat. */
 #define LOOK                                                                                                           \
     "asrs r2, r1, #8\n subs r2, #127\n asrs r3, r2, #31\n ands r2, r3\n"                                               \
     "adds r2, #255\n asrs r3, r2, #31\n bics r2, r3\n lsls r2, r2, #2\n"                                               \

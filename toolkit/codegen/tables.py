@@ -32,7 +32,7 @@ def headers() -> dict[str, str]:
             words,
         ),
         "tl_tables_lines.h": (
-            "The same, each interval's line drawn on to z = 0: what it is there << 16 | uint16(2 * slope), modulo 2^32.",
+            "The same, each interval's line drawn on to z = 0: its value there << 16 | uint16(2 * slope), mod 2^32.",
             straight,
         ),
         "tl_tables_planes.h": (
