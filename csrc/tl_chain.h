@@ -10,7 +10,7 @@
 #define TL_CHAIN_H
 
 #include "tl_kernels.h"
-#include "tl_tables_packed.h"
+#include "tl_tables_lines.h"
 
 #define TL_INLINE static inline __attribute__((always_inline)) /* or the sums would go to memory */
 
@@ -88,12 +88,12 @@ TL_INLINE void tl_join(uint32_t sum[4], uint32_t total, uint32_t f)
     sum[3] += sum[2] << 8;
 }
 
-/* Linear interpolation in a packed table; z in Q3.12, saturated here to int16. Same bits as tl_lookup. */
+/* Linear interpolation in a table of lines; z in Q3.12, saturated here to int16. Same bits as tl_lookup. */
 TL_INLINE int32_t tl_look(const uint32_t table[256], int32_t z)
 {
     z = tl_clip16(z);
     uint32_t word = table[128 + (z >> 8)];
-    return (int32_t)(word + (uint32_t)((int16_t)word * (int16_t)(z * 128))) >> 16;
+    return (int32_t)(word + (uint32_t)(int16_t)word * (uint32_t)(z * 128)) >> 16;
 }
 
 TL_INLINE void tl_lstm_step_chain(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
@@ -116,17 +116,17 @@ TL_INLINE void tl_lstm_step_chain(int16_t *h_new, int16_t *c, const int16_t *h, 
         }
         w = tl_columns8(sum, w, h, n);
         int32_t acc_i = (int32_t)(sum[0] + w[0]);
-        int32_t acc_f = (int32_t)(sum[1] - (sum[0] << 8) + w[1]);
-        int32_t acc_g = (int32_t)(sum[2] - (sum[1] << 8) + w[2]);
-        int32_t acc_o = (int32_t)(sum[3] - (sum[2] << 8) + w[3]);
-        int32_t i = tl_look(tl_sigmoid_packed, tl_scale(acc_i, (int16_t)w[4], t));
-        int32_t f = tl_look(tl_sigmoid_packed, tl_scale(acc_f, (int32_t)w[4] >> 16, t));
-        int32_t g = tl_look(tl_tanh_packed, tl_scale(acc_g, (int16_t)w[5], t));
-        int32_t o = tl_look(tl_sigmoid_packed, tl_scale(acc_o, (int32_t)w[5] >> 16, t));
-        w += 6;
+        int32_t acc_f = (int32_t)(sum[1] - (sum[0] << 8) + w[2]);
+        int32_t acc_g = (int32_t)(sum[2] - (sum[1] << 8) + w[6]);
+        int32_t acc_o = (int32_t)(sum[3] - (sum[2] << 8) + w[4]);
+        int32_t i = tl_look(tl_sigmoid_lines, tl_scale(acc_i, (int32_t)w[1], t));
+        int32_t f = tl_look(tl_sigmoid_lines, tl_scale(acc_f, (int32_t)w[3], t));
+        int32_t g = tl_look(tl_tanh_lines, tl_scale(acc_g, (int32_t)w[7], t));
+        int32_t o = tl_look(tl_sigmoid_lines, tl_scale(acc_o, (int32_t)w[5], t));
+        w += 8;
         int32_t cell = tl_clip16((f * c[u] + ((i * g) >> (15 - frac)) + (1 << 14)) >> 15); /* tl_cell */
         c[u] = (int16_t)cell;
-        h_new[u] = tl_hidden((int16_t)o, (int16_t)tl_look(tl_tanh_packed, cell * (1 << (12 - frac))));
+        h_new[u] = tl_hidden((int16_t)o, (int16_t)tl_look(tl_tanh_lines, cell * (1 << (12 - frac))));
     }
 }
 

@@ -79,10 +79,10 @@ TL_INLINE void tl_gru_step_chain(int16_t *h_new, const int16_t *h, const int16_t
         sum[2] = w[3] + low_h + (sum[1] << 8);
         w = tl_triples8(sum, w + 4, h, n);
         int32_t acc_z = (int32_t)(sum[1] - (sum[0] << 8));
-        int32_t reset = tl_look(tl_sigmoid_packed, tl_scale((int32_t)sum[0], (int16_t)w[0], t));
-        int32_t kept = tl_look(tl_sigmoid_packed, tl_scale(acc_z, (int32_t)w[0] >> 16, t));
+        int32_t reset = tl_look(tl_sigmoid_lines, tl_scale((int32_t)sum[0], (int16_t)w[0], t));
+        int32_t kept = tl_look(tl_sigmoid_lines, tl_scale(acc_z, (int32_t)w[0] >> 16, t));
         int32_t fresh = tl_new_chain(from_x, sum[2] - (sum[1] << 8), (int32_t)w[1], reset, t);
-        h_new[u] = tl_blend((int16_t)kept, own[u], (int16_t)tl_look(tl_tanh_packed, fresh));
+        h_new[u] = tl_blend((int16_t)kept, own[u], (int16_t)tl_look(tl_tanh_lines, fresh));
         w += 2;
     }
 }

@@ -10,10 +10,10 @@
  *     an int16 input column  (wide)      i << 16 | (f + 32768), g << 16 | (o + 32768)
  *     an int8 input column   (not wide)  i << 24 | (f + 128) << 16 | (g + 128) << 8 | (o + 128)
  *     a recurrent column                 the same
- *     four biases b of i, f, g, o; two words of multipliers: m of f << 16 | m of i, m of o << 16 | m of g
+ *     b and m of i, of f, of o, of g: a word each
  * Fields, ranges and the proof that no row's sum overflows: tl_lstm_w8a16 in tl_kernels.h. */
 typedef struct tl_lstm_w8a16_v6m {
-    const uint32_t *w; /* [hidden][(wide ? 2 : 1) * inputs + hidden + 6] */
+    const uint32_t *w; /* [hidden][(wide ? 2 : 1) * inputs + hidden + 8] */
     uint16_t inputs, hidden;
     uint16_t units; /* that a call computes, as in tl_lstm_w8a16 */
     uint8_t wide; /* 1: int16 input weights */

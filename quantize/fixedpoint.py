@@ -65,6 +65,13 @@ def packed(nodes: np.ndarray) -> np.ndarray:
     return ((np.where(odd, nodes[i + 1], nodes[i]) & 0xFFFF) << 16) | ((2 * slope) & 0xFFFF)
 
 
+def lines(nodes: np.ndarray) -> np.ndarray:
+    """The same with each base moved to z = 0, modulo 2**16: word + 2 * slope * z * 128, modulo 2**32."""
+    word = packed(nodes)
+    slope = (word & 0xFFFF ^ 0x8000) - 0x8000
+    return (word - (slope * (np.arange(-127, 129) >> 1) << 16)) & 0xFFFF_FFFF
+
+
 def cell(f: np.ndarray, c: np.ndarray, i: np.ndarray, g: np.ndarray, frac: int) -> np.ndarray:
     """c' = f c + i g: gates Q0.15, c int16 with `frac` fractional bits (0 .. 12). |sum| < 2**31."""
     return sat16((f * c + ((i * g) >> (15 - frac)) + (1 << 14)) >> 15)

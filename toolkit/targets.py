@@ -49,8 +49,9 @@ class Target:
 _CELLS = frozenset({"lstm_step_w8a16", "gru_step_w8a16"})
 _ALL = _CELLS | {"dense_w16a16"}
 _PACKED = "tl_tables_packed.h"
+_LINES = "tl_tables_lines.h"
 _UNROLLED = "tl_dense_unrolled.h"
-_CHAIN = ("tl_chain.h", "tl_chain_gru.h", _PACKED)
+_CHAIN = ("tl_chain.h", "tl_chain_gru.h", _LINES)
 _TILES = ("tl_tiled.h", "tl_tiles.h", "tl_inline.h")
 _WORDS = ("tl_tiles_madd.h", "tl_tiles_words.h", "tl_tables.h")
 

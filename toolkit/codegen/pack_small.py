@@ -12,7 +12,7 @@ from toolkit.codegen.pack import Packed, PackedArray, Slices
 
 
 def lstm_v6m(q: QLayer) -> Packed:
-    """The stream of csrc/tl_v6m.h: `w` uint32 [H, columns + 6], one row per hidden unit."""
+    """The stream of csrc/tl_v6m.h: `w` uint32 [H, columns + 8], one row per hidden unit."""
     return _lstm(q, "v6m")
 
 
@@ -29,8 +29,8 @@ def _lstm(q: QLayer, target: str) -> Packed:
         np.swapaxes(q.arrays[k].astype(np.int64).reshape(4, size, -1), 0, 1) for k in ("wh", "wx", "b", "m")
     )
     columns = np.stack([_two(wx[:, :2]), _two(wx[:, 2:])], axis=-1).reshape(size, -1) if wide else _four(wx)
-    multipliers = m[:, [1, 3], 0] << 16 | m[:, [0, 2], 0]
-    stream = np.concatenate([columns, _four(wh), b[:, :, 0], multipliers], axis=1) & 0xFFFF_FFFF
+    gates = np.concatenate([b, m], axis=2)[:, [0, 1, 3, 2]].reshape(size, 8)  # i, f, o, g
+    stream = np.concatenate([columns, _four(wh), gates], axis=1) & 0xFFFF_FFFF
     kind = "int16 inputs i << 16 | f + 32768, g << 16 | o + 32768" if wide else "int8 inputs as the units"
     return Packed(
         f"tl_lstm_w8a16_{target}",
@@ -39,7 +39,7 @@ def _lstm(q: QLayer, target: str) -> Packed:
                 "w",
                 "uint32_t",
                 stream.astype(np.uint32),
-                f"[unit]: {kind}; units i << 24 | (f + 128) << 16 | (g + 128) << 8 | o + 128; 4 biases; 4 multipliers",
+                f"[unit]: {kind}; units i << 24 | (f + 128) << 16 | (g + 128) << 8 | o + 128; b, m of i, f, o, g",
                 [f"unit {unit}" for unit in range(size)],
             ),
         ),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES, packed
+from quantize.fixedpoint import SIGMOID_NODES, TANH_NODES, lines, packed
 from quantize.gemmlowp import SIGMOID_NODES as SIGMOID_24THS
 from toolkit.codegen.render import CSRC, SPDX, carray
 
@@ -15,10 +15,11 @@ FUNCTIONS = (("sigmoid", SIGMOID_NODES, "32768 * sigmoid(z)"), ("tanh", TANH_NOD
 
 def headers() -> dict[str, str]:
     """File name in csrc/ -> text."""
-    nodes, words, planes = [], [], []
+    nodes, words, straight, planes = [], [], [], []
     for name, values, meaning in FUNCTIONS:
         nodes.append(carray("int16_t", f"tl_{name}_nodes", values, f"{meaning}, z = -8 .. 8 in steps of 1/16", None))
         words.append(carray("uint32_t", f"tl_{name}_packed", packed(values), meaning, None))
+        straight.append(carray("uint32_t", f"tl_{name}_lines", lines(values), meaning, None))
         for plane, part, of in (
             ("base", values[:256], "the lower node of each interval"),
             ("slope", 2 * np.diff(values), "2 * (upper node - lower node)"),
@@ -29,6 +30,10 @@ def headers() -> dict[str, str]:
         "tl_tables_packed.h": (
             "The same, a word an interval: base << 16 | uint16(2 * slope); an odd interval has its upper node as base.",
             words,
+        ),
+        "tl_tables_lines.h": (
+            "The same, each interval's line drawn on to z = 0: its value there << 16 | uint16(2 * slope), mod 2^32.",
+            straight,
         ),
         "tl_tables_planes.h": (
             "The same for permutations of 16-bit lanes, in the order of (z >> 8) modulo 256, 0 first.",
