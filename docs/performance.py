@@ -23,8 +23,8 @@ PARTS = (
     ),
     (
         "Flash, RAM and stack on a Cortex-M4",
-        "16 inputs, 64 hidden units, a dense head; weights aside: reset, step and head, linked with --gc-sections. Bars: "
-        "4 500 bytes for speed, 1 600 for size, 160 of stack, 432 of state and scratch.",
+        "16 inputs, 64 hidden units, a dense head; weights aside: reset, step and head, linked with --gc-sections. "
+        "Bars: 4 500 bytes for speed, 1 600 for size, 160 of stack, 432 of state and scratch.",
         ["docs/footprint.py"],
     ),
     (
