@@ -1,6 +1,6 @@
 """Instructions of a step of neon and neon_dotprod, exact: `python -m docs.perf_neon [gcc|zig]` prints a table.
 
-Runs the program of tests/test_kernels_neon.py in unicorn, block by block."""
+Runs the image of tests/machines.py in unicorn, block by block."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import unicorn
 from unicorn import arm64_const as arm
 
 from quantize.ops import OPS
-from tests import foreign
-from tests.test_kernels_neon import BASE, CPUS, build
+from tests.machines import CORES
+from tests.memory import Memory
 from tests.test_kernels_tiles import layer
 from toolkit import elf
+from toolkit.codegen.packers import pack
 
 SHAPES = ((1, 32), (1, 64), (8, 32), (16, 64), (32, 128), (64, 64))
-_STACK, _END, _MIB = 0x3000_0000, 0x3010_0000, 0x10_0000
+BASE, _STACK, _END, _MIB = 0x2000_0000, 0x3000_0000, 0x3010_0000, 0x10_0000
 
 
 class Machine:
@@ -39,7 +40,7 @@ class Machine:
     def _block(self, uc: unicorn.Uc, address: int, size: int, _: object) -> None:
         self.executed += size // 4
 
-    def call(self, name: str, memory: foreign.Memory, *arguments: int) -> int:
+    def call(self, name: str, memory: Memory, *arguments: int) -> int:
         """Instructions of one call."""
         self.uc.mem_write(BASE, bytes(memory.data))
         for register, value in enumerate(arguments):
@@ -58,8 +59,8 @@ def count(machine: Machine, target: str, op: str, shape: tuple[int, int], wide: 
         q = layer(rng, op, *shape, wide=wide, extreme=False)
         if op == "lstm" or len(q.arrays["b"]) == 4 * shape[1]:
             break
-    memory = foreign.Memory(BASE, "Q")
-    p = foreign.parameters(memory, q, target)
+    memory = Memory(BASE, 8)
+    p = memory.layer(pack(q, target))
     x = memory.put(np.zeros(shape[0], np.int16), 16, 0)
     h_new, c, h = (memory.put(np.zeros(shape[1], np.int16), 16, 0) for _ in range(3))
     executed = machine.call(f"tl_{op}_step_w8a16_{target}", memory, h_new, c, h, x, p)
@@ -71,9 +72,11 @@ def main() -> None:
     kind = (sys.argv[1:] or ["gcc"])[0]
     print("| target | (I,H) | x | LSTM | per MAC | GRU | per MAC | code of both |")
     print("|---|---|---|---|---|---|---|---|")
-    for target in sorted(CPUS):
-        with tempfile.TemporaryDirectory() as folder:
-            machine = Machine(build(Path(folder), target, kind))
+    core = CORES["neoverse-n1"]
+    with tempfile.TemporaryDirectory() as folder:
+        core.build(core, Path(folder), [], kind)
+        machine = Machine(Path(folder) / "image.elf")
+    for target in ("neon", "neon_dotprod"):
         code = sum(machine.functions[f"tl_{op}_step_w8a16_{target}"].size for op in ("lstm", "gru"))
         for shape in SHAPES:
             for wide in (True, False):

@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from tests import foreign
+from tests.machines import CORES
+from tests.memory import Memory
 from tests.test_kernels_tiles import layer
-from tests.test_kernels_wasm import BASE, build
+from toolkit.codegen.packers import pack
 
+BASE = 0x20_0000
 SHAPES = ((1, 32), (1, 64), (8, 32), (16, 64), (32, 128), (32, 256))
 
 
 def case(target: str, shape: tuple[int, int]) -> dict[str, Any]:
     """What the timer is told of one kernel and shape."""
     inputs, hidden = shape
-    memory = foreign.Memory(BASE, "I")
-    p = foreign.parameters(memory, layer(np.random.default_rng(3), "lstm", *shape, wide=True, extreme=False), target)
+    memory = Memory(BASE, 4)
+    p = memory.layer(pack(layer(np.random.default_rng(3), "lstm", *shape, wide=True, extreme=False), target))
     pointers = [memory.put(np.zeros(n, np.int16), 16, 0) for n in (hidden, hidden, hidden, inputs)]
     return {
         "name": f"tl_lstm_step_w8a16_{target}",
@@ -39,8 +41,9 @@ def main() -> None:
     """Prints the table."""
     cases = [case(target, shape) for shape in SHAPES for target in ("wasm_simd128", "ref")]
     with tempfile.TemporaryDirectory() as folder:
-        module = build(Path(folder), ("wasm_simd128", "ref"))
-        command = ["node", str(Path(__file__).with_suffix(".mjs")), str(module)]
+        core = CORES["wasm"]
+        core.build(core, Path(folder), [], "zig")
+        command = ["node", str(Path(__file__).with_suffix(".mjs")), str(Path(folder) / "image.wasm")]
         done = subprocess.run(command, input=json.dumps(cases), stdout=subprocess.PIPE, text=True, check=True)
     best = json.loads(done.stdout)
     print("| (I,H) | wasm_simd128 | ref | ref / wasm_simd128 |\n|---|---|---|---|")
