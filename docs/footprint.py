@@ -60,9 +60,9 @@ def measure(q: QNetwork, target: str, level: str, folder: Path) -> tuple[int, in
     command = ["arm-none-eabi-gcc", *flags, *sources, "-T", "link.ld", "-Wl,--entry=keep_step", "-o", "net.elf"]
     subprocess.run(command, cwd=folder, check=True)
     image = folder / "net.elf"
-    own = {s.name: s.size for s in elf.symbols(image) if not s.name.startswith("keep_")}
-    tables = sum(size for name, size in own.items() if name.startswith(("tl_sigmoid", "tl_tanh")))
-    weights = sum(size for name, size in own.items() if name.startswith(("lstm0", "dense0")) and "_slice" not in name)
+    data = {s.name: s.size for s in elf.symbols(image) if s.kind != "code"}
+    tables = sum(size for name, size in data.items() if name.startswith(("tl_sigmoid", "tl_tanh")))
+    weights = sum(size for name, size in data.items() if name.startswith(("lstm0", "dense0")))
     text = elf.section_bytes(image, ".text") - sum(s.size for s in elf.symbols(image) if s.name.startswith("keep_"))
     return text - tables - weights, tables, _stack(image, q)
 
