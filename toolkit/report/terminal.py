@@ -87,7 +87,7 @@ def _parity(report: dict[str, Any]) -> list[RenderableType]:
     p = report["parity"]
     if p["oracle"] is None:
         return [Text("\nParity: not compared.")]
-    table = _table("Parity", "Emulator", "Steps", "Run hash", "Equal", "Kernels", "Instr./step")
+    table = _table("Parity", "Emulator", "Steps", "Run hash", "Equal", "Kernels", "Instr.")
     table.add_row(Text("oracle (NumPy)"), "", str(p["steps"]), p["oracle"], "", "", "")
     for name, b in report["boards"].items():
         equal = Text("yes", "green") if b["parity"] else Text("NO", "bold red") if b["hash"] else Text("not compared")
