@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from toolkit.boards import board_names, load_board
-from toolkit.targets import TARGETS
+from toolkit.targets import F32, TARGETS, W8A8
 
 PAGE = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -34,9 +34,12 @@ def targets_table() -> str:
     rows = ["| kernels | for | its own; the rest from `ref` | tables |", "|---|---|---|---|"]
     for t in TARGETS.values():
         schemes: dict[str, list[str]] = {}
-        for op, scheme in sorted((op.rsplit("_", 1) for op in t.ops), key=lambda o: [*OPS].index(o[0])):
+        other = W8A8[t.name].ops if t.name in W8A8 else frozenset()
+        floats = {f"{op}_f32" for op in OPS} if t.name in F32 else set()
+        found = (op.rsplit("_", 1) for op in t.ops | other | floats)
+        for op, scheme in sorted(found, key=lambda o: [*OPS].index(o[0])):
             schemes.setdefault(OPS[op], []).append(scheme)
-        own = ", ".join(f"{op} {' '.join(sorted(found))}" for op, found in schemes.items())
+        own = ", ".join(f"{op} {' '.join(sorted(names))}" for op, names in schemes.items())
         rows.append(f"| `{t.name}` | {t.cores} | {own} | {t.table_bytes} B |")
     return "\n".join(rows)
 

@@ -107,4 +107,4 @@ class Memory:
 
 def code_of(packed: Packed) -> tuple[str, ...]:
     """The C that was made for a layer's shape; empty where the target's kernels serve any shape."""
-    return getattr(packed, "code", ())
+    return packed.code
