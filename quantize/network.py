@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,32 +24,48 @@ from quantize.errors import QuantizeError
 
 MODES = ("window", "stateful")
 MISSING = ("hold", "reset", "interpolate")
+HEADS = ("last", "final_states", "all", "mean")
+"""`last`: the last step; `final_states`: each direction's own last step; `all`: every step; `mean`: over the steps."""
+OUTPUTS = ("value", "quantile", "gaussian", "class")
+"""`gaussian`: mean and log(sigma) of each value, in normalised units; `class`: a logit each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
     """One raw input or output. Normalised value = (raw - mean) / std.
 
-    `decimals`: digits after the point that the fixed-point API carries; `mean` is a multiple of 10**-decimals."""
+    `decimals`: digits after the point that the fixed-point API carries; `mean` is a multiple of 10**-decimals.
+    `horizon`: steps ahead of an output, 0 of an input."""
 
     name: str
     unit: str
     decimals: int
     mean: float
     std: float
+    horizon: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One layer. `op` is a key of `quantize.ops.OPS`.
+    """One layer: weights float32 and read-only, options numbers (0 or absent: off).
 
-    lstm: `w_ih [4H, in]`, `w_hh [4H, H]`, `b [4H]`, rows in the gate order i, f, g, o.
+    lstm: `w_ih [4H, in]`, `w_hh [4H, H]`, `b [4H]`, rows in the gate order i, f, g, o; with `p [3H]` peepholes i, f, o.
+        Options `preact_clip` (bounds the gates' inputs), `cell_clip` (bounds c), `input_forget` (f = 1 - i).
+    lstm_norm: the LSTM with layer normalisation: `w_ih`, `w_hh` as above, `b_ih [4H]`, `b_hh [4H]`, gain and offset of
+        the norms `norm_x [2, 4H]` over W x + b_ih, `norm_c [2, H]` over c', `norm_h [2, H]` over h' (epsilon 1e-5).
     gru: `w_ih [3H, in]`, `w_hh [3H, H]`, rows r, z, n; `b [4H]` r, z, nx, nh: reset after, or `b [3H]`: reset before.
-    dense: `w [out, in]`, `b [out]`. All float32, read-only."""
+    rnn: `w_ih [H, in]`, `w_hh [H, H]`, `b [H]`; tanh, or option `relu`.
+    dense: `w [out, in]`, `b [out]`.  add: no weights, the sum of its sources.
+
+    `sources`: the layers whose outputs, one after the other, are its input; "" is the network's input. () means the
+    layer before, or the input. `reverse`: it runs over the window from its last step to its first (window mode)."""
 
     name: str
     op: str
     weights: Mapping[str, np.ndarray]
+    options: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    sources: tuple[str, ...] = ()
+    reverse: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +83,23 @@ class Network:
     period: float  # seconds between two samples, 0 = unknown
     missing: str  # what predict_missing does: "hold" | "reset" | "interpolate"
     max_gap: int  # after more lost samples in a row than this the state is reset
+    head: str = "last"  # what the last layer sees of a window: one of HEADS; a stream has only "last"
+    output: str = "value"  # what the outputs are: one of OUTPUTS
+    levels: tuple[float, ...] = ()  # of "quantile": the outputs are target by target, horizon by horizon, these levels
 
 
-def layer(name: str, op: str, weights: Mapping[str, np.ndarray]) -> Layer:
+def layer(
+    name: str,
+    op: str,
+    weights: Mapping[str, np.ndarray],
+    *,
+    options: Mapping[str, float] | None = None,
+    sources: tuple[str, ...] = (),
+    reverse: bool = False,
+) -> Layer:
     """A Layer whose arrays are float32, contiguous and read-only."""
-    return Layer(name, op, frozen_arrays({k: np.asarray(v, np.float32) for k, v in weights.items()}))
+    arrays = frozen_arrays({k: np.asarray(v, np.float32) for k, v in weights.items()})
+    return Layer(name, op, arrays, MappingProxyType(dict(options or {})), sources, reverse)
 
 
 def frozen_arrays(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -89,12 +117,17 @@ def save_network(network: Network, path: str | Path) -> str:
     description = {f: getattr(network, f) for f in SCALARS}
     description["inputs"] = [asdict(c) for c in network.inputs]
     description["outputs"] = [asdict(c) for c in network.outputs]
-    description["layers"] = [{"name": x.name, "op": x.op, "weights": sorted(x.weights)} for x in network.layers]
+    description["layers"] = [_described(x) for x in network.layers]
     arrays = {f"{x.name}.{k}": v for x in network.layers for k, v in x.weights.items()}
     return write_file(path, "tealight-network", description, arrays)
 
 
-SCALARS = ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")
+SCALARS = ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap", "head", "output", "levels")
+
+
+def _described(x: Layer) -> dict[str, Any]:
+    made = {"name": x.name, "op": x.op, "weights": sorted(x.weights), "options": dict(x.options)}
+    return {**made, "sources": list(x.sources), "reverse": x.reverse}
 
 
 def load_network(path: str | Path) -> Network:
@@ -103,10 +136,20 @@ def load_network(path: str | Path) -> Network:
     Raises: QuantizeError when the file is missing, truncated, edited or of another kind."""
     d, arrays, _ = read_file(path, "tealight-network")
     layers = tuple(
-        layer(x["name"], x["op"], {k: arrays[f"{x['name']}.{k}"] for k in x["weights"]}) for x in d["layers"]
+        layer(
+            x["name"],
+            x["op"],
+            {k: arrays[f"{x['name']}.{k}"] for k in x["weights"]},
+            options=x["options"],
+            sources=tuple(x["sources"]),
+            reverse=x["reverse"],
+        )
+        for x in d["layers"]
     )
     inputs, outputs = (tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs"))
-    return Network(layers=layers, inputs=inputs, outputs=outputs, **{f: d[f] for f in SCALARS})
+    return Network(
+        layers=layers, inputs=inputs, outputs=outputs, **{**{f: d[f] for f in SCALARS}, "levels": tuple(d["levels"])}
+    )
 
 
 def network_digest(network_file: str | Path) -> str:

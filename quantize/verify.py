@@ -17,6 +17,7 @@ from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 def verify_network(network: Network) -> None:
     """Raises QuantizeError when it is not a stack of recurrent layers with a dense head that fits together."""
     known(network.layers, FLOAT)
+    _deployable(network)
     _stack(network.layers, len(network.inputs), len(network.outputs))
     _scalars(network)
     for side, columns in (("input", network.inputs), ("output", network.outputs)):
@@ -24,6 +25,16 @@ def verify_network(network: Network) -> None:
             _within(f'{side} "{c.name}": decimals', c.decimals, 0, 9)
             if not (math.isfinite(c.mean) and math.isfinite(c.std) and c.std > 0):
                 raise QuantizeError(f'{side} "{c.name}": mean {c.mean}, std {c.std}: expected finite, std above 0')
+
+
+def _deployable(network: Network) -> None:
+    """Raises QuantizeError, naming it, at what has no integer form."""
+    for x in network.layers:
+        for what in (*(k for k, v in x.options.items() if v), *(["reverse"] if x.reverse else []), *x.sources):
+            raise QuantizeError(f"{x.name}: {what} has no integer form yet; train without it")
+    for key, plain in (("head", "last"), ("output", "value")):
+        if getattr(network, key) != plain:
+            raise QuantizeError(f'{key} = "{getattr(network, key)}" has no integer form yet; expected "{plain}"')
 
 
 def verify_qnetwork(q: QNetwork) -> None:
