@@ -174,7 +174,7 @@ def _random_input(rng: np.random.Generator, j: int) -> QInput:
 
 def _random_output(rng: np.random.Generator, j: int) -> QOutput:
     offset = int(rng.choice([*EXTREME, rng.integers(-1000, 1000), rng.integers(-1000, 1000)]))
-    return QOutput(f"out{j}", "", j % 4, offset, int(rng.integers(1, 32768)), int(rng.integers(1, 31)))
+    return QOutput(f"out{j}", "", j % 4, offset, int(rng.integers(1, 32768)), int(rng.integers(1, 31)), 1)
 
 
 def random_raw(rng: np.random.Generator, q: QNetwork, steps: int) -> np.ndarray:

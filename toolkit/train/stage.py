@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from quantize.errors import QuantizeError
+from quantize.features import Front, Raw
 from quantize.network import Column, Network, save_network
 from toolkit.config import Config, save_config
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar
-from toolkit.data.prepared import Prepared, forecast_rows, prepare, save_prepared
+from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
 from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.nn.network import init_network
@@ -33,7 +34,7 @@ def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str,
         prepared = prepare(config.data, need=needed(config), say=say)
         rng = np.random.default_rng(config.train.seed)
         network = init_network(_template(config, prepared), config.model, rng=rng)
-        target = prepared.scalers[prepared.targets[0]]
+        target = prepared.outputs[0]
         one = len(prepared.targets) == 1
         with progress(config.train.epochs, target.std if one else 1.0, target.unit if one else "(normalised)") as each:
             trained = fit(network, prepared, train=config.train, rng=rng, each=each, say=say)
@@ -68,8 +69,8 @@ def _template(config: Config, prepared: Prepared) -> Network:
     return Network(
         name=config.name,
         layers=(),
-        inputs=tuple(prepared.scalers[k] for k in prepared.inputs),
-        outputs=tuple(_finer(prepared.scalers[k]) for k in prepared.targets),
+        inputs=prepared.inputs,
+        outputs=tuple(_finer(c) if prepared.target == "level" else c for c in prepared.outputs),
         mode=config.model.mode,
         window=config.model.window if config.model.mode == "window" else 0,
         warmup=needed(config),
@@ -77,7 +78,19 @@ def _template(config: Config, prepared: Prepared) -> Network:
         period=prepared.period,
         missing=config.deploy.missing,
         max_gap=config.deploy.max_gap,
+        front=_front(prepared),
     )
+
+
+def _front(prepared: Prepared) -> Front | None:
+    """What the C does before and after the network, where that is more than scaling."""
+    target = "level" if prepared.target == "class" else prepared.target
+    plain = all((f.kind, f.source) == ("value", k) for k, f in enumerate(prepared.features))
+    if plain and len(prepared.features) == prepared.raws and target == "level":
+        return None
+    raws = tuple(Raw(c.name, c.unit, c.decimals) for c in prepared.columns[: prepared.raws])
+    bases = () if target == "level" else tuple(k for k, _ in pairs(prepared))
+    return Front(raws, prepared.features, target, bases)
 
 
 def _finer(column: Column) -> Column:
