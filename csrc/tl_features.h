@@ -122,7 +122,8 @@ static inline int32_t tl_price(int32_t last, int32_t y)
         2147486487u, 2147485068u, 2147484358u, 2147484003u, 2147483825u, 2147483737u,
     };
     const int32_t limit = 134217728;
-    int32_t e = tl_mulw((y > limit ? limit : y < -limit ? -limit : y) * 8, 19828); /* log2 in Q24 */
+    y = y > limit ? limit : y < -limit ? -limit : y;
+    int32_t e = tl_mulw(y * 8, 19828) + (y >> 15); /* log2 in Q24: y 2^24 / (10^7 ln 2), to 2e-7 of itself */
     uint32_t rest = (uint32_t)e << 8, power = 0x80000000u, m;                      /* Q31 in [1, 2) */
     for (uint32_t k = 0; k < 24; k++, rest <<= 1) {
         uint32_t more = tl_high(power, factor[k]) << 1;

@@ -164,7 +164,8 @@ def log2(v: np.ndarray) -> np.ndarray:
 
 def price(last: np.ndarray, y: np.ndarray) -> np.ndarray:
     """last * exp(y / 10**7), rounded half up, saturated to int32; `last` below 1 counts as 1."""
-    e = fp.mulw(np.clip(y, -_RETURN_LIMIT, _RETURN_LIMIT) * 8, _FROM_RETURN)  # log2 in Q24
+    y = np.clip(y, -_RETURN_LIMIT, _RETURN_LIMIT)
+    e = fp.mulw(y * 8, _FROM_RETURN) + (y >> 15)  # log2 in Q24; the second term is what 15 bits of the factor leave
     whole, rest = e >> _LOG2_BITS, (e & (2**_LOG2_BITS - 1)).astype(np.uint64)
     power = np.full(np.shape(e), 1 << 31, np.uint64)  # Q31 in [1, 2)
     for k, factor in enumerate(POWERS):

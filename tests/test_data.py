@@ -164,7 +164,7 @@ def test_bad_input_is_one_line(tmp_path: Path, case: str) -> None:
 def test_a_missing_or_unreadable_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ToolkitError, match="no such file; set data"):
         prepare(Data(path=str(tmp_path / "none.csv")), need=1, say=nothing)
-    with pytest.raises(ToolkitError, match="no .csv file in this folder"):
+    with pytest.raises(ToolkitError, match=r"no \.csv file in this folder"):
         prepare(Data(path=str(tmp_path)), need=1, say=nothing)
 
 
