@@ -20,6 +20,7 @@ from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_
 from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.nn.network import init_network
+from toolkit.train import metrics
 from toolkit.train.evaluate import accuracy, evaluate_rows
 from toolkit.train.progress import progress
 from toolkit.train.trainer import Trained, as_json, fit
@@ -41,7 +42,7 @@ def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str,
         result = _result(config, prepared, trained)
     except KeyboardInterrupt:
         raise ToolkitError("training interrupted; nothing was written") from None
-    for sentence in _verdict(result["accuracy"]):
+    for sentence in metrics.verdict(result["metrics"], "float"):
         say(sentence)
     save_config(config, out / "config.toml")
     save_prepared(prepared, out / "data.safetensors")
@@ -104,14 +105,16 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
     scores: dict[str, dict[str, Any]] = {}
     for split in ("val", "test"):
         rows, _, forecast = evaluate_rows(prepared, network, split=split)
-        scores[split] = accuracy(
-            prepared, baseline_predictions(prepared, need=need, split=split) | {"float": forecast}, rows
-        )
+        forecasts = baseline_predictions(prepared, need=need, split=split) | {"float": forecast}
+        scores[split] = accuracy(prepared, forecasts, rows)
         scores[split]["skill"] = 1 - scores[split]["float"] / scores[split]["persistence"]
     scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need=need).order
     return {
         "name": config.name,
         "accuracy": scores["test"] | {"validation": scores["val"]},
+        "metrics": metrics.score(
+            prepared, forecasts, rows, output=network.output, levels=network.levels, judged=("float",)
+        ),
         "model": {
             "params": sum(v.size for x in network.layers for v in x.weights.values()),
             "macs_per_step": macs_per_step(network),
@@ -133,17 +136,6 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
             "seconds": round(trained.seconds, 3),
         },
     }
-
-
-def _verdict(scores: dict[str, Any]) -> list[str]:
-    """A sentence per baseline that the network does not beat on the test split."""
-    words = {"persistence": "the last value (persistence)", "linear_ar": "a linear autoregression"}
-    unit = f" {scores['unit']}" if scores["unit"] else ""
-    return [
-        f"No skill over {words[k]}: test RMSE {scores['float']:.4g}{unit}, not below its {scores[k]:.4g}{unit}."
-        for k in words
-        if scores["float"] >= scores[k]
-    ]
 
 
 def _check_writable(out: Path) -> None:
