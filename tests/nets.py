@@ -178,6 +178,27 @@ def _random_output(rng: np.random.Generator, j: int) -> QOutput:
     return QOutput(f"out{j}", "", j % 4, offset, int(rng.integers(1, 32768)), int(rng.integers(1, 31)), 1)
 
 
+def two_directions(rng: np.random.Generator, name: str, *, joined: bool) -> QNetwork:
+    """A window through one to three layers in both directions; `joined`: each sees both of the layer below."""
+    count, window, inputs = int(rng.integers(1, 4)), int(rng.choice([1, 2, 5])), int(rng.integers(1, 4))
+    shape = Shape(inputs, (1,), int(rng.integers(1, 3)), (16,), "window", window, str(rng.choice(["hold", "reset"])), 3)
+    layers, below, width = list[QLayer](), [("",), ("",)], [inputs, inputs]
+    for k in range(count):
+        made = []
+        for d, suffix in enumerate(("", "_reverse")):
+            op, hidden = str(rng.choice(["lstm", "gru"])), int(rng.choice([1, 4, rng.integers(1, 21)]))
+            bits = 16 if k == 0 else int(rng.choice([8, 16]))
+            x = random_cell(rng, op, f"{op}{k}{suffix}", width[d], hidden, bits)
+            made.append(replace(x, sources=below[d], reverse=d == 1))
+        layers += made
+        names, sizes = [x.name for x in made], [OPS[x.op].output_size(x) for x in made]
+        below = [tuple(names)] * 2 if joined else [(names[0],), (names[1],)]
+        width = [sum(sizes)] * 2 if joined else sizes
+    head = replace(random_dense(rng, "dense0", sum(sizes), shape.outputs), sources=tuple(names))
+    q = random_qnetwork(rng, shape, name)
+    return replace(q, layers=(*layers, head), head="final_states")
+
+
 def with_front(rng: np.random.Generator, q: QNetwork) -> QNetwork:
     """The same network behind random features, forecasting a level, difference or log return of its raw columns."""
     raws = tuple(Raw(f"raw{k}", "", k % 4) for k in range(int(rng.integers(1, 5))))
