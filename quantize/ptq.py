@@ -69,14 +69,19 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
     for k, x in enumerate(network.layers[:-1]):
         fed = graph.sources(network.layers, k)
         if fed == (graph.INPUT,):
-            b = np.array(x.weights["b"], np.float64)
+            key = "b_ih" if "b_ih" in x.weights else "b"
+            b = np.array(x.weights[key], np.float64)
             b[: len(x.weights["w_ih"])] += x.weights["w_ih"].astype(np.float64) @ shift
-            x = replace(x, weights={**x.weights, "b": b})
+            x = replace(x, weights={**x.weights, key: b})
         bits = 16 if fed == (graph.INPUT,) else options.deep_wx_bits
         made = _cell(x, np.concatenate([scales[s] for s in fed]), ranges.states[x.name], bits, options)
         layers.append(replace(made, sources=x.sources, reverse=x.reverse))
-        scales[x.name] = np.full(OPS[x.op].output_size(x), OPS[made.op].UNIT)
-    head, outputs = (dense_w16a8 if small else dense).quantize(network.layers[-1], network.outputs)
+        scales[x.name] = np.full(OPS[x.op].output_size(x), unit(made))
+    last = network.layers[-1]
+    steps = np.concatenate([scales[s] for s in graph.sources(network.layers, len(network.layers) - 1)])
+    if not small:  # a head's own step of h is 1 / 32640
+        last = replace(last, weights={**last.weights, "w": last.weights["w"] * (steps / dense.UNIT)})
+    head, outputs = (dense_w16a8 if small else dense).quantize(last, network.outputs)
     fields = {
         f: getattr(network, f)
         for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap", "head")
@@ -85,6 +90,11 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
     return QNetwork(
         layers=(*layers, head), inputs=inputs, outputs=outputs, source=source, digest="", front=network.front, **fields
     )
+
+
+def unit(x: QLayer) -> float:
+    """Real value of one step of a layer's h."""
+    return float(OPS[x.op].UNIT * 2.0 ** x.params.get("h_exp", 0))
 
 
 def _cell(x: Layer, scale: np.ndarray, ranges: Mapping[str, float], bits: int, options: Options) -> QLayer:
@@ -105,6 +115,9 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
     size = dense.input_size(q.layers[-1])
     head = network.layers[-1]
     w = np.asarray(head.weights["w"], np.float64)
+    fed = graph.sources(q.layers, len(q.layers) - 1)
+    parts = [np.full(OPS[x.op].output_size(x), unit(x)) for s in fed for x in q.layers if x.name == s]
+    units = np.concatenate(parts)
     gram, cross = np.zeros((size + 1, size + 1)), np.zeros((size + 1, len(network.outputs)))
     for raw, x in zip(sequences, scaled, strict=True):
         hidden = hidden_states(q, raw)
@@ -113,8 +126,7 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
             hidden, wanted = hidden[:, -1:], wanted[:, -1:]
         else:
             hidden, wanted = hidden[:, network.warmup - 1 :], wanted[:, network.warmup - 1 :]
-        unit = OPS[q.layers[-1].op].UNIT
-        h = np.concatenate([hidden * unit, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
+        h = np.concatenate([hidden * units, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
         left = wanted.reshape(len(h), len(network.outputs)) - h[:, :-1] @ w.T - head.weights["b"]
         gram += h.T @ h
         cross += h.T @ left

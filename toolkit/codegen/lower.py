@@ -351,19 +351,21 @@ def _c_int(v: int) -> str:
     return str(v) if v >= 0 else f"({v})" if v > -(2**31) else "(-2147483647 - 1)"
 
 
-def scratch(q: QNetwork) -> list[tuple[str, int, str]]:
-    """Arrays of the state struct in which no step leaves anything: name, int16 values, meaning."""
+def scratch(q: QNetwork) -> list[tuple[str, str, int, str]]:
+    """Arrays of the state struct in which no step leaves anything: C type, name, values, meaning."""
     cells = [x for x in q.layers if OPS[x.op].STATE]
-    out = [("next", max(OPS[x.op].output_size(x) for x in cells), "a layer's new h")]
+    out = [("int16_t", "next", max(OPS[x.op].output_size(x) for x in cells), "a layer's new h")]
+    normed = [4 * OPS[x.op].output_size(x) for x in cells if x.op == "lstm_norm"]
+    out += [("int32_t", "work", max(normed), "the gates on their way through the norms")] if normed else []
     fed = {_buffer(q, k): graph_width(q.layers, k, 0) for k in range(len(q.layers) - 1)} if layered(q) else {}
-    out += [(name, q.window * size, "[window][values a step]") for name, size in fed.items() if name]
+    out += [("int16_t", name, q.window * size, "[window][values a step]") for name, size in fed.items() if name]
     before = [OPS[x.op].output_size(x) for x in cells if x.op == "gru" and not gru.reset_after(x)]
-    return [*out, ("reset", max(before), "h behind the reset gate")] if before else out
+    return [*out, ("int16_t", "reset", max(before), "h behind the reset gate")] if before else out
 
 
 def scratch_bytes(q: QNetwork) -> int:
     """Bytes of the state struct that are scratch."""
-    return 2 * sum(values for _, values, _ in scratch(q))
+    return sum(values * (4 if kind == "int32_t" else 2) for kind, _, values, _ in scratch(q))
 
 
 def state_bytes(q: QNetwork) -> int:
