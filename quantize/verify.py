@@ -9,7 +9,7 @@ import numpy as np
 
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
-from quantize.network import MISSING, MODES, Layer, Network
+from quantize.network import MISSING, MODES, TRAINING, Layer, Network
 from quantize.ops import FLOAT, OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
@@ -30,7 +30,11 @@ def verify_network(network: Network) -> None:
 def _deployable(network: Network) -> None:
     """Raises QuantizeError, naming it, at what has no integer form."""
     for x in network.layers:
-        for what in (*(k for k, v in x.options.items() if v), *(["reverse"] if x.reverse else []), *x.sources):
+        for what in (
+            *(k for k, v in x.options.items() if v and k not in TRAINING),
+            *(["reverse"] if x.reverse else []),
+            *x.sources,
+        ):
             raise QuantizeError(f"{x.name}: {what} has no integer form yet; train without it")
     for key, plain in (("head", "last"), ("output", "value")):
         if getattr(network, key) != plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def model_rules(m: Model) -> str:
     for key, cells in ONLY.items():
         value = getattr(m, key)
         if value != type(m).__dataclass_fields__[key].default and m.cell not in cells:
-            return f"model.{key} = {value!r}: only for model.cell = {' or '.join(cells)}"
+            names = " or ".join(f'"{c}"' for c in cells)
+            return f"model.{key} = {json.dumps(value)}: only for model.cell = {names}"
     if m.mode == "stateful" and m.bidirectional != "no":
         return (
             f'model.bidirectional = "{m.bidirectional}": a stream cannot run backwards: it has no last step yet; '

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from toolkit.nn.network import Parameters
 
 KINDS = {"recurrent_dropout": "recurrent", "state_dropout": "state", "dropout": "output"}  # option -> mask, in order
-TRAINING = tuple(KINDS)
-"""Options that the deployed network does not have."""
 
 
 def draw_masks(p: Parameters, *, time: int, batch: int, rng: np.random.Generator) -> tuple[Masks, ...]:

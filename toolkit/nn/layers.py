@@ -32,8 +32,14 @@ class LSTM:
 
     def layer(self, name: str, inputs: int, rng: np.random.Generator, graph: Mapping[str, Any]) -> Layer:
         """With first weights."""
-        extra = {"forget_bias": self.forget_bias, "peephole": self.peephole, "input_forget": self.input_forget}
-        weights = lstm.first_weights(self.hidden, inputs, rng, **extra)
+        weights = lstm.first_weights(
+            self.hidden,
+            inputs,
+            rng,
+            forget_bias=self.forget_bias,
+            peephole=self.peephole,
+            input_forget=self.input_forget,
+        )
         keys = ("preact_clip", "cell_clip", "input_forget", "recurrent_dropout")
         return layer(name, "lstm", weights, options=_on(self, keys), **graph)
 
@@ -170,7 +176,8 @@ class _Graph:
     def _bidirectional(self, spec: Bidirectional, *, reverse: bool) -> None:
         if reverse:
             raise ToolkitError("Bidirectional inside Bidirectional: expected layers of one direction")
-        below, first, ends = self.tops, self.count, ()
+        below, first = self.tops, self.count
+        ends: tuple[str, ...] = ()
         for backwards in (False, True):
             self.tops, self.count = below, first
             for one in spec.layers:
