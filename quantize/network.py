@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from quantize.errors import QuantizeError
+from quantize.features import Front, front_from
 
 MODES = ("window", "stateful")
 MISSING = ("hold", "reset", "interpolate")
@@ -89,6 +90,7 @@ class Network:
     head: str = "last"  # what the last layer sees of a window: one of HEADS; a stream has only "last"
     output: str = "value"  # what the outputs are: one of OUTPUTS
     levels: tuple[float, ...] = ()  # of "quantile": the outputs are target by target, horizon by horizon, these levels
+    front: Front | None = None  # None: the raw samples are the inputs, and the outputs the forecasts
 
 
 def layer(
@@ -121,6 +123,7 @@ def save_network(network: Network, path: str | Path) -> str:
     description["inputs"] = [asdict(c) for c in network.inputs]
     description["outputs"] = [asdict(c) for c in network.outputs]
     description["layers"] = [_described(x) for x in network.layers]
+    description["front"] = asdict(network.front) if network.front else None
     arrays = {f"{x.name}.{k}": v for x in network.layers for k, v in x.weights.items()}
     return write_file(path, "tealight-network", description, arrays)
 
@@ -150,9 +153,8 @@ def load_network(path: str | Path) -> Network:
         for x in d["layers"]
     )
     inputs, outputs = (tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs"))
-    return Network(
-        layers=layers, inputs=inputs, outputs=outputs, **{**{f: d[f] for f in SCALARS}, "levels": tuple(d["levels"])}
-    )
+    plain = {**{f: d[f] for f in SCALARS}, "levels": tuple(d["levels"])}
+    return Network(layers=layers, inputs=inputs, outputs=outputs, front=front_from(d["front"]), **plain)
 
 
 def network_digest(network_file: str | Path) -> str:

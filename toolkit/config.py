@@ -38,20 +38,30 @@ def _f(default: Any, *, choices: tuple[Any, ...] = (), low: float | None = None,
 class Data:
     """Where the series comes from and what is forecast."""
 
-    path: str = _f("")  # a CSV file, relative to the TOML; or
-    series: str = _f("", choices=("", "glucose"))  # a built-in demo series
+    path: str = _f("")  # a CSV file, or a folder of them, a series each; relative to the TOML; or
+    series: str = _f("", choices=("", "glucose", "stocks", "sea"))  # built-in demo series
+    series_column: str = _f("")  # column that names the series of each row; "" = the file is one series
+    only: tuple[str, ...] = _f(())  # of several series: these; () = all
     delimiter: str = _f("auto")  # one character or "auto"
     header: str = _f("auto", choices=("auto", "yes", "no"))  # without one the columns are column1, column2, ...
     date: str = _f("")  # name of the date column; "" = none, then the line order is the time
     date_format: str = _f("auto")  # "auto" = ISO 8601 or epoch seconds; else a strptime format
     inputs: tuple[str, ...] = _f(())  # () = every column but the date
+    features: tuple[str, ...] = _f(
+        ()
+    )  # what the network is fed, e.g. "close.log_return(5)"; () = the inputs themselves
+    calendar: tuple[str, ...] = _f(())  # sine and cosine of the time of "day", "week", "year": more inputs
     targets: tuple[str, ...] = _f(())  # () = the only input
-    target: str = _f("level", choices=("level",))
+    target: str = _f("level", choices=("level", "difference", "log_return", "class"))  # what is learnt of a target
     units: Mapping[str, str] = _f({})  # column -> unit, e.g. {glucose = "mg/dL"}
-    horizon: int = _f(1, low=1)  # steps ahead
+    horizon: tuple[int, ...] = _f((1,), low=0)  # steps ahead; a list: as many forecasts at once
+    season: int = _f(0, low=0)  # samples of a season, for the seasonal naive baseline; 0 = none
     split: tuple[float, ...] = _f((0.7, 0.15, 0.15))  # train, validation, test: shares of the rows, in time order
     period: float = _f(0.0, low=0)  # seconds between two samples; 0 = the median spacing of the dates
     tolerance: float = _f(0.5, low=0.01, high=0.9)  # spacing within (1 +- tolerance) periods is one step; more is a gap
+    gaps: bool = _f(
+        True
+    )  # a longer spacing is a gap; false where a row is a step whatever its date, as market days are
     repeats: str = _f(
         "error", choices=("error", "drop")
     )  # a row less than (1 - tolerance) periods after the one before
@@ -273,7 +283,8 @@ def _checked(section: str, key: str, value: Any, *, where: str) -> Any:
         allowed = ", ".join(repr(c) for c in rules["choices"] if c != "")
         raise ToolkitError(f"{where}: {section}.{key} = {value!r}: expected one of {allowed}")
     low, high = rules["low"], rules["high"]
-    if (low is not None and good < low) or (high is not None and good > high):
+    least, most = (min(good), max(good)) if isinstance(good, tuple) and good and low is not None else (good, good)
+    if (low is not None and least < low) or (high is not None and most > high):
         limits = " and ".join(t for t in (f">= {low}" if low is not None else "", f"<= {high}" if high else "") if t)
         raise ToolkitError(f"{where}: {section}.{key} = {value!r}: expected {limits}")
     return good
@@ -295,6 +306,10 @@ def _convert(value: Any, kind: Any) -> tuple[Any, str]:
     if kind == tuple[str, ...]:
         good = isinstance(value, list) and all(isinstance(v, str) for v in items)
         return (tuple(items), "") if good else (None, 'a list of texts, e.g. ["a", "b"]')
+    if kind == tuple[int, ...]:
+        items = items if isinstance(value, list) else [value]
+        good = bool(items) and all(isinstance(v, int) and not isinstance(v, bool) for v in items)
+        return (tuple(items), "") if good else (None, "a whole number or a list of them, e.g. 6 or [1, 3, 6]")
     if kind == tuple[float, ...]:
         good = isinstance(value, list) and not any(_convert(v, float)[1] for v in items)
         return (tuple(float(v) for v in items), "") if good else (None, "a list of numbers, e.g. [0.7, 0.15, 0.15]")
@@ -312,6 +327,10 @@ def _check_together(config: Config, path: Path) -> None:
             raise ToolkitError(f"{path}: deploy.boards: {e}") from None
     if bool(data.path) == bool(data.series):
         raise ToolkitError(f'{path}: [data]: expected either path = "file.csv" or series = "glucose", one of the two')
+    if list(data.horizon) != sorted(set(data.horizon)) or (data.horizon[0] == 0 and data.target != "class"):
+        raise ToolkitError(f"{path}: data.horizon = {list(data.horizon)}: expected rising steps ahead, 1 or more")
+    if data.calendar and not (data.date or data.series):
+        raise ToolkitError(f"{path}: data.calendar = {list(data.calendar)}: needs data.date, the column of the dates")
     if len(data.split) != 3 or min(data.split) <= 0 or abs(sum(data.split) - 1) > 1e-9:
         raise ToolkitError(f"{path}: data.split = {list(data.split)}: expected three positive shares with the sum 1")
     for key in ("inputs", "targets"):
