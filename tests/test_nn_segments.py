@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.test_nn_layers import CELLS, GRAPHS, H, INPUTS, OUTPUTS, network
+from tests.test_nn_layers import CELLS, GRAPHS, INPUTS, OUTPUTS, H, network
 from toolkit.errors import ToolkitError
 from toolkit.nn import GRU, LSTM, Bidirectional, Dense
 from toolkit.nn.dropout import draw_masks
