@@ -27,6 +27,8 @@ MODES = ("window", "stateful")
 MISSING = ("hold", "reset", "interpolate")
 HEADS = ("last", "final_states", "all", "mean")
 """`last`: the last step; `final_states`: each direction's own last step; `all`: every step; `mean`: over the steps."""
+TRAINING = ("dropout", "recurrent_dropout", "state_dropout")
+"""Options that only training has (toolkit/nn/dropout.py): the deployed network is the one without them."""
 OUTPUTS = ("value", "quantile", "gaussian", "class")
 """`gaussian`: mean and log(sigma) of each value, in normalised units; `class`: a logit each."""
 
@@ -57,6 +59,7 @@ class Layer:
     gru: `w_ih [3H, in]`, `w_hh [3H, H]`, rows r, z, n; `b [4H]` r, z, nx, nh: reset after, or `b [3H]`: reset before.
     rnn: `w_ih [H, in]`, `w_hh [H, H]`, `b [H]`; tanh, or option `relu`.
     dense: `w [out, in]`, `b [out]`.  add: no weights, the sum of its sources.
+    Options of TRAINING are rates, of any layer.
 
     `sources`: the layers whose outputs, one after the other, are its input; "" is the network's input. () means the
     layer before, or the input. `reverse`: it runs over the window from its last step to its first (window mode)."""

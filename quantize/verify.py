@@ -12,7 +12,7 @@ from quantize.errors import QuantizeError
 from quantize.features import verify_front
 from quantize.graph import verify_graph
 from quantize.graph import width as graph_width
-from quantize.network import MISSING, MODES, Layer, Network
+from quantize.network import MISSING, MODES, TRAINING, Layer, Network
 from quantize.ops import FLOAT, OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
@@ -37,7 +37,7 @@ def verify_network(network: Network) -> None:
 def _deployable(network: Network) -> None:
     """Raises QuantizeError, naming it, at what has no integer form."""
     for x in network.layers:
-        for what in (k for k, v in x.options.items() if v):
+        for what in (k for k, v in x.options.items() if v and k not in TRAINING):
             raise QuantizeError(f"{x.name}: {what} has no integer form yet; train without it")
     if network.output == "gaussian":
         raise QuantizeError('output = "gaussian" has no integer form; train quantiles, which have one')

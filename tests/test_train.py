@@ -19,7 +19,8 @@ from toolkit.config import Config, Model, load_config
 from toolkit.data.baselines import baseline_predictions, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, load_prepared, runs, truth
 from toolkit.errors import ToolkitError
-from toolkit.nn.network import forward, init_network, parameters
+from toolkit.nn import init_network
+from toolkit.nn.network import forward, parameters
 from toolkit.train import evaluate_rows, train
 from toolkit.train.backends import Batch, NumpyBackend
 from toolkit.train.batches import (

@@ -16,6 +16,7 @@ import tomli_w
 from toolkit.boards import load_board
 from toolkit.codegen.lower import check_name
 from toolkit.errors import ToolkitError, nearest, write_whole
+from toolkit.rules import learning_rules, model_rules
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -73,10 +74,23 @@ class Model:
     """The network and the mode that it is trained and deployed in."""
 
     mode: str = _f("stateful", choices=("stateful", "window"))
-    cell: str = _f("lstm", choices=("lstm", "gru"))
+    cell: str = _f("lstm", choices=("lstm", "gru", "rnn", "lstm_norm"))  # lstm_norm: Burn's modern LSTM
     reset: str = _f("after", choices=("after", "before"))  # gru: r times the recurrent sum, or r times h before it
+    activation: str = _f("tanh", choices=("tanh", "relu"))  # of rnn
     hidden: int = _f(32, low=1, high=1024)
     layers: int = _f(1, low=1, high=8)
+    bidirectional: str = _f("no", choices=("no", "joined", "parallel"))  # window mode; parallel: two stacks, as Burn
+    residual: bool = _f(False)  # adds each layer's input to its output, but the first layer's
+    dropout: float = _f(0.0, low=0, high=0.95)  # on what each recurrent layer gives
+    recurrent_dropout: float = _f(0.0, low=0, high=0.95)  # on h in the recurrence, one mask for a sequence
+    preact_clip: float = _f(0.0, low=0)  # lstm: bounds the gates' inputs; 0 = none
+    cell_clip: float = _f(0.0, low=0)  # lstm: bounds c; 0 = none
+    input_forget: bool = _f(False)  # lstm: forget gate = 1 - input gate
+    peephole: bool = _f(False)  # lstm: the gates see c
+    forget_bias: float = _f(1.0)  # lstm, lstm_norm: first bias of the forget gate
+    head: str = _f("last", choices=("last", "final_states", "all", "mean"))  # the steps of a window that the head sees
+    output: str = _f("value", choices=("value", "quantile", "gaussian", "class"))
+    levels: tuple[float, ...] = _f(())  # of output = "quantile", e.g. [0.1, 0.5, 0.9]
     window: int = _f(32, low=1)  # window mode: samples per forecast
     warmup: int = _f(24, low=1)  # stateful mode: samples after a reset before a forecast counts
 
@@ -86,13 +100,27 @@ class Train:
     """How it is trained."""
 
     backend: str = _f("numpy")  # a key of toolkit.train.backends.BACKENDS
+    device: str = _f("cpu")  # torch: cpu, cuda, mps, ...
+    loss: str = _f(
+        "", choices=("", "mse", "mae", "huber", "quantile", "gaussian", "crossentropy")
+    )  # "" = of model.output
+    huber_delta: float = _f(1.0, low=1e-9)  # huber: the error from which on it is linear, in deviations of the target
+    optimiser: str = _f("adam", choices=("adam", "adamw", "sgd", "rmsprop"))
+    momentum: float = _f(0.9, low=0, high=0.9999)  # of sgd
+    nesterov: bool = _f(True)  # of sgd
+    weight_decay: float = _f(0.01, low=0)  # of adamw, on matrices
     epochs: int = _f(60, low=1)
     lr: float = _f(0.01, low=1e-9)
-    schedule: str = _f("cosine", choices=("cosine", "constant"))  # of the learning rate, per epoch
+    schedule: str = _f("cosine", choices=("cosine", "constant", "step", "exponential", "plateau", "onecycle"))
+    warmup_epochs: int = _f(0, low=0)  # the rate rises to lr before the schedule begins
+    decay: float = _f(0.5, low=1e-9, high=1)  # factor of step and plateau, and of each epoch of exponential
+    step_epochs: int = _f(10, low=1)  # step: epochs between two; plateau: epochs without a better validation loss
     batch: int = _f(16, low=1)  # windows in a batch, or streams that run side by side
     steps: int = _f(16, low=1)  # stateful mode: truncated BPTT, steps between two updates
+    segment: int = _f(0, low=0)  # steps whose inner values are kept; the others are computed again; 0 = all are kept
     clip: float = _f(1.0, low=1e-9)  # largest global norm of the gradient
     patience: int = _f(20, low=1)  # epochs without a better validation loss before it stops
+    threads: int = _f(1, low=1)  # of the native backend; the result is the same for the same number
     seed: int = _f(1, low=0)
 
 
@@ -309,8 +337,9 @@ def _check_together(config: Config, path: Path) -> None:
         names = getattr(data, key)
         if len(set(names)) != len(names):
             raise ToolkitError(f"{path}: data.{key} = {list(names)}: a column is named twice")
-    if config.model.reset != "after" and config.model.cell != "gru":
-        raise ToolkitError(f'{path}: model.reset = "{config.model.reset}": only for model.cell = "gru"')
+    wrong = model_rules(config.model) or learning_rules(config.model, config.train)
+    if wrong:
+        raise ToolkitError(f"{path}: {wrong}")
     if data.delimiter != "auto" and len(data.delimiter) != 1:
         raise ToolkitError(f'{path}: data.delimiter = {data.delimiter!r}: expected one character or "auto"')
 

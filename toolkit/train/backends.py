@@ -12,8 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from quantize.network import Network
-from toolkit.nn.adam import Adam, clip_norm
-from toolkit.nn.network import Parameters, Stack, mse, parameters, with_parameters, zero_states, zeros_like
+from toolkit.nn.losses import mse
+from toolkit.nn.network import Parameters, Stack, parameters, with_parameters, zero_states, zeros_like
+from toolkit.nn.optimisers import Adam, clip_norm
 from toolkit.nn.recurrent import Resets
 
 
@@ -85,7 +86,7 @@ class NumpyBackend:
         x = batch.x.transpose(1, 2, 0)
         y = self._stack(batch).forward(self.p, x, states=states, resets=resets, outputs=batch.target.shape[1])
         target, weight = batch.target.transpose(1, 2, 0), batch.weight.T[:, None]
-        loss, dy = mse(y, target.astype(self.dtype), weight=weight.astype(self.dtype))
+        loss, dy = mse(y, target.astype(self.dtype), weight.astype(self.dtype))
         return loss, dy, resets
 
 

@@ -19,7 +19,7 @@ from toolkit.data.baselines import baseline_predictions, fit_linear_ar
 from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
 from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.nn.network import init_network
+from toolkit.nn.layers import init_network
 from toolkit.train import metrics
 from toolkit.train.evaluate import accuracy, evaluate_rows
 from toolkit.train.progress import progress
