@@ -1,123 +1,173 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A step goes through the units in blocks whose gates fit the first cache: product, then gates, while they are there. */
-#include "tl_gemm.h"
-#include "tl_simd.h"
-#include "tl_train.h"
+#include "tl_pass.h"
 
 enum { I, F, G, O };
 
+/* Units of a block: 4 gates of 4 bytes make 24 KiB. A multiple of 6 and of 8, the rows of tl_gemm's tiles. */
 static ptrdiff_t block_of(const tl_lstm *p)
 {
-    return 1536 / p->batch; /* 4 gates of 4 bytes: 24 KiB; a multiple of 6 and of 8 */
+    return 1536 / p->pass.batch;
 }
 
-/* The gates' sums -> i, f, g, o, c', tanh c' and h' of n units. */
-static void update(const tl_lstm *p, ptrdiff_t t, ptrdiff_t u, ptrdiff_t n)
+static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b)
 {
-    const ptrdiff_t units = p->hidden * p->batch, k = (p->hidden + p->inputs + 1) * p->batch;
-    float *gates = p->gates + t * 4 * units, *tanh_c = p->c_tanh + t * units, *h = p->joined + (t + 1) * k;
-    const float *c = p->c + t * units;
-    float *c_new = p->c + (t + 1) * units, *y = p->y + t * p->y_step;
-    for (ptrdiff_t at = u * p->batch; at < (u + n) * p->batch; at += TL_LANES) {
-        const V i = sigmoid(load(gates + I * units + at)), f = sigmoid(load(gates + F * units + at));
-        const V g = tanh_(load(gates + G * units + at)), o = sigmoid(load(gates + O * units + at));
-        const V cell = f * load(c + at) + i * g, squashed = tanh_(cell), out = o * squashed;
-        store(gates + I * units + at, i);
-        store(gates + F * units + at, f);
-        store(gates + G * units + at, g);
-        store(gates + O * units + at, o);
-        store(c_new + at, cell);
-        store(tanh_c + at, squashed);
-        store(h + at, out);
-        store(y + at, out);
+    return a < b ? a : b;
+}
+
+static V clipped(V v, float most)
+{
+    if (most > 0.0f) {
+        v = limit(v, most);
     }
+    return v;
 }
 
-/* rows [rows][batch] *= keep [batch] */
-static void cut(float *rows, ptrdiff_t n, const float *keep, ptrdiff_t batch)
+/* v, but 0 where x reached the bound. */
+static V inside(V v, V x, float low, float high)
 {
-    for (ptrdiff_t at = 0; at < n * batch; at += batch) {
-        for (ptrdiff_t b = 0; b < batch; b += TL_LANES) {
-            store(rows + at + b, load(rows + at + b) * load(keep + b));
+    return choose((x <= low) | (x >= high), (V){0}, v);
+}
+
+/* The gates' sums of n units -> i, f, g, o, c', tanh c' and h'. */
+TL_INLINE void update(const tl_lstm *p, ptrdiff_t t, ptrdiff_t first, ptrdiff_t n, const bool plain)
+{
+    const ptrdiff_t batch = p->pass.batch, size = p->pass.hidden, units = size * batch;
+    float *gates = p->gates + t * 4 * units, *tanh_c = p->tanh_c + t * units, *h = p->pass.h + (t + 1) * units;
+    const float *c = p->c + t * units, preact = plain ? 0.0f : p->options[0], most = plain ? 0.0f : p->options[1];
+    for (ptrdiff_t u = first; u < first + n; u++) {
+        for (ptrdiff_t at = u * batch; at < (u + 1) * batch; at += TL_LANES) {
+            V i = load(gates + I * units + at), f = load(gates + F * units + at), o = load(gates + O * units + at);
+            if (!plain && p->p) {
+                i += p->p[u] * load(c + at);
+                f += p->p[size + u] * load(c + at);
+            }
+            i = sigmoid(clipped(i, preact));
+            f = sigmoid(clipped(f, preact));
+            if (!plain && p->options[2] > 0.0f) {
+                f = 1.0f - i;
+            }
+            const V g = tanh_(clipped(load(gates + G * units + at), preact));
+            const V cell = clipped(f * load(c + at) + i * g, most), squashed = tanh_(cell);
+            if (!plain && p->p) {
+                o += p->p[2 * size + u] * cell;
+            }
+            o = sigmoid(clipped(o, preact));
+            store(gates + I * units + at, i);
+            store(gates + F * units + at, f);
+            store(gates + G * units + at, g);
+            store(gates + O * units + at, o);
+            store(p->c + (t + 1) * units + at, cell);
+            store(tanh_c + at, squashed);
+            store(h + at, o * squashed);
         }
     }
 }
 
 void tl_lstm_forward(const tl_lstm *p)
 {
-    const ptrdiff_t size = p->hidden, batch = p->batch, columns = size + p->inputs + 1;
-    for (ptrdiff_t t = 0; t < p->steps; t++) {
-        float *joined = p->joined + t * columns * batch;
-        if (p->keep) {
-            cut(joined, size, p->keep + t * batch, batch);
-            cut(p->c + t * size * batch, size, p->keep + t * batch, batch);
+    const ptrdiff_t size = p->pass.hidden, batch = p->pass.batch, columns = columns_of(&p->pass);
+    for (ptrdiff_t t = 0; t < p->pass.steps; t++) {
+        const tl_matrix x = {feed(&p->pass, t), batch, 1, 0};
+        if (p->pass.keep) {
+            masked(p->c + t * size * batch, p->c + t * size * batch, size, batch, keep_of(&p->pass, t), NULL);
         }
         for (ptrdiff_t u = 0; u < size; u += block_of(p)) {
-            const ptrdiff_t n = size - u < block_of(p) ? size - u : block_of(p);
+            const ptrdiff_t n = least(size - u, block_of(p));
             for (ptrdiff_t gate = I; gate <= O; gate++) {
-                const tl_matrix w = {p->w + (gate * size + u) * columns, columns, 1, 0}, x = {joined, batch, 1, 0};
+                const tl_matrix w = {p->pass.w + (gate * size + u) * columns, columns, 1, 0};
                 tl_gemm(n, batch, columns, 1, w, x, p->gates + ((t * 4 + gate) * size + u) * batch, batch, false);
             }
-            update(p, t, u, n);
+            if (p->options) {
+                update(p, t, u, n, false);
+            } else {
+                update(p, t, u, n, true);
+            }
         }
     }
 }
 
-/* dh, dc and the gates of step t -> dz in place of the gates, dc of the step before, for n units. */
-static void slopes(const tl_lstm *p, ptrdiff_t t, const float *dh, ptrdiff_t u, ptrdiff_t n)
+/* dh and dc of n units after step t -> dz in place of the gates, dc before the step. */
+TL_INLINE void slopes(const tl_lstm *p, ptrdiff_t t, const float *dh, ptrdiff_t first, ptrdiff_t n, const bool plain)
 {
-    const ptrdiff_t units = p->hidden * p->batch;
-    float *gates = p->gates + t * 4 * units, *dc = p->dc;
-    const float *tanh_c = p->c_tanh + t * units, *c = p->c + t * units;
-    const float *dy = t >= p->dy_first ? p->dy + t * p->dy_step : NULL;
-    for (ptrdiff_t at = u * p->batch; at < (u + n) * p->batch; at += TL_LANES) {
-        const V i = load(gates + I * units + at), f = load(gates + F * units + at);
-        const V g = load(gates + G * units + at), o = load(gates + O * units + at);
-        const V squashed = load(tanh_c + at), d = load(dh + at) + (dy ? load(dy + at) : (V){0});
-        const V cell = load(dc + at) + d * o * (1.0f - squashed * squashed);
-        store(gates + I * units + at, cell * g * i * (1.0f - i));
-        store(gates + F * units + at, cell * load(c + at) * f * (1.0f - f));
-        store(gates + G * units + at, cell * i * (1.0f - g * g));
-        store(gates + O * units + at, d * squashed * o * (1.0f - o));
-        store(dc + at, cell * f);
+    const ptrdiff_t batch = p->pass.batch, size = p->pass.hidden, units = size * batch;
+    float *gates = p->gates + t * 4 * units;
+    const float *tanh_c = p->tanh_c + t * units, *before = p->c + t * units, *dy = dy_of(&p->pass, t);
+    const bool coupled = !plain && p->options[2] > 0.0f, peep = !plain && p->p;
+    for (ptrdiff_t u = first; u < first + n; u++) {
+        V seen[3] = {{0}, {0}, {0}};
+        for (ptrdiff_t at = u * batch; at < (u + 1) * batch; at += TL_LANES) {
+            const V i = load(gates + I * units + at), f = load(gates + F * units + at), c = load(before + at);
+            const V g = load(gates + G * units + at), o = load(gates + O * units + at);
+            const V squashed = load(tanh_c + at), d = plus(dh, dy, at);
+            V dz_i = i * (1.0f - i), dz_f = f * (1.0f - f), dz_g = 1.0f - g * g, dz_o = d * squashed * o * (1.0f - o);
+            V cell = load(p->dc + at) + d * o * (1.0f - squashed * squashed);
+            if (!plain && p->options[0] > 0.0f) {
+                const float high = sigmoid(all(p->options[0]))[0], low = sigmoid(all(-p->options[0]))[0];
+                const float most = tanh_(all(p->options[0]))[0];
+                dz_i = inside(dz_i, i, low, high);
+                dz_f = inside(dz_f, f, low, high);
+                dz_g = inside(dz_g, g, -most, most);
+                dz_o = inside(dz_o, o, low, high);
+            }
+            if (peep) {
+                cell += p->p[2 * size + u] * dz_o;
+            }
+            if (!plain && p->options[1] > 0.0f) {
+                cell = inside(cell, load(before + units + at), -p->options[1], p->options[1]);
+            }
+            dz_i *= cell * (g - (coupled ? 1.0f : 0.0f) * c);
+            dz_f *= cell * c * (coupled ? 0.0f : 1.0f);
+            dz_g *= cell * i;
+            store(gates + I * units + at, dz_i);
+            store(gates + F * units + at, dz_f);
+            store(gates + G * units + at, dz_g);
+            store(gates + O * units + at, dz_o);
+            cell *= f;
+            if (peep) {
+                cell += p->p[u] * dz_i + p->p[size + u] * dz_f;
+                seen[0] += dz_i * c;
+                seen[1] += dz_f * c;
+                seen[2] += dz_o * load(before + units + at);
+            }
+            store(p->dc + at, cell);
+        }
+        for (int k = 0; peep && k < 3; k++) {
+            p->dp[k * size + u] += total(seen[k]);
+        }
     }
 }
 
 void tl_lstm_backward(const tl_lstm *p)
 {
-    const ptrdiff_t size = p->hidden, batch = p->batch, columns = size + p->inputs + 1;
-    const ptrdiff_t together = TL_DEPTH / batch;
-    float *dh = p->dh, *before = p->dh + size * batch;
-    for (ptrdiff_t at = 0; at < size * batch; at++) {
-        dh[at] = p->dc[at] = 0.0f;
-    }
-    for (ptrdiff_t t = p->steps - 1; t >= 0; t--) {
+    const ptrdiff_t size = p->pass.hidden, batch = p->pass.batch, columns = columns_of(&p->pass);
+    float *dh = p->pass.dh, *before = dh + size * batch;
+    for (ptrdiff_t t = p->pass.steps - 1; t >= 0; t--) {
         float *dz = p->gates + t * 4 * size * batch;
         for (ptrdiff_t u = 0; u < size; u += block_of(p)) {
-            const ptrdiff_t n = size - u < block_of(p) ? size - u : block_of(p);
-            slopes(p, t, dh, u, n);
-            const tl_matrix w = {p->w + u * columns, 1, columns, size * columns};
+            const ptrdiff_t n = least(size - u, block_of(p));
+            if (p->options) {
+                slopes(p, t, dh, u, n, false);
+            } else {
+                slopes(p, t, dh, u, n, true);
+            }
+            const tl_matrix w_h = {p->pass.w + u * columns, 1, columns, size * columns};
+            const tl_matrix w_x = {w_h.at + size, 1, columns, size * columns};
             const tl_matrix b = {dz + u * batch, batch, 1, size * batch};
-            if (t > 0) {
-                tl_gemm(size, batch, n, 4, w, b, before, batch, u > 0);
-            }
-            if (p->dx) {
-                const tl_matrix w_x = {w.at + size, 1, columns, size * columns};
-                tl_gemm(p->inputs, batch, n, 4, w_x, b, p->dx + t * p->dx_step, batch, u > 0);
+            tl_gemm(size, batch, n, 4, w_h, b, before, batch, u > 0);
+            if (p->pass.dx) {
+                float *dx = p->pass.dx + t * p->pass.inputs * batch;
+                tl_gemm(p->pass.inputs, batch, n, 4, w_x, b, dx, batch, u > 0);
             }
         }
-        if (t % together == 0) {
-            const ptrdiff_t now = p->steps - t < together ? p->steps - t : together;
-            const tl_matrix x = {p->joined + t * columns * batch, batch, 1, columns * batch};
-            tl_outer(4 * size, columns, batch, now, (tl_matrix){dz, batch, 1, 4 * size * batch}, x, p->dw, columns,
-                     p->turned);
+        weights_of(&p->pass, t, p->gates, 4 * size, p->pass.joined, columns * batch, columns, p->pass.dw);
+        if (p->pass.keep || p->pass.recurrent) {
+            masked(before, before, size, batch, keep_of(&p->pass, t), p->pass.recurrent);
+            masked(p->dc, p->dc, size, batch, keep_of(&p->pass, t), NULL);
         }
-        if (p->keep) {
-            cut(before, size, p->keep + t * batch, batch);
-            cut(p->dc, size, p->keep + t * batch, batch);
-        }
-        float *other = dh;
-        dh = before;
-        before = other;
+        swap(&dh, &before);
+    }
+    if (dh != p->pass.dh) {
+        masked(before, dh, size, batch, NULL, NULL);
     }
 }

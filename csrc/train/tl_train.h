@@ -1,36 +1,107 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Training, float32: what the layers of toolkit/nn compute, forward and backward, over a slice of a batch.
  *
- * Every array is [time][row][batch], aligned to 64 bytes, and batch is a multiple of 16 of at most 64: the columns that
- * fill up are computed along, and have no gradient. A layer reads `joined [steps + 1][hidden + inputs + 1][batch]`: h
- * before each step, x, and 1; w [.][hidden + inputs + 1] is the matrix that multiplies it. Members are words of the
- * machine, all of them, so that Python may lay a struct out as an array of addresses and sizes. */
+ * Every array is [time][row][batch], its slices aligned to 64 bytes; batch is a multiple of 16, at most 64. The columns
+ * that only fill up are computed along and have no gradient. Every member of a struct is a word of the machine, so that
+ * Python lays it out as an array of sizes and addresses (toolkit/train/backends/native/calls.py reads this file).
+ * Gradients of weights are added to what is there. */
 #ifndef TL_TRAIN_H
 #define TL_TRAIN_H
 
 #include <stdint.h>
 
-/* An LSTM layer, rows i, f, g, o. */
-typedef struct tl_lstm {
+/* What every recurrent layer has. A step multiplies w by the joined column [h; x; 1]. */
+typedef struct tl_pass {
     intptr_t hidden, inputs, steps, batch;
-    const float *w;    /* [4 hidden][hidden + inputs + 1] */
-    float *dw;         /* the like: the gradient is added */
-    float *joined;     /* h of step 0 is the state before the first; h of `steps` becomes that after the last */
-    float *gates;      /* [steps][4 hidden][batch]: i, f, g, o; backward leaves dz there */
-    float *c;          /* [steps + 1][hidden][batch]: c before each step, after a reset */
-    float *c_tanh;     /* [steps][hidden][batch] */
-    float *y;          /* h after each step, before a reset */
-    const float *dy;   /* gradient of the loss by y, for steps >= dy_first */
-    float *dx;         /* [steps][inputs][batch], or NULL: nobody asks */
-    const float *keep; /* [steps][batch]: 0 where the state is reset before a step, else 1; or NULL */
-    float *dh;         /* scratch [2][hidden][batch] */
-    float *dc;         /* scratch [hidden][batch] */
-    float *turned;     /* scratch TL_TURNED(hidden + inputs + 1) */
-    intptr_t y_step, dy_step, dx_step; /* floats from a step to the next, negative for a layer that runs backwards */
-    intptr_t dy_first;
+    intptr_t dy_first;      /* steps before it have no dy */
+    const float *w;         /* [gates * hidden][hidden + inputs + 1] */
+    float *dw;              /* like w */
+    float *joined;          /* [steps][hidden + inputs + 1][batch]: x and 1 are there, forward writes the rows of h */
+    float *h;               /* [steps + 1][hidden][batch]: the state before the first step, then after each */
+    const float *dy;        /* [steps][hidden][batch]: of the loss by h after each step */
+    float *dx;              /* [steps][inputs][batch], or NULL: nobody asks */
+    const float *keep;      /* [steps][batch]: 0 where the state is reset before the step, else 1; NULL: never */
+    const float *recurrent; /* [hidden][batch]: times the h that the products see; NULL: 1 */
+    float *dh;              /* [2][hidden][batch]: of the loss by the state after the last step -> before the first */
+    float *turned;          /* scratch: TL_TURNED(hidden + inputs + 1) */
+} tl_pass;
+
+/* LSTM, gates i, f, g, o. */
+typedef struct tl_lstm {
+    tl_pass pass;
+    float *gates;         /* [steps][4 hidden][batch]; backward leaves dz there */
+    float *c;             /* [steps + 1][hidden][batch] as h, but zeroed by a reset */
+    float *tanh_c;        /* [steps][hidden][batch] */
+    float *dc;            /* [hidden][batch] as dh */
+    const float *p;       /* [3 hidden]: peepholes i, f, o, or NULL */
+    float *dp;            /* like p */
+    const float *options; /* [3]: preact_clip, cell_clip (0: none), input_forget; or NULL: all 0 */
 } tl_lstm;
 
-void tl_lstm_forward(const tl_lstm *p);
-void tl_lstm_backward(const tl_lstm *p);
+/* GRU, gates r, z, n; reset after when there is a b_hn. */
+typedef struct tl_gru {
+    tl_pass pass;
+    float *gates;      /* [steps][2 hidden][batch]; backward leaves dz there */
+    float *n;          /* [steps][hidden][batch]; backward leaves its dz there */
+    float *u;          /* [steps][hidden][batch]: U_n times what it is fed, + b_hn; backward leaves du there */
+    float *fed;        /* reset before: r h, [steps][hidden][batch] */
+    float *d_fed;      /* scratch [hidden][batch] */
+    const float *b_hn; /* [hidden] or NULL */
+    float *db_hn;      /* like b_hn */
+} tl_gru;
+
+/* Elman's layer: tanh, or ReLU. */
+typedef struct tl_rnn {
+    tl_pass pass;
+    float *dz; /* [steps][hidden][batch] */
+    intptr_t relu;
+} tl_rnn;
+
+typedef struct tl_dense {
+    intptr_t outputs, inputs, steps, batch;
+    const float *w;  /* [outputs][inputs + 1] */
+    float *dw;       /* like w */
+    float *joined;   /* [steps][inputs + 1][batch]: x and 1 */
+    float *y;        /* [steps][outputs][batch] */
+    const float *dy; /* like y */
+    float *dx;       /* [steps][inputs][batch] or NULL */
+    float *turned;   /* scratch: TL_TURNED(inputs + 1) */
+} tl_dense;
+
+/* to = from, or to += from, times `mask` and `scale` where they are not NULL. A step of 0 stays, a negative one goes back. */
+typedef struct tl_copy {
+    intptr_t floats, steps, add;
+    const float *from;
+    float *to;
+    const float *mask;
+    const float *scale; /* [1] */
+    intptr_t from_step, to_step, mask_step;
+} tl_copy;
+
+/* Mean squared error: dy = 2 scale weight (y - target), sum += weight (y - target)^2. */
+typedef struct tl_mse {
+    intptr_t outputs, steps, batch;
+    const float *y, *target; /* [steps][outputs][batch] */
+    const float *weight;     /* [steps][batch] */
+    const float *scale;      /* [1] */
+    float *dy;               /* like y */
+    double *sum;             /* [1] */
+} tl_mse;
+
+#define TL_CALLS(call)                                                                                                  \
+    call(lstm_forward, tl_lstm) call(lstm_backward, tl_lstm) call(gru_forward, tl_gru) call(gru_backward, tl_gru)       \
+        call(rnn_forward, tl_rnn) call(rnn_backward, tl_rnn) call(dense_forward, tl_dense)                              \
+            call(dense_backward, tl_dense) call(copy_rows, tl_copy) call(mean_square, tl_mse)
+
+#define TL_DECLARE(name, type) void tl_##name(const type *p);
+TL_CALLS(TL_DECLARE)
+
+typedef struct tl_call {
+    intptr_t function; /* its place in TL_CALLS */
+    const void *arguments;
+} tl_call;
+
+/* Everything above, one call after the other. */
+void tl_train_run(const tl_call *calls, intptr_t n);
 
 #endif
