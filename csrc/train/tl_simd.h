@@ -56,6 +56,20 @@ TL_INLINE V limit(V v, float most)
 #endif
 }
 
+TL_INLINE V root(V v)
+{
+#if TL_BYTES == 64
+    return _mm512_sqrt_ps(v);
+#elif TL_BYTES == 32
+    return _mm256_sqrt_ps(v);
+#else
+    for (int i = 0; i < TL_LANES; i++) {
+        v[i] = __builtin_sqrtf(v[i]);
+    }
+    return v;
+#endif
+}
+
 /* tanh(x) = x P(x^2) / Q(x^2) up to |x| = 8: minimax of the relative error, 6.4e-9; with the rounding below 3e-7, and
  * never above 1. */
 TL_INLINE V tanh_(V x)

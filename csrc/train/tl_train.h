@@ -88,10 +88,33 @@ typedef struct tl_mse {
     double *sum;             /* [1] */
 } tl_mse;
 
+/* gradient *= most / norm where its norm is above `most`. size: a multiple of 16, as of all that follow. */
+typedef struct tl_clip {
+    intptr_t size;
+    float *gradient;
+    const double *most; /* [1] */
+    double *norm;       /* [1]: what it was */
+} tl_clip;
+
+/* Adam (Kingma & Ba 2015), with decoupled weight decay. */
+typedef struct tl_adam {
+    intptr_t size;
+    float *flat, *mean, *square;
+    const float *gradient;
+    const float *numbers; /* [6]: lr / (1 - beta1^n), 1 / (1 - beta2^n), 1 - beta1, 1 - beta2, epsilon, 1 - lr decay */
+} tl_adam;
+
+typedef struct tl_add {
+    intptr_t size;
+    const float *from;
+    float *to;
+} tl_add;
+
 #define TL_CALLS(call)                                                                                                  \
     call(lstm_forward, tl_lstm) call(lstm_backward, tl_lstm) call(gru_forward, tl_gru) call(gru_backward, tl_gru)       \
         call(rnn_forward, tl_rnn) call(rnn_backward, tl_rnn) call(dense_forward, tl_dense)                              \
-            call(dense_backward, tl_dense) call(copy_rows, tl_copy) call(mean_square, tl_mse)
+            call(dense_backward, tl_dense) call(copy_rows, tl_copy) call(mean_square, tl_mse) \
+ call(clip_norm, tl_clip) call(adam_step, tl_adam) call(add_to, tl_add)
 
 #define TL_DECLARE(name, type) void tl_##name(const type *p);
 TL_CALLS(TL_DECLARE)

@@ -1,13 +1,6 @@
-"""The backend contract, and the NumPy reference.
-
-A backend has `load(network)`, `step(batch, lr) -> loss`, `evaluate(batch) -> (squared error, count)` and `network()`.
-`step` on a batch with `carry` starts from the states that the step before left, and the gradient stops there."""
+"""The NumPy backend: the reference."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -15,26 +8,7 @@ from quantize.network import Network
 from toolkit.nn.adam import Adam, clip_norm
 from toolkit.nn.network import Parameters, Stack, mse, parameters, with_parameters, zero_states, zeros_like
 from toolkit.nn.recurrent import Resets
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Sequences side by side. The head's outputs of the last `target.shape[1]` steps are compared."""
-
-    x: np.ndarray  # float32 [batch, time, in], normalised
-    target: np.ndarray  # float32 [batch, steps, out], normalised
-    weight: np.ndarray  # float32 [batch, steps]: 1 counts, 0 does not
-    reset: np.ndarray  # bool [batch, time]: the state is zeroed before this step
-    carry: bool  # start from the states of the step before, else from zero
-
-
-class Backend(Protocol):
-    """What the trainer needs."""
-
-    def load(self, network: Network) -> None: ...
-    def step(self, batch: Batch, lr: float) -> float: ...
-    def evaluate(self, batch: Batch) -> tuple[float, int]: ...
-    def network(self) -> Network: ...
+from toolkit.train.backends.contract import Batch
 
 
 class NumpyBackend:
@@ -87,6 +61,3 @@ class NumpyBackend:
         target, weight = batch.target.transpose(1, 2, 0), batch.weight.T[:, None]
         loss, dy = mse(y, target.astype(self.dtype), weight=weight.astype(self.dtype))
         return loss, dy, resets
-
-
-BACKENDS: dict[str, Callable[[float], Backend]] = {"numpy": NumpyBackend}
