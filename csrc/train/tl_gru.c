@@ -106,11 +106,12 @@ static void slopes_before(const tl_gru *p, ptrdiff_t t)
 static void weights(const tl_gru *p, ptrdiff_t t, const float *du)
 {
     const tl_pass *pass = &p->pass;
-    const ptrdiff_t size = pass->hidden, columns = columns_of(pass), joined = columns * pass->batch;
+    const ptrdiff_t size = pass->hidden, columns = columns_of(pass);
+    const float *x = pass->joined + size * pass->batch, *fed = p->b_hn ? pass->joined : p->fed;
     float *dw_n = pass->dw + N * size * columns;
-    weights_of(pass, t, p->gates, 2 * size, pass->joined, joined, columns, pass->dw);
-    weights_of(pass, t, p->n, size, pass->joined + size * pass->batch, joined, columns - size, dw_n + size);
-    weights_of(pass, t, du, size, p->b_hn ? pass->joined : p->fed, p->b_hn ? joined : size * pass->batch, size, dw_n);
+    weights_of(pass, t, p->gates, 2 * size, pass->joined, columns, columns, pass->dw, columns);
+    weights_of(pass, t, p->n, size, x, columns, columns - size, dw_n + size, columns);
+    weights_of(pass, t, du, size, fed, p->b_hn ? columns : size, size, dw_n, columns);
     for (ptrdiff_t row = 0; p->b_hn && row < size; row++) {
         V sum = {0};
         TL_EACH(b, pass->batch) {

@@ -160,7 +160,7 @@ void tl_lstm_backward(const tl_lstm *p)
                 tl_gemm(p->pass.inputs, batch, n, 4, w_x, b, dx, batch, u > 0);
             }
         }
-        weights_of(&p->pass, t, p->gates, 4 * size, p->pass.joined, columns * batch, columns, p->pass.dw);
+        weights_of(&p->pass, t, p->gates, 4 * size, p->pass.joined, columns, columns, p->pass.dw, columns);
         if (p->pass.keep || p->pass.recurrent) {
             masked(before, before, size, batch, keep_of(&p->pass, t), p->pass.recurrent);
             masked(p->dc, p->dc, size, batch, keep_of(&p->pass, t), NULL);

@@ -60,16 +60,16 @@ static inline V plus(const float *a, const float *b, ptrdiff_t at)
     return sum;
 }
 
-/* The gradient of `rows` rows of w from `first` on, by dz of the steps t .. t + TL_DEPTH / batch - 1, when t is the first
- * of such a group: then what they wrote is still in a cache. */
+/* dw [rows][n] += the gradient by dz [steps][rows][batch] and the first n of the x_rows rows of x [steps][x_rows][batch],
+ * for the steps t .. t + TL_DEPTH / batch - 1 when t is the first of such a group: they are still in a cache then. */
 static inline void weights_of(const tl_pass *p, ptrdiff_t t, const float *dz, ptrdiff_t rows, const float *x,
-                              ptrdiff_t x_step, ptrdiff_t n, float *dw)
+                              ptrdiff_t x_rows, ptrdiff_t n, float *dw, ptrdiff_t dw_rows)
 {
     const ptrdiff_t together = TL_DEPTH / p->batch, now = p->steps - t < together ? p->steps - t : together;
     if (t % together == 0) {
         const tl_matrix a = {dz + t * rows * p->batch, p->batch, 1, rows * p->batch};
-        const tl_matrix b = {x + t * x_step, p->batch, 1, x_step};
-        tl_outer(rows, n, p->batch, now, a, b, dw, columns_of(p), p->turned);
+        const tl_matrix b = {x + t * x_rows * p->batch, p->batch, 1, x_rows * p->batch};
+        tl_outer(rows, n, p->batch, now, a, b, dw, dw_rows, p->turned);
     }
 }
 

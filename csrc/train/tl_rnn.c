@@ -39,7 +39,7 @@ void tl_rnn_backward(const tl_rnn *p)
             float *dx = p->pass.dx + t * p->pass.inputs * batch;
             tl_gemm(p->pass.inputs, batch, size, 1, (tl_matrix){p->pass.w + size, 1, columns, 0}, b, dx, batch, false);
         }
-        weights_of(&p->pass, t, p->dz, size, p->pass.joined, columns * batch, columns, p->pass.dw);
+        weights_of(&p->pass, t, p->dz, size, p->pass.joined, columns, columns, p->pass.dw, columns);
         masked(p->pass.dh, p->pass.dh, size, batch, keep_of(&p->pass, t), p->pass.recurrent);
     }
 }

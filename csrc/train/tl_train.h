@@ -38,6 +38,26 @@ typedef struct tl_lstm {
     const float *options; /* [3]: preact_clip, cell_clip (0: none), input_forget; or NULL: all 0 */
 } tl_lstm;
 
+/* LSTM with layer normalisation (toolkit/nn/lstm_norm.py): z = N_x(W x + b_ih) + U h + b_hh, c' = N_c(f c + i g),
+ * h' = N_h(o tanh c'). In `pass`: inputs 0, w [4 hidden][hidden + 1] of h, dx by x. A norm is gain [n], offset [n]. */
+typedef struct tl_lstm_norm {
+    tl_pass pass;
+    intptr_t x_rows;
+    const float *w_x;                       /* [4 hidden][x_rows + 1] */
+    float *dw_x;                            /* like w_x */
+    float *x;                               /* [steps][x_rows + 1][batch]: x and 1 */
+    const float *norm_x, *norm_c, *norm_h;  /* [2][4 hidden], [2][hidden], [2][hidden] */
+    float *dnorm_x, *dnorm_c, *dnorm_h;     /* the like */
+    float *gates;                           /* [steps][4 hidden][batch]; backward leaves dz there */
+    float *c;                               /* [steps + 1][hidden][batch] as h, but zeroed by a reset */
+    float *tanh_c;                          /* [steps][hidden][batch] */
+    float *dc;                              /* [hidden][batch] as dh */
+    float *unit_x, *unit_c, *unit_h;        /* [steps][4 hidden or hidden][batch]: normalised; then gradients */
+    float *rate_x, *rate_c, *rate_h;        /* [steps][batch]: 1 / sqrt(var + 1e-5) */
+    const float *dropped;                   /* [steps][hidden][batch]: times h'; NULL: 1 */
+    float *sums;                            /* scratch [12 hidden][16] */
+} tl_lstm_norm;
+
 /* GRU, gates r, z, n; reset after when there is a b_hn. */
 typedef struct tl_gru {
     tl_pass pass;
@@ -112,7 +132,7 @@ typedef struct tl_add {
 
 #define TL_CALLS(call)                                                                                                  \
     call(lstm_forward, tl_lstm) call(lstm_backward, tl_lstm) call(gru_forward, tl_gru) call(gru_backward, tl_gru)       \
-        call(rnn_forward, tl_rnn) call(rnn_backward, tl_rnn) call(dense_forward, tl_dense)                              \
+        call(lstm_norm_forward, tl_lstm_norm) call(lstm_norm_backward, tl_lstm_norm) call(rnn_forward, tl_rnn) call(rnn_backward, tl_rnn) call(dense_forward, tl_dense)                              \
             call(dense_backward, tl_dense) call(copy_rows, tl_copy) call(mean_square, tl_mse) \
  call(clip_norm, tl_clip) call(adam_step, tl_adam) call(add_to, tl_add)
 

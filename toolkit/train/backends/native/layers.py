@@ -82,6 +82,25 @@ def _lstm(one: Layer, w: Arrays, dw: Arrays, shape: Shape, asked: bool) -> Node:
     return node
 
 
+def _lstm_norm(one: Layer, w: Arrays, dw: Arrays, shape: Shape, asked: bool) -> Node:
+    size, time, batch = len(w[0]) // 4, shape.time, shape.batch
+    node, fields = _recurrent(one, size, Shape(time, batch, 0), asked)
+    x, c, dc = _joined(0, shape), zeros(time + 1, size, batch), zeros(size, batch)
+    node.x, node.dx = x[:, :-1], zeros(time, shape.inputs, batch) if asked else None
+    fields |= {
+        "x_rows": shape.inputs, "w_x": w[0], "dw_x": dw[0], "w": w[1], "dw": dw[1], "x": x, "dx": node.dx,
+        "norm_x": w[2], "norm_c": w[3], "norm_h": w[4], "dnorm_x": dw[2], "dnorm_c": dw[3], "dnorm_h": dw[4],
+        "gates": zeros(time, 4 * size, batch), "c": c, "dc": dc, "tanh_c": zeros(time, size, batch), "dropped": None,
+        "unit_x": zeros(time, 4 * size, batch), "unit_c": zeros(time, size, batch), "unit_h": zeros(time, size, batch),
+        "rate_x": zeros(time, batch), "rate_c": zeros(time, batch), "rate_h": zeros(time, batch),
+        "sums": zeros(12 * size, 16), "turned": zeros(DEPTH, max(size, shape.inputs) + 16),
+    }  # fmt: skip
+    node.before["c"], node.after["c"] = c[0], c[-1]
+    node.d_after += (dc,)
+    node.forward, node.backward = Call("lstm_norm_forward", **fields), Call("lstm_norm_backward", **fields)
+    return node
+
+
 def _gru(one: Layer, w: Arrays, dw: Arrays, shape: Shape, asked: bool) -> Node:
     size, after = len(w[0]) // 3, len(w) == 2
     node, fields = _recurrent(one, size, shape, asked)
@@ -125,6 +144,6 @@ def _add(one: Layer, w: Arrays, dw: Arrays, shape: Shape, asked: bool) -> Node:
 
 
 LAYERS: dict[str, Callable[[Layer, Arrays, Arrays, Shape, bool], Node]] = {
-    "lstm": _lstm, "gru": _gru, "rnn": _rnn, "dense": _dense, "add": _add,
+    "lstm": _lstm, "lstm_norm": _lstm_norm, "gru": _gru, "rnn": _rnn, "dense": _dense, "add": _add,
 }  # fmt: skip
 """op -> its node: (layer, its arrays, their gradients, shape, whether the gradient by its input is asked for)."""
