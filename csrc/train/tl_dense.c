@@ -46,17 +46,10 @@ void tl_copy_rows(const tl_copy *p)
 void tl_mean_square(const tl_mse *p)
 {
     double sum = 0.0;
-    for (ptrdiff_t t = 0; t < p->steps; t++) {
-        for (ptrdiff_t row = t * p->outputs; row < (t + 1) * p->outputs; row++) {
-            V squares = {0};
-            TL_EACH(b, p->batch) {
-                const V error = load(p->y + row * p->batch + b) - load(p->target + row * p->batch + b);
-                const V counted = error * load(p->weight + t * p->batch + b);
-                store(p->dy + row * p->batch + b, counted * (2.0f * p->scale[0]));
-                squares += counted * error;
-            }
-            sum += (double)total(squares);
-        }
+    TL_EACH(at, p->floats) {
+        const V error = load(p->y + at) - load(p->target + at), counted = error * load(p->weight + at);
+        store(p->dy + at, counted * (2.0f * p->scale[0]));
+        sum += (double)total(counted * error);
     }
     *p->sum += sum;
 }

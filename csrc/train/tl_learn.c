@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The update of the weights: clipping by the norm, and Adam. The arrays are padded with zeros to whole vectors of 16. */
+/* The update of the weights: clipping by the norm, and the optimisers of toolkit/nn. The arrays are padded with zeros to whole vectors of 16. */
 #include "tl_pass.h"
 
 /* The sum of squares: 64 vectors at a time in float, the rest in double. */
@@ -31,15 +31,44 @@ void tl_clip_norm(const tl_clip *p)
 
 void tl_adam_step(const tl_adam *p)
 {
-    const float rate = p->numbers[0], second = p->numbers[1], mean_gain = p->numbers[2], square_gain = p->numbers[3];
-    const float epsilon = p->numbers[4], keep = p->numbers[5];
+    const float rate = p->numbers[0], grown = p->numbers[1], mean_gain = p->numbers[2], square_gain = p->numbers[3];
+    const float epsilon = p->numbers[4], lr = p->numbers[5];
     TL_EACH(at, p->size) {
         const V gradient = load(p->gradient + at);
         const V mean = load(p->mean + at) + mean_gain * (gradient - load(p->mean + at));
         const V square = load(p->square + at) + square_gain * (gradient * gradient - load(p->square + at));
+        V flat = load(p->flat + at);
+        if (p->decay) {
+            flat -= lr * load(p->decay + at) * flat;
+        }
         store(p->mean + at, mean);
         store(p->square + at, square);
-        store(p->flat + at, keep * load(p->flat + at) - rate * mean / (root(square * second) + epsilon));
+        store(p->flat + at, flat - rate * mean / (root(square * grown) + epsilon));
+    }
+}
+
+void tl_sgd_step(const tl_sgd *p)
+{
+    const float lr = p->numbers[0], momentum = p->numbers[1];
+    TL_EACH(at, p->size) {
+        const V gradient = load(p->gradient + at), velocity = momentum * load(p->velocity + at) + gradient;
+        V step = velocity;
+        if (p->nesterov) {
+            step = gradient + momentum * velocity;
+        }
+        store(p->velocity + at, velocity);
+        store(p->flat + at, load(p->flat + at) - lr * step);
+    }
+}
+
+void tl_rms_step(const tl_rms *p)
+{
+    const float lr = p->numbers[0], gain = p->numbers[1], epsilon = p->numbers[2];
+    TL_EACH(at, p->size) {
+        const V gradient = load(p->gradient + at);
+        const V square = load(p->square + at) + gain * (gradient * gradient - load(p->square + at));
+        store(p->square + at, square);
+        store(p->flat + at, load(p->flat + at) - lr * gradient / (root(square) + epsilon));
     }
 }
 

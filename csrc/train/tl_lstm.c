@@ -29,18 +29,29 @@ static V inside(V v, V x, float low, float high)
     return choose((x <= low) | (x >= high), (V){0}, v);
 }
 
+/* c before step t, of the row of unit u; 0 after a reset. */
+TL_INLINE V c_before(const tl_lstm *p, ptrdiff_t t, ptrdiff_t u, ptrdiff_t b)
+{
+    V c = load(p->c + (t * p->pass.hidden + u) * p->pass.batch + b);
+    if (p->pass.keep) {
+        c *= load(p->pass.keep + t * p->pass.batch + b);
+    }
+    return c;
+}
+
 /* The gates' sums of n units -> i, f, g, o, c', tanh c' and h'. */
 TL_INLINE void update(const tl_lstm *p, ptrdiff_t t, ptrdiff_t first, ptrdiff_t n, const bool plain)
 {
     const ptrdiff_t batch = p->pass.batch, size = p->pass.hidden, units = size * batch;
     float *gates = p->gates + t * 4 * units, *tanh_c = p->tanh_c + t * units, *h = p->pass.h + (t + 1) * units;
-    const float *c = p->c + t * units, preact = plain ? 0.0f : p->options[0], most = plain ? 0.0f : p->options[1];
+    const float preact = plain ? 0.0f : p->options[0], most = plain ? 0.0f : p->options[1];
     for (ptrdiff_t u = first; u < first + n; u++) {
         for (ptrdiff_t at = u * batch; at < (u + 1) * batch; at += TL_LANES) {
+            const V c = c_before(p, t, u, at - u * batch);
             V i = load(gates + I * units + at), f = load(gates + F * units + at), o = load(gates + O * units + at);
             if (!plain && p->p) {
-                i += p->p[u] * load(c + at);
-                f += p->p[size + u] * load(c + at);
+                i += p->p[u] * c;
+                f += p->p[size + u] * c;
             }
             i = sigmoid(clipped(i, preact));
             f = sigmoid(clipped(f, preact));
@@ -48,7 +59,7 @@ TL_INLINE void update(const tl_lstm *p, ptrdiff_t t, ptrdiff_t first, ptrdiff_t 
                 f = 1.0f - i;
             }
             const V g = tanh_(clipped(load(gates + G * units + at), preact));
-            const V cell = clipped(f * load(c + at) + i * g, most), squashed = tanh_(cell);
+            const V cell = clipped(f * c + i * g, most), squashed = tanh_(cell);
             if (!plain && p->p) {
                 o += p->p[2 * size + u] * cell;
             }
@@ -69,9 +80,6 @@ void tl_lstm_forward(const tl_lstm *p)
     const ptrdiff_t size = p->pass.hidden, batch = p->pass.batch, columns = columns_of(&p->pass);
     for (ptrdiff_t t = 0; t < p->pass.steps; t++) {
         const tl_matrix x = {feed(&p->pass, t), batch, 1, 0};
-        if (p->pass.keep) {
-            masked(p->c + t * size * batch, p->c + t * size * batch, size, batch, keep_of(&p->pass, t), NULL);
-        }
         for (ptrdiff_t u = 0; u < size; u += block_of(p)) {
             const ptrdiff_t n = least(size - u, block_of(p));
             for (ptrdiff_t gate = I; gate <= O; gate++) {
@@ -92,12 +100,13 @@ TL_INLINE void slopes(const tl_lstm *p, ptrdiff_t t, const float *dh, ptrdiff_t 
 {
     const ptrdiff_t batch = p->pass.batch, size = p->pass.hidden, units = size * batch;
     float *gates = p->gates + t * 4 * units;
-    const float *tanh_c = p->tanh_c + t * units, *before = p->c + t * units, *dy = dy_of(&p->pass, t);
+    const float *tanh_c = p->tanh_c + t * units, *after = p->c + (t + 1) * units, *dy = dy_of(&p->pass, t);
     const bool coupled = !plain && p->options[2] > 0.0f, peep = !plain && p->p;
     for (ptrdiff_t u = first; u < first + n; u++) {
         V seen[3] = {{0}, {0}, {0}};
         for (ptrdiff_t at = u * batch; at < (u + 1) * batch; at += TL_LANES) {
-            const V i = load(gates + I * units + at), f = load(gates + F * units + at), c = load(before + at);
+            const V i = load(gates + I * units + at), f = load(gates + F * units + at);
+            const V c = c_before(p, t, u, at - u * batch);
             const V g = load(gates + G * units + at), o = load(gates + O * units + at);
             const V squashed = load(tanh_c + at), d = plus(dh, dy, at);
             V dz_i = i * (1.0f - i), dz_f = f * (1.0f - f), dz_g = 1.0f - g * g, dz_o = d * squashed * o * (1.0f - o);
@@ -114,7 +123,7 @@ TL_INLINE void slopes(const tl_lstm *p, ptrdiff_t t, const float *dh, ptrdiff_t 
                 cell += p->p[2 * size + u] * dz_o;
             }
             if (!plain && p->options[1] > 0.0f) {
-                cell = inside(cell, load(before + units + at), -p->options[1], p->options[1]);
+                cell = inside(cell, load(after + at), -p->options[1], p->options[1]);
             }
             dz_i *= cell * (g - (coupled ? 1.0f : 0.0f) * c);
             dz_f *= cell * c * (coupled ? 0.0f : 1.0f);
@@ -128,7 +137,7 @@ TL_INLINE void slopes(const tl_lstm *p, ptrdiff_t t, const float *dh, ptrdiff_t 
                 cell += p->p[u] * dz_i + p->p[size + u] * dz_f;
                 seen[0] += dz_i * c;
                 seen[1] += dz_f * c;
-                seen[2] += dz_o * load(before + units + at);
+                seen[2] += dz_o * load(after + at);
             }
             store(p->dc + at, cell);
         }

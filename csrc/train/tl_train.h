@@ -30,7 +30,7 @@ typedef struct tl_pass {
 typedef struct tl_lstm {
     tl_pass pass;
     float *gates;         /* [steps][4 hidden][batch]; backward leaves dz there */
-    float *c;             /* [steps + 1][hidden][batch] as h, but zeroed by a reset */
+    float *c;             /* [steps + 1][hidden][batch] as h */
     float *tanh_c;        /* [steps][hidden][batch] */
     float *dc;            /* [hidden][batch] as dh */
     const float *p;       /* [3 hidden]: peepholes i, f, o, or NULL */
@@ -100,12 +100,12 @@ typedef struct tl_copy {
 
 /* Mean squared error: dy = 2 scale weight (y - target), sum += weight (y - target)^2. */
 typedef struct tl_mse {
-    intptr_t outputs, steps, batch;
-    const float *y, *target; /* [steps][outputs][batch] */
-    const float *weight;     /* [steps][batch] */
-    const float *scale;      /* [1] */
-    float *dy;               /* like y */
-    double *sum;             /* [1] */
+    intptr_t floats;          /* of each array */
+    const float *y, *target;
+    const float *weight;
+    const float *scale;       /* [1] */
+    float *dy;
+    double *sum;              /* [1] */
 } tl_mse;
 
 /* gradient *= most / norm where its norm is above `most`. size: a multiple of 16, as of all that follow. */
@@ -116,13 +116,30 @@ typedef struct tl_clip {
     double *norm;       /* [1]: what it was */
 } tl_clip;
 
-/* Adam (Kingma & Ba 2015), with decoupled weight decay. */
+/* Adam (Kingma & Ba 2015). */
 typedef struct tl_adam {
     intptr_t size;
     float *flat, *mean, *square;
     const float *gradient;
-    const float *numbers; /* [6]: lr / (1 - beta1^n), 1 / (1 - beta2^n), 1 - beta1, 1 - beta2, epsilon, 1 - lr decay */
+    const float *decay;   /* [size]: AdamW's, of each element; or NULL */
+    const float *numbers; /* [6]: lr / (1 - beta1^n), 1 / (1 - beta2^n), 1 - beta1, 1 - beta2, epsilon, lr */
 } tl_adam;
+
+/* Stochastic gradient descent with momentum, Nesterov's if `nesterov`. */
+typedef struct tl_sgd {
+    intptr_t size, nesterov;
+    float *flat, *velocity;
+    const float *gradient;
+    const float *numbers; /* [2]: lr, momentum */
+} tl_sgd;
+
+/* RMSprop (Tieleman & Hinton 2012). */
+typedef struct tl_rms {
+    intptr_t size;
+    float *flat, *square;
+    const float *gradient;
+    const float *numbers; /* [3]: lr, 1 - alpha, epsilon */
+} tl_rms;
 
 typedef struct tl_add {
     intptr_t size;
@@ -130,11 +147,31 @@ typedef struct tl_add {
     float *to;
 } tl_add;
 
+/* The processor's peak: 12 multiply-adds of a vector a round, on numbers [14] = 12 sums, factor, summand. */
+typedef struct tl_peak {
+    intptr_t rounds;
+    float *numbers;
+} tl_peak;
+
 #define TL_CALLS(call)                                                                                                  \
-    call(lstm_forward, tl_lstm) call(lstm_backward, tl_lstm) call(gru_forward, tl_gru) call(gru_backward, tl_gru)       \
-        call(lstm_norm_forward, tl_lstm_norm) call(lstm_norm_backward, tl_lstm_norm) call(rnn_forward, tl_rnn) call(rnn_backward, tl_rnn) call(dense_forward, tl_dense)                              \
-            call(dense_backward, tl_dense) call(copy_rows, tl_copy) call(mean_square, tl_mse) \
- call(clip_norm, tl_clip) call(adam_step, tl_adam) call(add_to, tl_add)
+    call(lstm_forward, tl_lstm)                                                                                         \
+    call(lstm_backward, tl_lstm)                                                                                        \
+    call(lstm_norm_forward, tl_lstm_norm)                                                                               \
+    call(lstm_norm_backward, tl_lstm_norm)                                                                              \
+    call(gru_forward, tl_gru)                                                                                           \
+    call(gru_backward, tl_gru)                                                                                          \
+    call(rnn_forward, tl_rnn)                                                                                           \
+    call(rnn_backward, tl_rnn)                                                                                          \
+    call(dense_forward, tl_dense)                                                                                       \
+    call(dense_backward, tl_dense)                                                                                      \
+    call(copy_rows, tl_copy)                                                                                            \
+    call(mean_square, tl_mse)                                                                                           \
+    call(clip_norm, tl_clip)                                                                                            \
+    call(adam_step, tl_adam)                                                                                            \
+    call(sgd_step, tl_sgd)                                                                                              \
+    call(rms_step, tl_rms)                                                                                              \
+    call(add_to, tl_add)                                                                                                \
+    call(multiply_add, tl_peak)
 
 #define TL_DECLARE(name, type) void tl_##name(const type *p);
 TL_CALLS(TL_DECLARE)
