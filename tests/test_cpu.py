@@ -29,7 +29,7 @@ def test_targets_of_a_processor(
     machine: str, features: set[str], wanted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu.platform, "machine", lambda: machine)
-    monkeypatch.setattr(cpu, "_features", lambda: frozenset(features))
+    monkeypatch.setattr(cpu, "features", lambda: frozenset(features))
     assert cpu.host_targets() == wanted
 
 
@@ -44,4 +44,4 @@ def test_targets_of_a_processor(
 def test_features_of_linux(text: str, found: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu.sys, "platform", "linux")
     monkeypatch.setattr(cpu.Path, "read_text", lambda *_, **__: text)
-    assert cpu._features() == found
+    assert cpu.features() == found

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from quantize.network import Column, Network, load_network, network_digest
 from tests.conftest import needs
 from tests.series import plain_series
-from toolkit.config import Config, Model, load_config
+from toolkit.config import Config, Model, Train, load_config
 from toolkit.data.baselines import baseline_predictions, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, load_prepared, runs, truth
 from toolkit.errors import ToolkitError
-from toolkit.nn import init_network
+from toolkit.nn.layers import init_network
 from toolkit.nn.network import forward, parameters
 from toolkit.train import evaluate_rows, train
 from toolkit.train.backends import Batch, NumpyBackend
@@ -144,7 +144,7 @@ def random_batch(*, carry: bool) -> Batch:
 def test_the_backend_carries_states_and_evaluate_changes_nothing() -> None:
     net = network(prepared(60, [], 1, (30, 45)), mode="stateful", need=3)
     first, then = random_batch(carry=False), random_batch(carry=True)
-    backend = NumpyBackend(1e9, np.float64)
+    backend = NumpyBackend(Train(clip=1e9), Model(), 1, np.float64)
     backend.load(net)
     backend.step(first, 0.0)  # no learning: only the states move
     before = parameters(backend.network(), np.float32).flat.copy()
@@ -163,7 +163,7 @@ def test_the_backend_carries_states_and_evaluate_changes_nothing() -> None:
 
 def test_a_step_without_a_counting_target_learns_nothing() -> None:
     net = network(prepared(60, [], 1, (30, 45)), mode="stateful", need=3)
-    backend = NumpyBackend(1.0)
+    backend = NumpyBackend(Train(), Model(), 1)
     backend.load(net)
     batch = random_batch(carry=False)
     assert backend.step(replace(batch, weight=np.zeros_like(batch.weight)), 0.1) == 0

@@ -42,11 +42,11 @@ def own_targets() -> Mapping[str, frozenset[str]]:
 def host_targets() -> tuple[str, ...]:
     """The kernel targets that this computer can run, the fastest first; the last is always `ref`."""
     own = own_targets()
-    here = _features() if own else frozenset()
+    here = features() if own else frozenset()
     return (*(name for name, needed in own.items() if needed <= here), "ref")
 
 
-def _features() -> frozenset[str]:
+def features() -> frozenset[str]:
     """What the processor and the operating system both have; beside Linux, only a few features are asked for."""
     if sys.platform == "linux":
         try:

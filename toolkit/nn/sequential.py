@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantize.network import Network, save_network
+from toolkit.codegen.lower import check_name
 from toolkit.config import Model, Train
 from toolkit.errors import ToolkitError
 from toolkit.nn.dataset import Dataset
@@ -44,7 +45,8 @@ if TYPE_CHECKING:  # toolkit.train imports toolkit.nn
 class Sequential:
     """Layers one behind the other, the last a Dense: the head. `network` is None until `build`.
 
-    head, output, levels: as in [model]. board: whose flash and RAM `print` tells; "" = none. seed: of first weights."""
+    head, output, levels: as in [model]. board: whose flash and RAM `print` tells; "" = none. name: of
+    the C. seed: of first weights."""
 
     network: Network | None = None
 
@@ -56,10 +58,10 @@ class Sequential:
         output: str = "value",
         levels: Sequence[float] = (),
         board: str = "",
-        name: str = "model",
+        name: str = "net",
         seed: int = 1,
     ) -> None:
-        self.layers, self.board, self.name, self.seed = tuple(layers), board, name, seed
+        self.layers, self.board, self.name, self.seed = tuple(layers), board, check_name(name), seed
         self.model = Model(mode="window", head=head, output=output, levels=tuple(levels))
         wrong = model_rules(self.model)
         if wrong:
@@ -132,7 +134,7 @@ class Sequential:
         self,
         data: Dataset,
         *,
-        backend: str = "numpy",
+        backend: str = "native",
         device: str = "cpu",
         loss: str = "",
         say: Callable[[str], None] = print,

@@ -38,7 +38,7 @@ def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str,
         target = prepared.outputs[0]
         one = len(prepared.targets) == 1
         with progress(config.train.epochs, target.std if one else 1.0, target.unit if one else "(normalised)") as each:
-            trained = fit(network, prepared, train=config.train, rng=rng, each=each, say=say)
+            trained = fit(network, prepared, model=config.model, train=config.train, rng=rng, each=each, say=say)
         result = _result(config, prepared, trained)
     except KeyboardInterrupt:
         raise ToolkitError("training interrupted; nothing was written") from None

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from quantize.network import Network
-from toolkit.config import Train
+from toolkit.config import Model, Train
 from toolkit.data.prepared import Prepared
 from toolkit.errors import ToolkitError, nearest
+from toolkit.nn.schedules import learning_rate
 from toolkit.train.backends import BACKENDS, Backend, Batch
 from toolkit.train.batches import (
     Rows,
@@ -23,11 +24,6 @@ from toolkit.train.batches import (
     validation_pieces,
     validation_windows,
 )
-
-SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the epochs done -> factor of train.lr
-    "cosine": lambda done: 0.5 + 0.5 * math.cos(math.pi * done),
-    "constant": lambda done: 1.0,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +52,7 @@ def fit(
     network: Network,
     prepared: Prepared,
     *,
+    model: Model,
     train: Train,
     rng: np.random.Generator,
     each: Callable[[Epoch], None],
@@ -66,7 +63,7 @@ def fit(
     Raises: ToolkitError for an unknown backend, or when the loss is no longer a number."""
     if train.backend not in BACKENDS:
         raise ToolkitError(f"train.backend = {train.backend!r}: no such backend{nearest(train.backend, BACKENDS)}")
-    backend = BACKENDS[train.backend](train.clip)
+    backend = BACKENDS[train.backend](train, model, train.seed)
     backend.load(network)
     rows = split_rows(prepared, "train", need=network.warmup)
     validation = _validation(split_rows(prepared, "val", need=network.warmup), network)
@@ -75,7 +72,7 @@ def fit(
     if network.mode == "stateful" and count < train.batch:
         say(f"{count} streams side by side, not train.batch = {train.batch}: too few training rows for more")
     for number in range(1, train.epochs + 1):
-        lr = train.lr * SCHEDULES[train.schedule]((number - 1) / train.epochs)
+        lr = learning_rate(train, number - 1, [e.val for e in history])
         with np.errstate(all="ignore"):  # what overflows is judged below
             loss = _one_epoch(backend, _batches(rows, network, train, count, rng), lr)
             val = _rms([backend.evaluate(batch) for batch in validation])
