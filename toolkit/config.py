@@ -99,7 +99,7 @@ class Model:
 class Train:
     """How it is trained."""
 
-    backend: str = _f("numpy")  # a key of toolkit.train.backends.BACKENDS
+    backend: str = _f("native")  # a key of toolkit.train.backends.BACKENDS
     device: str = _f("cpu")  # torch: cpu, cuda, mps, ...
     loss: str = _f(
         "", choices=("", "mse", "mae", "huber", "quantile", "gaussian", "crossentropy")
