@@ -39,7 +39,7 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
     config = _config(a.config, sets)
     out = a.out or Path("runs") / config.name
-    result = train(config, out, say=say)
+    result = train(config, out, say=say, resume=a.resume)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
     return result
 
@@ -213,6 +213,7 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("config", type=Path, help="run.toml")
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
     _sets(p)
 
     p = verb("quantize", _quantize, "Quantize a trained network to integers.", "runs/room")

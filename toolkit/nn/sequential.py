@@ -141,13 +141,13 @@ class Sequential:
         **learning: Any,
     ) -> Trained:
         """Trains until `epochs` or `patience`, keys of [train] as are the other `learning`; keeps the best weights."""
-        from toolkit.train.trainer import fit
+        from toolkit.train.trainer import Watcher, fit
 
         network = self._built() if self.network else self.build(data)._built()
         train = self._learning(backend, device, loss, learning)
         trained = fit(
-            network, data.prepared, model=self.model, train=train, rng=np.random.default_rng(train.seed),
-            each=lambda e: say(f"epoch {e.epoch:3d}  train {e.train:.4g}  validation {e.val:.4g}"), say=say,
+            network, data.prepared, model=self.model, train=train, rng=np.random.default_rng(train.seed), say=say,
+            watcher=Watcher(lambda e, best: say(f"epoch {e.epoch:3d}  train {e.train:.4g}  validation {e.val:.4g}")),
         )  # fmt: skip
         self.network = trained.network
         return trained

@@ -12,6 +12,7 @@ import numpy as np
 
 from quantize import oracle
 from quantize.errors import QuantizeError
+from quantize.graph import layered
 from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit import emulate
 from toolkit.boards import Board
@@ -121,6 +122,8 @@ def _passed(job: Job, result: dict[str, Any], say: Callable[[str], None]) -> Non
 def vectors_of(job: Job, q: QNetwork) -> Vectors:
     """Test vectors: from the test rows of the run's series; from a seeded walk when a model came without one."""
     start = b""
+    if job.slice and layered(q):
+        raise ToolkitError(f"--slice: {q.name} has two directions, so no single steps; run it without --slice")
     if job.state is not None:
         try:
             start = job.state.read_bytes()

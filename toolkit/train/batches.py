@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,9 +65,29 @@ def shuffled_windows(r: Rows, *, window: int, batch: int, rng: np.random.Generat
         yield windows(r, order[first : first + batch], window)
 
 
+def window_batches(r: Rows, batch: int) -> int:
+    """How many batches `shuffled_windows` gives."""
+    return -(-len(r.forecasts) // batch)
+
+
 def stream_count(r: Rows, *, warmup: int, batch: int, steps: int) -> int:
     """How many streams run side by side: `batch`, or fewer so that each is long against its warm-up."""
     return min(batch, max(1, len(r.order) // max(steps, 4 * warmup)))
+
+
+def stream_batches(r: Rows, count: int, steps: int) -> int:
+    """How many batches `streams` gives."""
+    length = len(r.order) // count
+    return length // min(steps, length)
+
+
+def prefetched(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each made in another thread while the one before is learnt from."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def streams(r: Rows, *, warmup: int, count: int, steps: int, rng: np.random.Generator) -> Iterator[Batch]:
