@@ -242,3 +242,14 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     for make, message in cases:
         with pytest.raises(ToolkitError, match=message):
             make()
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/models.md, its Python from top to bottom."""
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
+    code = "".join(block.split("```")[0] for block in page.split("```python\n")[1:])
+    exec(compile(code.replace("epoch in range(2)", "epoch in range(1)"), "models.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("layer") and "microbit" in lines[-2] and float(lines[-1].split()[1]) < 1
+    assert load_network(tmp_path / "model.safetensors").layers[0].name == "lstm0"

@@ -117,8 +117,8 @@ class Sequential:
 
         if train.backend not in BACKENDS:
             raise ToolkitError(f"backend {train.backend!r}: expected one of {', '.join(BACKENDS)}")
-        own: Any = replace(train, loss=loss) if callable(loss) else train  # loss_of takes a callable as it is
-        return BACKENDS[train.backend](own, self.model, self.seed)
+        own: Any = loss if callable(loss) else train.loss  # loss_of takes a callable as it is
+        return BACKENDS[train.backend](replace(train, loss=own), self.model, self.seed)
 
     def _learning(self, backend: str, device: str, loss: str, keys: dict[str, Any]) -> Train:
         unknown = set(keys) - set(Train.__dataclass_fields__)
