@@ -119,8 +119,8 @@ def dollars(f: dict[str, np.ndarray]) -> dict[str, float]:
 
 def calibrated(prepared: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mean, least, largest) of each input over the training rows."""
-    x = prepared.values[: prepared.train[1], list(prepared.inputs)]
-    return np.array([prepared.scalers[k].mean for k in prepared.inputs]), x.min(0), x.max(0)
+    x = np.concatenate([prepared.x[a:b] for a, b in prepared.spans["train"]])
+    return np.array([c.mean for c in prepared.inputs]), x.min(0), x.max(0)
 
 
 def both(network: Network, q: QNetwork, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +140,7 @@ def beyond(prepared: Prepared, network: Network, q: QNetwork, scale: float) -> d
     Four streams, each four times the same stretch of rows, forth and back: so without a trend every quarter errs alike.
     The warm-up is left out. `beyond_K`: largest |error|; `trend`: largest change of a quarter's mean error, at 1.25."""
     mean, low, high = calibrated(prepared)
-    rows = prepared.values[prepared.val[0] :, list(prepared.inputs)] - mean
+    rows = prepared.x[prepared.spans["val"][0][0] :] - mean
     parts = [p[: STEPS // QUARTERS // 2] for p in np.array_split(rows, STREAMS)]
     top = np.abs(np.concatenate(parts)).max(0)
     paths = [np.resize(np.concatenate([p, p[::-1]]), (STEPS, rows.shape[1])) for p in parts]

@@ -27,6 +27,11 @@ def sat16(v: np.ndarray) -> np.ndarray:
     return np.clip(v, -32768, 32767)
 
 
+def wrap32(v: np.ndarray) -> np.ndarray:
+    """What int32 addition leaves of a sum: v modulo 2**32."""
+    return ((v + 2**31) & 0xFFFF_FFFF) - 2**31
+
+
 def mulw(a: np.ndarray, m: np.ndarray | int) -> np.ndarray:
     """(a * m) >> 16: int32 by int16, the instruction SMULWB."""
     return (a * m) >> 16

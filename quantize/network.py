@@ -21,11 +21,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from quantize.errors import QuantizeError
+from quantize.features import Front, front_from
 
 MODES = ("window", "stateful")
 MISSING = ("hold", "reset", "interpolate")
 HEADS = ("last", "final_states", "all", "mean")
 """`last`: the last step; `final_states`: each direction's own last step; `all`: every step; `mean`: over the steps."""
+TRAINING = ("dropout", "recurrent_dropout", "state_dropout")
+"""Options that only training has (toolkit/nn/dropout.py): the deployed network is the one without them."""
 OUTPUTS = ("value", "quantile", "gaussian", "class")
 """`gaussian`: mean and log(sigma) of each value, in normalised units; `class`: a logit each."""
 
@@ -56,6 +59,7 @@ class Layer:
     gru: `w_ih [3H, in]`, `w_hh [3H, H]`, rows r, z, n; `b [4H]` r, z, nx, nh: reset after, or `b [3H]`: reset before.
     rnn: `w_ih [H, in]`, `w_hh [H, H]`, `b [H]`; tanh, or option `relu`.
     dense: `w [out, in]`, `b [out]`.  add: no weights, the sum of its sources.
+    Options of TRAINING are rates, of any layer.
 
     `sources`: the layers whose outputs, one after the other, are its input; "" is the network's input. () means the
     layer before, or the input. `reverse`: it runs over the window from its last step to its first (window mode)."""
@@ -86,6 +90,7 @@ class Network:
     head: str = "last"  # what the last layer sees of a window: one of HEADS; a stream has only "last"
     output: str = "value"  # what the outputs are: one of OUTPUTS
     levels: tuple[float, ...] = ()  # of "quantile": the outputs are target by target, horizon by horizon, these levels
+    front: Front | None = None  # None: the raw samples are the inputs, and the outputs the forecasts
 
 
 def layer(
@@ -118,6 +123,7 @@ def save_network(network: Network, path: str | Path) -> str:
     description["inputs"] = [asdict(c) for c in network.inputs]
     description["outputs"] = [asdict(c) for c in network.outputs]
     description["layers"] = [_described(x) for x in network.layers]
+    description["front"] = asdict(network.front) if network.front else None
     arrays = {f"{x.name}.{k}": v for x in network.layers for k, v in x.weights.items()}
     return write_file(path, "tealight-network", description, arrays)
 
@@ -147,9 +153,8 @@ def load_network(path: str | Path) -> Network:
         for x in d["layers"]
     )
     inputs, outputs = (tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs"))
-    return Network(
-        layers=layers, inputs=inputs, outputs=outputs, **{**{f: d[f] for f in SCALARS}, "levels": tuple(d["levels"])}
-    )
+    plain = {**{f: d[f] for f in SCALARS}, "levels": tuple(d["levels"])}
+    return Network(layers=layers, inputs=inputs, outputs=outputs, front=front_from(d["front"]), **plain)
 
 
 def network_digest(network_file: str | Path) -> str:

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from quantize import features
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
+from quantize.features import Raw
 from quantize.ops import OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
@@ -57,13 +59,13 @@ def run(
     return y, now, traces
 
 
-def to_raw(columns: Sequence[QInput | QOutput], values: np.ndarray) -> np.ndarray:
+def to_raw(columns: Sequence[QInput | QOutput | Raw], values: np.ndarray) -> np.ndarray:
     """Real values [..., columns] -> int64 fixed point of the columns, rounded half up and saturated to int32."""
     unit = 10.0 ** np.array([c.decimals for c in columns])
     return np.clip(np.floor(values * unit + 0.5), fp.INT32_MIN, fp.INT32_MAX).astype(np.int64)
 
 
-def from_raw(columns: Sequence[QInput | QOutput], raw: np.ndarray) -> np.ndarray:
+def from_raw(columns: Sequence[QInput | QOutput | Raw], raw: np.ndarray) -> np.ndarray:
     """int fixed point [..., columns] -> real values."""
     return np.asarray(raw / 10.0 ** np.array([c.decimals for c in columns]))
 
@@ -101,6 +103,7 @@ class Stream:
         self.lost = 0
         self.held = 0  # samples in the ring, window mode
         self.last = np.zeros((max(self.q.window, 1), len(self.q.inputs)), np.int64)  # newest in the last row
+        self.past = [np.zeros(n, np.int64) for n in _depths(self.q)]  # raw samples of each column, newest first
         self.trace: dict[str, np.ndarray] = {}
 
     @property
@@ -109,8 +112,8 @@ class Stream:
         return self.steps >= self.q.warmup
 
     def predict(self, raw: Sequence[int] | np.ndarray) -> np.ndarray:
-        """One raw sample [inputs] -> forecast [outputs], int32 fixed point."""
-        x = quantize_inputs(self.q, np.asarray(raw, np.int64))
+        """One raw sample [raws] -> forecast [outputs], int32 fixed point."""
+        x = self._take(np.asarray(raw, np.int64))
         if self.q.missing == "interpolate":
             last, r = self.last[-1].copy(), reciprocals(self.q.max_gap)[self.lost]
             for k in range(1, self.lost + 1):
@@ -144,8 +147,19 @@ class Stream:
             if self.q.missing == "reset" or self.lost > self.q.max_gap:
                 self.reset()
             elif self.q.missing == "hold":
-                self._accept(self.last[-1].copy())
+                again = self._take(np.array([p[0] for p in self.past])) if self.q.front else self.last[-1].copy()
+                self._accept(again)
         return self._forecast()
+
+    def _take(self, raw: np.ndarray) -> np.ndarray:
+        """A raw sample -> x_q; remembered where features or the forecast need it."""
+        if self.q.front is None:
+            return quantize_inputs(self.q, raw)
+        if not self.steps:
+            self.past = [np.full_like(p, v) for p, v in zip(self.past, raw, strict=True)]
+        made = features.now(self.q.front, raw, self.past)
+        self.past = [np.concatenate([[v], p[:-1]]) for p, v in zip(self.past, raw, strict=True)]
+        return quantize_inputs(self.q, made)
 
     def _accept(self, x: np.ndarray) -> None:
         self.steps = min(self.steps + 1, 2**32 - 1)
@@ -161,7 +175,11 @@ class Stream:
             self.state = zero_state(self.q, 1)
             for x in self.last[len(self.last) - self.held :]:
                 _, self.state = step(self.q, x[None], self.state, self.trace)
-        return np.asarray(scale_outputs(self.q, self._readout()))
+        y = np.asarray(scale_outputs(self.q, self._readout()))
+        front = self.q.front
+        if front is None or not front.bases:
+            return y
+        return features.undo(front.target, np.array([self.past[k][0] for k in front.bases]), y)
 
     def _readout(self) -> np.ndarray:
         v = self.state[self.q.layers[-2].name]["h"]
@@ -176,7 +194,7 @@ class Stream:
         for layer in self.q.layers:
             for key, tensor in self.state[layer.name].items():
                 blob += tensor.astype(_stored(layer, key)).tobytes()
-        blob += self.last.astype("<i2").tobytes()
+        blob += self.last.astype("<i2").tobytes() + b"".join(p.astype("<i4").tobytes() for p in self.past)
         return blob + struct.pack("<I", zlib.crc32(blob))
 
     def restore(self, blob: bytes) -> None:
@@ -200,17 +218,28 @@ class Stream:
                 values = np.frombuffer(blob, _stored(layer, key), tensor.size, at)
                 state[layer.name][key] = values.astype(np.int64).reshape(tensor.shape)
                 at += values.nbytes
-        samples = np.frombuffer(blob[at:-4], "<i2").astype(np.int64)
+        samples = np.frombuffer(blob, "<i2", self.last.size, at).astype(np.int64)
+        past = np.frombuffer(blob[at + 2 * self.last.size : -4], "<i4").astype(np.int64)
         activations = [*(tensors["h"].ravel() for tensors in state.values() if tensors), samples]
         if np.abs(np.concatenate(activations)).max() > fp.AMPLITUDE:
             raise QuantizeError(f"saved state: h or a sample is beyond +-{fp.AMPLITUDE}, which the model cannot have")
         self.steps, self.lost, self.held = steps, lost, held
         self.state, self.last = state, samples.reshape(self.last.shape)
+        self.past = np.split(past, np.cumsum(_depths(self.q))[:-1]) if self.past else []
 
 
 def _stored(layer: QLayer, tensor: str) -> np.dtype[Any]:
     """How a tensor of the state lies in the saved bytes."""
     return np.dtype(OPS[layer.op].STATE[tensor]).newbyteorder("<")
+
+
+def _depths(q: QNetwork) -> tuple[int, ...]:
+    return q.front.depths if q.front else ()
+
+
+def past_bytes(q: QNetwork) -> int:
+    """Bytes of the raw samples that a stream remembers."""
+    return 4 * sum(_depths(q))
 
 
 def tensor_bytes(layer: QLayer) -> int:
@@ -221,7 +250,7 @@ def tensor_bytes(layer: QLayer) -> int:
 def save_bytes(q: QNetwork) -> int:
     """Size of a saved state."""
     samples = 2 * max(q.window, 1) * len(q.inputs)
-    return struct.calcsize(HEADER) + sum(tensor_bytes(x) for x in q.layers) + samples + 4
+    return struct.calcsize(HEADER) + sum(tensor_bytes(x) for x in q.layers) + samples + past_bytes(q) + 4
 
 
 def state_hash(blob: bytes) -> int:

@@ -77,7 +77,9 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
     fields = {
         f: getattr(network, f) for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")
     }
-    return QNetwork(layers=(*layers, head), inputs=inputs, outputs=outputs, source=source, digest="", **fields)
+    return QNetwork(
+        layers=(*layers, head), inputs=inputs, outputs=outputs, source=source, digest="", front=network.front, **fields
+    )
 
 
 def _cell(x: Layer, scale: np.ndarray, ranges: Mapping[str, float], bits: int, options: Options) -> QLayer:

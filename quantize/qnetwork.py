@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from quantize.errors import QuantizeError
+from quantize.features import Front, Raw, front_from
 from quantize.fixedpoint import AMPLITUDE, ARITHMETIC, INT32_MAX, INT32_MIN
 from quantize.network import Column, frozen_arrays, read_file, write_file
 
@@ -47,6 +48,7 @@ class QOutput:
     offset: int
     m: int  # 1 .. 32767
     s: int  # 1 .. 30
+    horizon: int  # steps ahead
 
     @property
     def step(self) -> float:
@@ -81,6 +83,19 @@ class QNetwork:
     max_gap: int
     source: str
     digest: str  # of the saved file; "" before it is saved
+    front: Front | None = None  # None: the raw samples are the inputs, and the outputs the forecasts
+
+    @property
+    def raws(self) -> tuple[Raw, ...]:
+        """The columns of a raw sample."""
+        return self.front.raws if self.front else tuple(Raw(c.name, c.unit, c.decimals) for c in self.inputs)
+
+    @property
+    def forecasts(self) -> tuple[Raw, ...]:
+        """The columns of a forecast."""
+        if self.front and self.front.bases:
+            return tuple(self.front.raws[k] for k in self.front.bases)
+        return tuple(Raw(c.name, c.unit, c.decimals) for c in self.outputs)
 
 
 def quantize_input(column: Column, absmax: float, *, full: float = 32767 / 4, top: int = AMPLITUDE) -> QInput:
@@ -134,7 +149,7 @@ def quantize_output(column: Column, least_scale: float) -> tuple[QOutput, float]
     offset = math.floor(column.mean * unit + 0.5)
     if not INT32_MIN <= offset <= INT32_MAX:
         raise QuantizeError(f'output "{column.name}": mean {column.mean} does not fit int32; use fewer decimals')
-    q = QOutput(column.name, column.unit, column.decimals, offset, m, s)
+    q = QOutput(column.name, column.unit, column.decimals, offset, m, s, column.horizon)
     return q, q.step / column.std
 
 
@@ -147,6 +162,7 @@ def save_qnetwork(q: QNetwork, path: str | Path) -> QNetwork:
     description["layers"] = [
         {"name": x.name, "op": x.op, "arrays": sorted(x.arrays), "params": dict(x.params)} for x in q.layers
     ]
+    description["front"] = asdict(q.front) if q.front else None
     arrays = {f"{x.name}.{k}": v for x in q.layers for k, v in x.arrays.items()}
     return replace(q, digest=write_file(path, KIND, description, arrays))
 
@@ -170,7 +186,14 @@ def load_qnetwork(path: str | Path) -> QNetwork:
     )
     inputs = tuple(QInput(**c) for c in d["inputs"])
     outputs = tuple(QOutput(**c) for c in d["outputs"])
-    q = QNetwork(layers=layers, inputs=inputs, outputs=outputs, digest=digest, **{f: d[f] for f in SCALARS})
+    q = QNetwork(
+        layers=layers,
+        inputs=inputs,
+        outputs=outputs,
+        digest=digest,
+        front=front_from(d["front"]),
+        **{f: d[f] for f in SCALARS},
+    )
     try:
         verify_qnetwork(q)
     except QuantizeError as e:

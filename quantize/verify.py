@@ -9,7 +9,8 @@ import numpy as np
 
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
-from quantize.network import MISSING, MODES, Layer, Network
+from quantize.features import verify_front
+from quantize.network import MISSING, MODES, TRAINING, Layer, Network
 from quantize.ops import FLOAT, OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
@@ -20,6 +21,7 @@ def verify_network(network: Network) -> None:
     _deployable(network)
     _stack(network.layers, len(network.inputs), len(network.outputs))
     _scalars(network)
+    _front(network)
     for side, columns in (("input", network.inputs), ("output", network.outputs)):
         for c in columns:
             _within(f'{side} "{c.name}": decimals', c.decimals, 0, 9)
@@ -30,7 +32,11 @@ def verify_network(network: Network) -> None:
 def _deployable(network: Network) -> None:
     """Raises QuantizeError, naming it, at what has no integer form."""
     for x in network.layers:
-        for what in (*(k for k, v in x.options.items() if v), *(["reverse"] if x.reverse else []), *x.sources):
+        for what in (
+            *(k for k, v in x.options.items() if v and k not in TRAINING),
+            *(["reverse"] if x.reverse else []),
+            *x.sources,
+        ):
             raise QuantizeError(f"{x.name}: {what} has no integer form yet; train without it")
     for key, plain in (("head", "last"), ("output", "value")):
         if getattr(network, key) != plain:
@@ -44,6 +50,7 @@ def verify_qnetwork(q: QNetwork) -> None:
     known(q.layers, OPS)
     _stack(q.layers, len(q.inputs), len(q.outputs))
     _scalars(q)
+    _front(q)
     for x in q.layers:
         _layer_numbers(x)
     for c in q.inputs:
@@ -98,6 +105,11 @@ def _scalars(n: Network | QNetwork) -> None:
     shortest, longest = (1, 32767) if n.mode == "window" else (0, 0)
     for key, low, high in (("max_gap", 0, 255), ("warmup", 1, 2**31 - 1), ("window", shortest, longest)):
         _within(f"{key} ({n.mode} mode)", getattr(n, key), low, high)
+
+
+def _front(n: Network | QNetwork) -> None:
+    if n.front:
+        verify_front(n.front, len(n.inputs), len(n.outputs), n.missing)
 
 
 def _within(where: str, value: int, low: int, high: int) -> None:

@@ -38,6 +38,11 @@ void twin_cell(int16_t *y, const int16_t *f, const int16_t *c, const int16_t *i,
 void twin_hidden(int16_t *y, const int16_t *o, const int16_t *tanh_c, uint32_t n);
 void twin_scale_in(int16_t *y, const int32_t *raw, const tl_input *p, uint32_t n);
 void twin_scale_out(int32_t *y, const int32_t *v, const tl_output *p, uint32_t n);
+void twin_log2(int32_t *y, const int32_t *v, uint32_t n);
+void twin_log_return(int32_t *y, const int32_t *now, const int32_t *before, uint32_t n);
+void twin_price(int32_t *y, const int32_t *last, const int32_t *change, uint32_t n);
+void twin_difference(int32_t *y, const int32_t *now, const int32_t *before, uint32_t n);
+void twin_add_sat(int32_t *y, const int32_t *a, const int32_t *b, uint32_t n);
 void twin_interpolate(int16_t *y, const int16_t *last, const int16_t *next, const int32_t *k, const int16_t *reciprocal,
                       uint32_t n);
 """

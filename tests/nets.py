@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quantize import fixedpoint as fp
+from quantize.features import KINDS, TARGETS, Feature, Front, Raw
 from quantize.network import Column, Layer, Network, frozen_arrays, layer
 from quantize.ops import OPS, gru, rows
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
@@ -174,11 +175,25 @@ def _random_input(rng: np.random.Generator, j: int) -> QInput:
 
 def _random_output(rng: np.random.Generator, j: int) -> QOutput:
     offset = int(rng.choice([*EXTREME, rng.integers(-1000, 1000), rng.integers(-1000, 1000)]))
-    return QOutput(f"out{j}", "", j % 4, offset, int(rng.integers(1, 32768)), int(rng.integers(1, 31)))
+    return QOutput(f"out{j}", "", j % 4, offset, int(rng.integers(1, 32768)), int(rng.integers(1, 31)), 1)
+
+
+def with_front(rng: np.random.Generator, q: QNetwork) -> QNetwork:
+    """The same network behind random features, forecasting a level, difference or log return of its raw columns."""
+    raws = tuple(Raw(f"raw{k}", "", k % 4) for k in range(int(rng.integers(1, 5))))
+    kinds = [str(rng.choice(KINDS)) for _ in q.inputs]
+    steps = [0 if kind == "value" else int(rng.choice([1, 2, 5, rng.integers(1, 30)])) for kind in kinds]
+    made = tuple(Feature(kind, int(rng.integers(len(raws))), n) for kind, n in zip(kinds, steps, strict=True))
+    target = str(rng.choice(TARGETS))
+    bases = () if target == "level" else tuple(int(rng.integers(len(raws))) for _ in q.outputs)
+    return replace(q, front=Front(raws, made, target, bases))
 
 
 def random_raw(rng: np.random.Generator, q: QNetwork, steps: int) -> np.ndarray:
-    """Raw samples [steps, inputs]: within a column's range, at its edges, and at the ends of int32."""
+    """Raw samples [steps, raws]: within a column's range, at its edges, and at the ends of int32."""
+    if q.front:
+        wide = np.exp2(rng.uniform(0, 31, (steps, len(q.raws)))).astype(np.int64) * rng.choice([1, 1, 1, -1])
+        return np.where(rng.random(wide.shape) < 0.2, rng.choice(EXTREME, wide.shape), wide)
     raw = np.empty((steps, len(q.inputs)), np.int64)
     for j, c in enumerate(q.inputs):
         inside = rng.integers(c.low, c.high, steps, endpoint=True)

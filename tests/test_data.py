@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import needs
+from tests.series import plain_series
 from toolkit.config import Data
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar, rmse
 from toolkit.data.csvfile import parse_csv
-from toolkit.data.demo import read_glucose
+from toolkit.data.demo import read_demo
 from toolkit.data.prepared import SPLITS, Prepared, forecast_rows, load_prepared, prepare, runs, save_prepared, truth
 from toolkit.data.series import Series, to_series
 from toolkit.errors import ToolkitError
@@ -163,14 +164,14 @@ def test_bad_input_is_one_line(tmp_path: Path, case: str) -> None:
 def test_a_missing_or_unreadable_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ToolkitError, match="no such file; set data"):
         prepare(Data(path=str(tmp_path / "none.csv")), need=1, say=nothing)
-    with pytest.raises(ToolkitError, match="cannot read"):
+    with pytest.raises(ToolkitError, match=r"no \.csv file in this folder"):
         prepare(Data(path=str(tmp_path)), need=1, say=nothing)
 
 
 def test_without_the_demo_package_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ToolkitError, match="pip install --no-deps bokeh_sampledata"):
-        read_glucose()
+        read_demo("CGM.csv.gz")
 
 
 def test_a_damaged_demo_package_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -181,15 +182,15 @@ def test_a_damaged_demo_package_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(ToolkitError, match="no readable CGM"):
-        read_glucose()
+        read_demo("CGM.csv.gz")
 
 
 def test_the_demo_series() -> None:
     needs("demo-data")
     said: list[str] = []
-    p = prepare(Data(series="glucose", horizon=6), need=24, say=said.append)
+    p = prepare(Data(series="glucose", horizon=(6,)), need=24, say=said.append)
     assert p.values.shape == (52084, 1) and len(p.starts) == 188 and p.period == 300
-    assert "197 rows dropped" in said[0] and p.scalers[0].unit == "mg/dL" and p.scalers[0].decimals == 0
+    assert "197 rows dropped" in said[0] and p.columns[0].unit == "mg/dL" and p.columns[0].decimals == 0
     inside = np.setdiff1d(np.arange(1, len(p.times)), p.starts)
     steps = p.times[inside] - p.times[inside - 1]
     assert steps.min() >= 150 and steps.max() <= 450
@@ -208,11 +209,7 @@ def made(rows: int, starts: list[int], horizon: int, edges: tuple[int, int]) -> 
 
     values = np.random.default_rng(rows).normal(size=(rows, 2)).cumsum(axis=0)
     scalers = (Column("a", "", 1, 0.5, 2.0), Column("b", "", 1, 0.0, 1.0))
-    first, second = edges
-    return Prepared(
-        values, np.arange(rows), np.array([0, *starts], np.int64), ("a", "b"), scalers, (0, 1), (1,),
-        (0, first), (first, second), (second, rows), horizon, 0.0,
-    )  # fmt: skip
+    return plain_series(values, scalers, starts=starts, horizons=(horizon,), edges=edges, target=1)
 
 
 @settings(max_examples=200, deadline=None)
@@ -244,9 +241,9 @@ def test_the_scaler_knows_the_training_rows_only(tmp_path: Path) -> None:
     changed = lines[:281] + [line.rsplit(",", 2)[0] + ",9999.5,1" for line in lines[281:]]
     before = prepare(data, need=10, say=nothing)
     after = prepare(replace(csv_file(tmp_path, "\n".join(changed)), date="date", targets=("a",)), need=10, say=nothing)
-    assert [(c.mean, c.std) for c in before.scalers] == [(c.mean, c.std) for c in after.scalers]
-    assert before.train == (0, 280) and before.val == (280, 340) and before.test == (340, 400)
-    for k, c in enumerate(before.scalers):
+    assert [(c.mean, c.std) for c in before.columns] == [(c.mean, c.std) for c in after.columns]
+    assert before.spans == {"train": ((0, 280),), "val": ((280, 340),), "test": ((340, 400),)}
+    for k, c in enumerate(before.columns):
         assert c.mean == round(c.mean, c.decimals) and c.std == before.values[:280, k].std()
 
 
@@ -256,7 +253,7 @@ def test_a_prepared_file_loads_as_the_same_or_not_at_all(tmp_path: Path) -> None
     q = load_prepared(tmp_path / "data.safetensors")
     for field in Prepared.__slots__:
         a, b = getattr(p, field), getattr(q, field)
-        same = repr(a) == repr(b) if field == "scalers" else np.array_equal(a, b)
+        same = np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b or repr(a) == repr(b)
         assert same and type(a) is type(b), field
     blob = bytearray((tmp_path / "data.safetensors").read_bytes())
     blob[-1] ^= 1
@@ -276,7 +273,7 @@ def ar_series(coefficient: Callable[[np.ndarray, int], float]) -> Prepared:
     values = np.random.default_rng(3).normal(size=(600, 2))
     for t in range(2, 600):
         values[t, 1] = coefficient(values, t)
-    return replace(made(600, [100, 350], 1, (400, 500)), values=values)
+    return replace(made(600, [100, 350], 1, (400, 500)), values=values, x=values)
 
 
 def test_linear_ar_finds_a_linear_law_and_never_sees_validation_targets() -> None:
@@ -287,7 +284,7 @@ def test_linear_ar_finds_a_linear_law_and_never_sees_validation_targets() -> Non
     assert np.array_equal(forecasts["persistence"][:, 0], p.values[rows, 1])
     other = p.values.copy()
     other[500:] += 100  # the fit and its order depend on nothing in the test split
-    changed = replace(p, values=other)
+    changed = replace(p, values=other, x=other)
     assert np.array_equal(fit_linear_ar(p, need=4).weights, fit_linear_ar(changed, need=4).weights)
 
 

@@ -10,19 +10,19 @@ from tests import naive as scalar
 from tests.conftest import missing
 from toolkit.config import Model
 from toolkit.errors import ToolkitError
-from toolkit.nn.adam import Adam, clip_norm
-from toolkit.nn.network import CELLS as CELLS_OF
+from toolkit.nn.layers import init_network
+from toolkit.nn.losses import mse
 from toolkit.nn.network import (
     Stack,
     States,
     forward,
-    init_network,
-    mse,
     parameters,
+    parted,
     with_parameters,
     zero_states,
     zeros_like,
 )
+from toolkit.nn.optimisers import Adam, clip_norm
 
 
 def column(name: str) -> Column:
@@ -131,10 +131,10 @@ def test_gradient_of_every_parameter(cell: str, shape: tuple[int, int, int, int]
     stack, gradient = Stack(p, time, batch), zeros_like(p)
 
     def loss() -> float:
-        return mse(stack.forward(p, x, states=states, resets=resets, outputs=steps), target, weight=weight)[0]
+        return mse(stack.forward(p, x, states=states, resets=resets, outputs=steps), target, weight)[0]
 
     gradient.flat[:] = np.nan  # backward writes every element
-    _, dy = mse(stack.forward(p, x, states=states, resets=resets, outputs=steps), target, weight=weight)
+    _, dy = mse(stack.forward(p, x, states=states, resets=resets, outputs=steps), target, weight)
     stack.backward(p, dy, resets=resets, gradient=gradient)
     numeric = np.empty_like(p.flat)
     for k in range(len(p.flat)):
@@ -175,11 +175,10 @@ def test_gradient_is_that_of_torch(cell: str) -> None:
     p = parameters(net, np.float64)
     stack, zeros = Stack(p, 6, 3), zero_states(p, 3)
     stack.forward(p, x, states=zeros, resets={}, outputs=6)
-    np.testing.assert_allclose(stack.top.transpose(0, 2, 1), y.detach().numpy(), atol=1e-12)
-    grad = dh
-    for k in (1, 0):
-        made, grad = stack.passes[k].backward(p.cells[k], grad, resets={})
-        ours = CELLS_OF[net.layers[k].op].parted(made)
+    np.testing.assert_allclose(stack.values[1].transpose(0, 2, 1), y.detach().numpy(), atol=1e-12)
+    made = zeros_like(p)
+    stack.run_backward(p, [dh], resets={}, masks=(), after=zeros, gradient=made)
+    for k, ours in enumerate(parted(made)[:-1]):
         for name in ("w_ih", "w_hh"):
             np.testing.assert_allclose(ours[name], getattr(theirs, f"weight_{name[2:]}_l{k}").grad, rtol=1e-10)
         size = len(ours["w_hh"])
@@ -223,7 +222,7 @@ def test_another_stack_is_refused() -> None:
     net = network(cell="lstm", inputs=1, hidden=2, layers=1, outputs=1, seed=8)
     odd = Layer("g", "transformer", net.layers[0].weights)
     for layers in ((odd, net.layers[-1]), (net.layers[0],), (net.layers[-1],)):
-        with pytest.raises(ToolkitError, match="expected lstm or gru layers and one dense head"):
+        with pytest.raises(ToolkitError, match="expected lstm or gru or rnn or lstm_norm layers and one dense head"):
             parameters(Network(**{s: getattr(net, s) for s in Network.__slots__} | {"layers": layers}), np.float64)
 
 

@@ -19,7 +19,7 @@ from quantize.oracle import Stream
 from quantize.qnetwork import QNetwork, save_qnetwork
 from tests.conftest import needs
 from tests.models import MISSING, PREDICT, Compiled, assert_same, call, compile_all, random_calls, state
-from tests.nets import Shape, random_network, random_qnetwork, random_raw, random_shape, random_x, series
+from tests.nets import Shape, random_network, random_qnetwork, random_raw, random_shape, random_x, series, with_front
 from toolkit.errors import ToolkitError
 from toolkit.host import HostModel
 
@@ -37,7 +37,8 @@ def grid_networks() -> list[QNetwork]:
         for missing in MISSING_POLICIES:
             for gap in GAPS:
                 shape = replace(SMALL, mode=mode, window=window, missing=missing, max_gap=gap, outputs=1 + len(out) % 2)
-                out.append(random_qnetwork(rng, shape, f"grid{len(out)}"))
+                q = random_qnetwork(rng, shape, f"grid{len(out)}")
+                out.append(with_front(rng, q) if len(out) % 3 == 2 and missing != "interpolate" else q)
     return out
 
 
@@ -54,7 +55,10 @@ def random_networks() -> list[QNetwork]:
         q = ptq.quantize(network, [series(rng, network, 4, max(shape.window, 24))], bits, "0" * 64)
         with tempfile.TemporaryDirectory() as folder:
             out.append(save_qnetwork(q, Path(folder) / "q"))
-    return out
+    return [
+        with_front(np.random.default_rng(k), q) if k % 3 and q.missing != "interpolate" else q
+        for k, q in enumerate(out)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +98,7 @@ def test_networks_of_any_shape(any_: Compiled) -> None:
     missing=st.sampled_from(MISSING_POLICIES),
     gap=st.sampled_from(GAPS),
     gru=st.integers(0, 7),
+    front=st.booleans(),
 )
 def test_a_network_that_hypothesis_draws(
     seed: int,
@@ -105,12 +110,14 @@ def test_a_network_that_hypothesis_draws(
     missing: str,
     gap: int,
     gru: int,
+    front: bool,
 ) -> None:
     needs("host-cc")
     rng = np.random.default_rng(seed)
     bits = (16, *(deep for _ in hidden[1:]))
     cells = tuple("gru" if gru >> k & 1 else "lstm" for k in range(len(hidden)))
     q = random_qnetwork(rng, Shape(inputs, tuple(hidden), outputs, bits, *mode, missing, gap, cells), "drawn")
+    q = with_front(rng, q) if front and missing != "interpolate" else q
     with tempfile.TemporaryDirectory() as folder:
         compiled = compile_all([q], Path(folder))
         assert_same(q, compiled.host(q), random_calls(rng, q, 20))
@@ -292,16 +299,16 @@ def test_predict_f32_is_predict(grid: Compiled) -> None:
     rng = np.random.default_rng(9)
     for q in grid.networks:
         by_float, by_int = grid.host(q), grid.host(q)
-        unit = np.array([10.0**c.decimals for c in q.inputs])
+        unit = np.array([10.0**c.decimals for c in q.raws])
         for _ in range(12):
-            values = (rng.integers(-4000, 4000, 2) / 8 / unit).astype(np.float32)
+            values = (rng.integers(-4000, 4000, len(unit)) / 8 / unit).astype(np.float32)
             lost = rng.random() < 0.3
             if lost:
-                values[int(rng.integers(2))] = rng.choice([np.nan, np.inf, -np.inf])
+                values[int(rng.integers(len(unit)))] = rng.choice([np.nan, np.inf, -np.inf])
                 want = by_int.predict_missing()
             else:
                 want = by_int.predict(np.floor((values * unit.astype(np.float32)).astype(np.float64) + 0.5))
-            out_unit = np.array([10.0**c.decimals for c in q.outputs], np.float32)
+            out_unit = np.array([10.0**c.decimals for c in q.forecasts], np.float32)
             np.testing.assert_array_equal(by_float.predict_f32(values), want.astype(np.float32) / out_unit)
             assert by_float.state() == by_int.state()
 

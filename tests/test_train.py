@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 
 from quantize.network import Column, Network, load_network, network_digest
 from tests.conftest import needs
-from toolkit.config import Config, Model, load_config
+from tests.series import plain_series
+from toolkit.config import Config, Model, Train, load_config
 from toolkit.data.baselines import baseline_predictions, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, load_prepared, runs, truth
 from toolkit.errors import ToolkitError
-from toolkit.nn.network import forward, init_network, parameters
+from toolkit.nn import init_network
+from toolkit.nn.network import forward, parameters
 from toolkit.train import evaluate_rows, train
-from toolkit.train.backends import Batch, NumpyBackend
+from toolkit.train.backends import Batch
+from toolkit.train.backends.reference import NumpyBackend
 from toolkit.train.batches import (
     PIECE,
     shuffled_windows,
@@ -38,16 +41,12 @@ def prepared(rows: int, starts: list[int], horizon: int, edges: tuple[int, int])
     """Column a counts the rows, so that a batch tells where each number came from."""
     values = np.stack([np.arange(rows, dtype=float), np.random.default_rng(rows).normal(size=rows)], axis=1)
     scalers = (Column("a", "", 0, 0.0, 1.0), Column("b", "", 3, 0.0, 1.0))
-    first, second = edges
-    return Prepared(
-        values, np.arange(rows), np.array([0, *starts], np.int64), ("a", "b"), scalers, (0, 1), (0,),
-        (0, first), (first, second), (second, rows), horizon, 0.0,
-    )  # fmt: skip
+    return plain_series(values, scalers, starts=starts, horizons=(horizon,), edges=edges)
 
 
 def network(p: Prepared, *, mode: str, need: int, hidden: int = 4, layers: int = 2) -> Network:
     template = Network(
-        "n", (), tuple(p.scalers[k] for k in p.inputs), tuple(p.scalers[k] for k in p.targets), mode,
+        "n", (), p.inputs, p.outputs, mode,
         need if mode == "window" else 0, need, p.horizon, 0.0, "hold", 6,
     )  # fmt: skip
     return init_network(template, Model(hidden=hidden, layers=layers), rng=np.random.default_rng(1))
@@ -146,7 +145,7 @@ def random_batch(*, carry: bool) -> Batch:
 def test_the_backend_carries_states_and_evaluate_changes_nothing() -> None:
     net = network(prepared(60, [], 1, (30, 45)), mode="stateful", need=3)
     first, then = random_batch(carry=False), random_batch(carry=True)
-    backend = NumpyBackend(1e9, np.float64)
+    backend = NumpyBackend(Train(clip=1e9), Model(), 1, np.float64)
     backend.load(net)
     backend.step(first, 0.0)  # no learning: only the states move
     before = parameters(backend.network(), np.float32).flat.copy()
@@ -179,7 +178,7 @@ def test_evaluate_rows_is_one_forward_per_run_or_window(mode: str) -> None:
     net = network(p, mode=mode, need=5)
     rows, true, y = evaluate_rows(p, net)
     assert np.array_equal(rows, forecast_rows(p, "test", need=5)) and np.array_equal(true, truth(p, rows))
-    x = p.normalised(p.inputs)
+    x = p.normalised()
     for row, forecast in zip(rows, y, strict=True):
         start = row - 4 if mode == "window" else next(a for a, b in runs(p, "test") if a <= row < b)
         np.testing.assert_allclose(forward(net, x[None, start : row + 1])[0][0, -1], forecast, atol=1e-12)
@@ -222,7 +221,7 @@ def test_the_stage_writes_the_run_and_repeats_bit_for_bit(tmp_path: Path, mode: 
     if (
         mode == "window"
     ):  # validation windows are the same function as the final forecasts: the best weights were restored
-        error = result["accuracy"]["validation"]["float"] / p.scalers[0].std
+        error = result["accuracy"]["validation"]["float"] / p.columns[0].std
         assert error == pytest.approx(epochs[best - 1]["val"], rel=1e-4)
 
 
@@ -252,8 +251,8 @@ def test_no_skill_is_said_plainly(tmp_path: Path) -> None:
     )
     said: list[str] = []
     train(load_config(tmp_path / "run.toml", sets=[], env={}), tmp_path / "out", say=said.append)
-    assert [s for s in said if s.startswith("No skill over the last value (persistence): test RMSE ")]
-    assert [s for s in said if s.startswith("No skill over a linear autoregression: test RMSE ")]
+    for baseline in ("the last value (persistence)", "a linear autoregression"):
+        assert [s for s in said if f"+1: no skill over {baseline}: -" in s]
     assert [s for s in said if "streams side by side, not train.batch = 16" in s]
 
 

@@ -16,6 +16,7 @@ import tomli_w
 from toolkit.boards import load_board
 from toolkit.codegen.lower import check_name
 from toolkit.errors import ToolkitError, nearest, write_whole
+from toolkit.rules import learning_rules, model_rules
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -37,20 +38,30 @@ def _f(default: Any, *, choices: tuple[Any, ...] = (), low: float | None = None,
 class Data:
     """Where the series comes from and what is forecast."""
 
-    path: str = _f("")  # a CSV file, relative to the TOML; or
-    series: str = _f("", choices=("", "glucose"))  # a built-in demo series
+    path: str = _f("")  # a CSV file, or a folder of them, a series each; relative to the TOML; or
+    series: str = _f("", choices=("", "glucose", "stocks", "sea"))  # built-in demo series
+    series_column: str = _f("")  # column that names the series of each row; "" = the file is one series
+    only: tuple[str, ...] = _f(())  # of several series: these; () = all
     delimiter: str = _f("auto")  # one character or "auto"
     header: str = _f("auto", choices=("auto", "yes", "no"))  # without one the columns are column1, column2, ...
     date: str = _f("")  # name of the date column; "" = none, then the line order is the time
     date_format: str = _f("auto")  # "auto" = ISO 8601 or epoch seconds; else a strptime format
     inputs: tuple[str, ...] = _f(())  # () = every column but the date
+    features: tuple[str, ...] = _f(
+        ()
+    )  # what the network is fed, e.g. "close.log_return(5)"; () = the inputs themselves
+    calendar: tuple[str, ...] = _f(())  # sine and cosine of the time of "day", "week", "year": more inputs
     targets: tuple[str, ...] = _f(())  # () = the only input
-    target: str = _f("level", choices=("level",))
+    target: str = _f("level", choices=("level", "difference", "log_return", "class"))  # what is learnt of a target
     units: Mapping[str, str] = _f({})  # column -> unit, e.g. {glucose = "mg/dL"}
-    horizon: int = _f(1, low=1)  # steps ahead
+    horizon: tuple[int, ...] = _f((1,), low=0)  # steps ahead; a list: as many forecasts at once
+    season: int = _f(0, low=0)  # samples of a season, for the seasonal naive baseline; 0 = none
     split: tuple[float, ...] = _f((0.7, 0.15, 0.15))  # train, validation, test: shares of the rows, in time order
     period: float = _f(0.0, low=0)  # seconds between two samples; 0 = the median spacing of the dates
     tolerance: float = _f(0.5, low=0.01, high=0.9)  # spacing within (1 +- tolerance) periods is one step; more is a gap
+    gaps: bool = _f(
+        True
+    )  # a longer spacing is a gap; false where a row is a step whatever its date, as market days are
     repeats: str = _f(
         "error", choices=("error", "drop")
     )  # a row less than (1 - tolerance) periods after the one before
@@ -63,10 +74,23 @@ class Model:
     """The network and the mode that it is trained and deployed in."""
 
     mode: str = _f("stateful", choices=("stateful", "window"))
-    cell: str = _f("lstm", choices=("lstm", "gru"))
+    cell: str = _f("lstm", choices=("lstm", "gru", "rnn", "lstm_norm"))  # lstm_norm: Burn's modern LSTM
     reset: str = _f("after", choices=("after", "before"))  # gru: r times the recurrent sum, or r times h before it
+    activation: str = _f("tanh", choices=("tanh", "relu"))  # of rnn
     hidden: int = _f(32, low=1, high=1024)
     layers: int = _f(1, low=1, high=8)
+    bidirectional: str = _f("no", choices=("no", "joined", "parallel"))  # window mode; parallel: two stacks, as Burn
+    residual: bool = _f(False)  # adds each layer's input to its output, but the first layer's
+    dropout: float = _f(0.0, low=0, high=0.95)  # on what each recurrent layer gives
+    recurrent_dropout: float = _f(0.0, low=0, high=0.95)  # on h in the recurrence, one mask for a sequence
+    preact_clip: float = _f(0.0, low=0)  # lstm: bounds the gates' inputs; 0 = none
+    cell_clip: float = _f(0.0, low=0)  # lstm: bounds c; 0 = none
+    input_forget: bool = _f(False)  # lstm: forget gate = 1 - input gate
+    peephole: bool = _f(False)  # lstm: the gates see c
+    forget_bias: float = _f(1.0)  # lstm, lstm_norm: first bias of the forget gate
+    head: str = _f("last", choices=("last", "final_states", "all", "mean"))  # the steps of a window that the head sees
+    output: str = _f("value", choices=("value", "quantile", "gaussian", "class"))
+    levels: tuple[float, ...] = _f(())  # of output = "quantile", e.g. [0.1, 0.5, 0.9]
     window: int = _f(32, low=1)  # window mode: samples per forecast
     warmup: int = _f(24, low=1)  # stateful mode: samples after a reset before a forecast counts
 
@@ -75,14 +99,28 @@ class Model:
 class Train:
     """How it is trained."""
 
-    backend: str = _f("numpy")  # a key of toolkit.train.backends.BACKENDS
+    backend: str = _f("native")  # a key of toolkit.train.backends.BACKENDS
+    device: str = _f("cpu")  # torch: cpu, cuda, mps, ...
+    loss: str = _f(
+        "", choices=("", "mse", "mae", "huber", "quantile", "gaussian", "crossentropy")
+    )  # "" = of model.output
+    huber_delta: float = _f(1.0, low=1e-9)  # huber: the error from which on it is linear, in deviations of the target
+    optimiser: str = _f("adam", choices=("adam", "adamw", "sgd", "rmsprop"))
+    momentum: float = _f(0.9, low=0, high=0.9999)  # of sgd
+    nesterov: bool = _f(True)  # of sgd
+    weight_decay: float = _f(0.01, low=0)  # of adamw, on matrices
     epochs: int = _f(60, low=1)
     lr: float = _f(0.01, low=1e-9)
-    schedule: str = _f("cosine", choices=("cosine", "constant"))  # of the learning rate, per epoch
+    schedule: str = _f("cosine", choices=("cosine", "constant", "step", "exponential", "plateau", "onecycle"))
+    warmup_epochs: int = _f(0, low=0)  # the rate rises to lr before the schedule begins
+    decay: float = _f(0.5, low=1e-9, high=1)  # factor of step and plateau, and of each epoch of exponential
+    step_epochs: int = _f(10, low=1)  # step: epochs between two; plateau: epochs without a better validation loss
     batch: int = _f(16, low=1)  # windows in a batch, or streams that run side by side
     steps: int = _f(16, low=1)  # stateful mode: truncated BPTT, steps between two updates
+    segment: int = _f(0, low=0)  # steps whose inner values are kept; the others are computed again; 0 = all are kept
     clip: float = _f(1.0, low=1e-9)  # largest global norm of the gradient
     patience: int = _f(20, low=1)  # epochs without a better validation loss before it stops
+    threads: int = _f(1, low=1)  # of the native backend; the result is the same for the same number
     seed: int = _f(1, low=0)
 
 
@@ -245,7 +283,8 @@ def _checked(section: str, key: str, value: Any, *, where: str) -> Any:
         allowed = ", ".join(repr(c) for c in rules["choices"] if c != "")
         raise ToolkitError(f"{where}: {section}.{key} = {value!r}: expected one of {allowed}")
     low, high = rules["low"], rules["high"]
-    if (low is not None and good < low) or (high is not None and good > high):
+    least, most = (min(good), max(good)) if isinstance(good, tuple) and good and low is not None else (good, good)
+    if (low is not None and least < low) or (high is not None and most > high):
         limits = " and ".join(t for t in (f">= {low}" if low is not None else "", f"<= {high}" if high else "") if t)
         raise ToolkitError(f"{where}: {section}.{key} = {value!r}: expected {limits}")
     return good
@@ -267,6 +306,10 @@ def _convert(value: Any, kind: Any) -> tuple[Any, str]:
     if kind == tuple[str, ...]:
         good = isinstance(value, list) and all(isinstance(v, str) for v in items)
         return (tuple(items), "") if good else (None, 'a list of texts, e.g. ["a", "b"]')
+    if kind == tuple[int, ...]:
+        items = items if isinstance(value, list) else [value]
+        good = bool(items) and all(isinstance(v, int) and not isinstance(v, bool) for v in items)
+        return (tuple(items), "") if good else (None, "a whole number or a list of them, e.g. 6 or [1, 3, 6]")
     if kind == tuple[float, ...]:
         good = isinstance(value, list) and not any(_convert(v, float)[1] for v in items)
         return (tuple(float(v) for v in items), "") if good else (None, "a list of numbers, e.g. [0.7, 0.15, 0.15]")
@@ -284,14 +327,19 @@ def _check_together(config: Config, path: Path) -> None:
             raise ToolkitError(f"{path}: deploy.boards: {e}") from None
     if bool(data.path) == bool(data.series):
         raise ToolkitError(f'{path}: [data]: expected either path = "file.csv" or series = "glucose", one of the two')
+    if list(data.horizon) != sorted(set(data.horizon)) or (data.horizon[0] == 0 and data.target != "class"):
+        raise ToolkitError(f"{path}: data.horizon = {list(data.horizon)}: expected rising steps ahead, 1 or more")
+    if data.calendar and not (data.date or data.series):
+        raise ToolkitError(f"{path}: data.calendar = {list(data.calendar)}: needs data.date, the column of the dates")
     if len(data.split) != 3 or min(data.split) <= 0 or abs(sum(data.split) - 1) > 1e-9:
         raise ToolkitError(f"{path}: data.split = {list(data.split)}: expected three positive shares with the sum 1")
     for key in ("inputs", "targets"):
         names = getattr(data, key)
         if len(set(names)) != len(names):
             raise ToolkitError(f"{path}: data.{key} = {list(names)}: a column is named twice")
-    if config.model.reset != "after" and config.model.cell != "gru":
-        raise ToolkitError(f'{path}: model.reset = "{config.model.reset}": only for model.cell = "gru"')
+    wrong = model_rules(config.model) or learning_rules(config.model, config.train)
+    if wrong:
+        raise ToolkitError(f"{path}: {wrong}")
     if data.delimiter != "auto" and len(data.delimiter) != 1:
         raise ToolkitError(f'{path}: data.delimiter = {data.delimiter!r}: expected one character or "auto"')
 

@@ -66,7 +66,8 @@ def load_model(path: str | Path, *, target: str = "best") -> HostModel:
 class HostModel:
     """One stream of a generated model, built as a shared library by `toolkit.build.build_host`; see `load_model`.
 
-    Arrays in and out as in the C header: x int16 [inputs], y int32 [outputs], raw and forecast int32."""
+    Arrays in and out as in the C header: x int16 [inputs], y int32 [outputs], raw int32 [raws] (a raw column is an
+    input, but for a model with features), forecast int32 [outputs]."""
 
     def __init__(self, q: QNetwork, library: str | Path, *, float_api: bool = False) -> None:
         self.q = q
@@ -124,16 +125,16 @@ class HostModel:
         return self._out("int32_t", "run", self._in("int16_t", x, np.int16, (steps, len(self.q.inputs))), steps)
 
     def predict(self, raw: np.ndarray) -> np.ndarray:
-        """Raw fixed point [inputs] -> forecast [outputs], fixed point."""
-        return self._out("int32_t", "predict", self._in("int32_t", raw, np.int32, (len(self.q.inputs),)))
+        """Raw fixed point [raws] -> forecast [outputs], fixed point."""
+        return self._out("int32_t", "predict", self._in("int32_t", raw, np.int32, (len(self.q.raws),)))
 
     def predict_missing(self) -> np.ndarray:
         """A lost sample -> forecast [outputs], fixed point."""
         return self._out("int32_t", "predict_missing")
 
     def predict_f32(self, values: np.ndarray) -> np.ndarray:
-        """Real values [inputs] -> forecast [outputs], float32; a NaN counts as a lost sample."""
-        return self._out("float", "predict_f32", self._in("float", values, np.float32, (len(self.q.inputs),)))
+        """Real values [raws] -> forecast [outputs], float32; a NaN counts as a lost sample."""
+        return self._out("float", "predict_f32", self._in("float", values, np.float32, (len(self.q.raws),)))
 
     @property
     def warmed_up(self) -> bool:

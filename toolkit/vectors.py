@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize import oracle
+from quantize import features, oracle
 from quantize.qnetwork import QNetwork
 from toolkit.codegen.render import SPDX, carray
 
@@ -50,11 +50,11 @@ def expect(q: QNetwork, ops: np.ndarray, raw: np.ndarray, start: bytes = b"") ->
 
 
 def expect_steps(q: QNetwork, raw: np.ndarray, start: bytes = b"") -> Vectors:
-    """The oracle's answer to raw samples [steps, inputs] that go through `step`, one after the other."""
+    """The oracle's answer to raw samples [steps, raws] that go through `step`, one after the other."""
     stream = oracle.Stream(q)
     if start:
         stream.restore(start)
-    x = oracle.quantize_inputs(q, raw)
+    x = oracle.quantize_inputs(q, features.over(q.front.features, raw) if q.front else raw)
     y, hashes, blob = np.empty((len(x), len(q.outputs)), np.int64), np.empty(len(x), np.int64), b""
     for i, sample in enumerate(x):
         y[i] = stream.step(sample)
@@ -70,7 +70,7 @@ def from_runs(q: QNetwork, runs: list[np.ndarray], steps: int) -> tuple[np.ndarr
     ops: list[int] = []
     parts: list[np.ndarray] = []
     for run in runs:
-        raw = oracle.to_raw(q.inputs, run[: steps - len(ops)])
+        raw = oracle.to_raw(q.raws, run[: steps - len(ops)])
         parts.append(raw)
         ops += [PREDICT if i else RESET for i in range(len(raw))]
         if len(ops) >= steps:
@@ -123,7 +123,8 @@ def model_header(q: QNetwork, budget: int | None = None) -> str:
         f'#include "{n}.h"',
         "",
         f'#define TL_MODEL_NAME "{n}"',
-        *(f"#define TL_MODEL_{c} {big}_{c}" for c in ("INPUTS", "OUTPUTS", "SAVE_BYTES", "STATE_BYTES")),
+        f"#define TL_MODEL_INPUTS {big}_{'RAWS' if q.front and not budget else 'INPUTS'}",
+        *(f"#define TL_MODEL_{c} {big}_{c}" for c in ("OUTPUTS", "SAVE_BYTES", "STATE_BYTES")),
         f"#define TL_MODEL_RECURRENT_BYTES {recurrent}u",
         *(f"#define tl_model_{f} {n}_{f}" for f in functions),
         *([f"#define TL_MODEL_SLICE {budget}u /* hidden units at a time */"] if budget else []),

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Every function of tl_math.h over arrays, so that a test can compare it with its twin in quantize/fixedpoint.py. */
+/* Every function of tl_math.h and tl_features.h over arrays, so that a test can compare it with its twin in
+   quantize/fixedpoint.py and quantize/features.py. */
+#include "tl_features.h"
 #include "tl_math.h"
 #include "tl_tables.h"
 
@@ -13,6 +15,11 @@ void twin_cell(int16_t *y, const int16_t *f, const int16_t *c, const int16_t *i,
 void twin_hidden(int16_t *y, const int16_t *o, const int16_t *tanh_c, uint32_t n);
 void twin_scale_in(int16_t *y, const int32_t *raw, const tl_input *p, uint32_t n);
 void twin_scale_out(int32_t *y, const int32_t *v, const tl_output *p, uint32_t n);
+void twin_log2(int32_t *y, const int32_t *v, uint32_t n);
+void twin_log_return(int32_t *y, const int32_t *now, const int32_t *before, uint32_t n);
+void twin_price(int32_t *y, const int32_t *last, const int32_t *change, uint32_t n);
+void twin_difference(int32_t *y, const int32_t *now, const int32_t *before, uint32_t n);
+void twin_add_sat(int32_t *y, const int32_t *a, const int32_t *b, uint32_t n);
 void twin_interpolate(int16_t *y, const int16_t *last, const int16_t *next, const int32_t *k, const int16_t *reciprocal,
                       uint32_t n);
 
@@ -85,5 +92,40 @@ void twin_interpolate(int16_t *y, const int16_t *last, const int16_t *next, cons
 {
     for (uint32_t j = 0; j < n; j++) {
         y[j] = tl_interpolate(last[j], next[j], k[j], reciprocal[j]);
+    }
+}
+
+void twin_log2(int32_t *y, const int32_t *v, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        y[j] = tl_log2(v[j]);
+    }
+}
+
+void twin_log_return(int32_t *y, const int32_t *now, const int32_t *before, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        y[j] = tl_log_return(now[j], before[j]);
+    }
+}
+
+void twin_price(int32_t *y, const int32_t *last, const int32_t *change, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        y[j] = tl_price(last[j], change[j]);
+    }
+}
+
+void twin_difference(int32_t *y, const int32_t *now, const int32_t *before, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        y[j] = tl_difference(now[j], before[j]);
+    }
+}
+
+void twin_add_sat(int32_t *y, const int32_t *a, const int32_t *b, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        y[j] = tl_add_sat(a[j], b[j]);
     }
 }

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quantize import oracle
+from quantize.features import Feature, Raw
+from quantize.network import Network
 from quantize.ops import OPS, gru
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 from toolkit.boards import Board
 from toolkit.codegen.choose import Choice
 from toolkit.codegen.pack import Packed
 from toolkit.codegen.packers import place
+from toolkit.data.features import CALENDAR
 from toolkit.errors import ToolkitError
 from toolkit.targets import file_of
 
@@ -30,7 +33,7 @@ HEADERS = set(
 )  # <name>.h must not hide a header
 LOCALS = set(
     """inputs outputs model advance readout clear accept forecast_now rounded s x y n k j v at raw in out in_unit
-    out_unit steps lost last between reciprocal reason oldest whole rest forecast first units budget p""".split()
+    out_unit steps lost last between take reciprocal reason oldest whole rest forecast first units budget p""".split()
 )
 MISSING_TEXT = {
     "hold": "The last sample is repeated.",
@@ -130,7 +133,7 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "width": max(len(f"{q.name}_{row[0]}") for row in _constants(q, layers)),
         "windowed": windowed,
         "newest": "s->ring[s->newest]" if windowed else "s->last",
-        "horizon_text": f"{q.horizon} step{'s' if q.horizon != 1 else ''} ahead",
+        "horizon_text": horizon_text(q),
         "missing": q.missing,
         "missing_text": MISSING_TEXT[q.missing],
         "gap_text": f"After more than {q.name.upper()}_MAX_GAP in a row the state is reset.",
@@ -139,22 +142,58 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "layers": layers,
         "cells": cells,
         "has_null": any(x["op"] == "gru" for x in cells),
-        "headers": _headers(layers),
+        "headers": _headers(layers) + (["tl_features.h"] if q.front else []),
         "bytes_only": small,
         "x_top": 127 if small else 32640,
         "scratch": scratch(q),
         "inputs": q.inputs,
         "outputs": q.outputs,
-        "in_units": [f"{10.0**c.decimals!r}f" for c in q.inputs],
-        "out_units": [f"{10.0**c.decimals!r}f" for c in q.outputs],
+        "front": _front(q),
+        "raws": f"{q.name.upper()}_{'RAWS' if q.front else 'INPUTS'}",
+        "in_units": [f"{10.0**c.decimals!r}f" for c in q.raws],
+        "out_units": [f"{10.0**c.decimals!r}f" for c in q.forecasts],
         "model_bytes": ", ".join(f"0x{b:02x}" for b in bytes.fromhex(q.digest)[:8]),
     }
+
+
+def _front(q: QNetwork) -> dict[str, Any] | None:
+    """What makes the network's inputs of raw samples, and the forecasts of its outputs."""
+    if q.front is None:
+        return None
+    pasts = [(f"past{k}", n, comment(raw.name)) for k, (raw, n) in enumerate(zip(q.raws, q.front.depths, strict=True))]
+    return {
+        "pasts": pasts,
+        "features": [(_feature(f), comment(c.name)) for f, c in zip(q.front.features, q.inputs, strict=True)],
+        "undo": [UNDO[q.front.target].format(past=f"s->past{k}[0]", j=j) for j, k in enumerate(q.front.bases)],
+    }
+
+
+UNDO = {"difference": "tl_add_sat({past}, forecast[{j}])", "log_return": "tl_price({past}, forecast[{j}])"}
+
+
+def _feature(f: Feature) -> str:
+    """A feature's C expression."""
+    raw, past = f"raw[{f.source}]", f"s->past{f.source}"
+    before = f"{past}[{f.steps - 1}]"
+    return {
+        "value": raw,
+        "lag": before,
+        "mean": f"tl_sum({raw}, {past}, {f.steps - 1})",
+        "difference": f"tl_difference({raw}, {before})",
+        "log_return": f"tl_log_return({raw}, {before})",
+    }[f.kind]
 
 
 def _headers(layers: Sequence[dict[str, Any]]) -> list[str]:
     """What the generated C includes beside tl_kernels.h: the structs of kernels that are elsewhere."""
     files = {file_of(x["op"], x["target"]).headers[0] for x in layers}
     return sorted(files - {"tl_tables.h"})
+
+
+def horizon_text(q: QNetwork | Network) -> str:
+    """ "6 steps ahead", or "1, 3 and 6 steps ahead"."""
+    *some, last = (str(h) for h in horizons(q))
+    return f"{', '.join(some)}{' and ' if some else ''}{last} step{'s' if last != '1' else ''} ahead"
 
 
 def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
@@ -203,17 +242,27 @@ def value(layer: str, field: str, packed: Packed) -> str:
     return f"{layer}_{field[1:]}" + "[0]" * (array.ndim - 1)
 
 
-def _sides(q: QNetwork, names: tuple[str, str]) -> list[tuple[str, Sequence[QInput | QOutput]]]:
-    return [(names[0], q.inputs), (names[1], q.outputs)]
-
-
 def _column_lines(q: QNetwork) -> list[str]:
     lines = []
-    for side, columns in _sides(q, ("raw", "forecast")):
+    for side, columns in (("raw", q.raws), ("forecast", q.forecasts)):
         for j, c in enumerate(columns):
             unit = f" {comment(c.unit)}" if c.unit else ""
-            lines.append(f"{side}[{j}] = {comment(c.name)},{unit} * {10**c.decimals}")
-    return lines
+            ahead = f", {q.outputs[j].horizon} ahead" if side == "forecast" and len(horizons(q)) > 1 else ""
+            lines.append(f"{side}[{j}] = {comment(c.name)}{ahead},{unit} * {10**c.decimals}")
+    return lines + [line for c in q.raws for line in _calendar_line(c)]
+
+
+def _calendar_line(c: Raw) -> list[str]:
+    """How the caller computes a calendar column."""
+    cycle, _, wave = c.name.partition("_")
+    if cycle not in CALENDAR or wave not in ("sin", "cos"):
+        return []
+    return [f"{c.name} = {wave}(2 pi t / {CALENDAR[cycle]:.0f}), t in seconds since 1970-01-01 00:00 UTC"]
+
+
+def horizons(q: QNetwork | Network) -> list[int]:
+    """The steps ahead that a forecast has, rising."""
+    return sorted({c.horizon or q.horizon for c in q.outputs})
 
 
 def _constants(q: QNetwork, layers: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
@@ -238,7 +287,12 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]]) -> list[tuple[str, str
     ]
     if q.mode == "window":
         rows.insert(3, ("WINDOW", str(q.window), "samples that a forecast is made from"))
-    for side, columns in _sides(q, ("INPUT", "OUTPUT")):
+    if q.front:
+        rows.insert(1, ("RAWS", str(len(q.raws)), "columns of a raw sample"))
+        rows += [(f"RAW{j}_DECIMALS", str(c.decimals), comment(c.name)) for j, c in enumerate(q.raws)]
+        rows += [(f"FORECAST{j}_DECIMALS", str(c.decimals), comment(c.name)) for j, c in enumerate(q.forecasts)]
+    sides: list[tuple[str, Sequence[QInput | QOutput]]] = [("INPUT", q.inputs), ("OUTPUT", q.outputs)]
+    for side, columns in sides:
         for j, c in enumerate(columns):
             rows.append((f"{side}{j}_DECIMALS", str(c.decimals), comment(c.name)))
             step = f"{comment(c.unit) or comment(c.name)} in a step of {'x' if side == 'INPUT' else 'y'}"
@@ -273,4 +327,5 @@ def state_bytes(q: QNetwork) -> int:
     """sizeof the state struct: counters, samples, the layers' states, scratch; padded to 4."""
     counters = 10 + (4 if q.mode == "window" else 0)
     samples = 2 * (max(q.window, 1) + (1 if q.mode == "window" else 0)) * len(q.inputs)
+    samples += oracle.past_bytes(q)
     return (counters + samples + sum(oracle.tensor_bytes(x) for x in q.layers) + scratch_bytes(q) + 3) // 4 * 4

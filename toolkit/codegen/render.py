@@ -35,7 +35,8 @@ def generate(q: QNetwork, to: Destination) -> dict[str, str]:
         f"{q.name}{suffix}": environment.get_template(f"{template}.j2").render(context)
         for suffix, template in ((".h", "model.h"), (".c", "model.c"), ("_weights.h", "weights.h"))
     }
-    for name in sorted({*files_for(context["owners"]), "tl_kernels.h", "tl_math.h", "tl_state.c", "tl_state.h"}):
+    more = {"tl_features.h"} if q.front else set()
+    for name in sorted({*files_for(context["owners"]), *more, "tl_kernels.h", "tl_math.h", "tl_state.c", "tl_state.h"}):
         files[name] = (CSRC / name).read_text(encoding="utf-8")
     return files
 

@@ -13,12 +13,6 @@ from toolkit.errors import ToolkitError
 INSTALL = "pip install --no-deps bokeh_sampledata==2026.1"
 
 
-def read_glucose() -> Table:
-    """One person's continuous glucose monitor: columns isig, datetime, glucose; a sample every 5 minutes, with gaps,
-    repeats and two overlapping recordings."""
-    return read_demo("CGM.csv.gz")
-
-
 def read_demo(name: str) -> Table:
     """A gzipped CSV file of the package.
 

@@ -47,7 +47,7 @@ def to_series(table: Table, data: Data, columns: tuple[str, ...], *, say: Callab
         keep = _repeats(times, period, table, data, source_row, say=say)
         broken = np.logical_or.reduceat(broken, np.flatnonzero(keep))
         values, times = values[keep], times[keep]
-        broken[1:] |= np.diff(times) > (1 + data.tolerance) * period
+        broken[1:] |= data.gaps & (np.diff(times) > (1 + data.tolerance) * period)
     broken[0] = True
     starts = np.flatnonzero(broken).astype(np.int64)
     if len(starts) > 1:

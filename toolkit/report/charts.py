@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from toolkit.data.prepared import Prepared
+from toolkit.data.prepared import Prepared, pairs
 from toolkit.report.svg import Frame, grid_y, labels_x, line, moment, num, padded, svg, text, ticks, time_ticks
 
 STRETCH = 240  # forecasts shown
@@ -47,15 +47,16 @@ def stretch(forecast: Mapping[str, np.ndarray], prepared: Prepared, j: int) -> S
     at = int(starts[np.argmax(np.where(spans <= np.median(spans), alive, -1.0))])  # no more gaps than usual
     some = slice(at, at + count)
     rows = rows[some]
-    lead = prepared.horizon * (prepared.period or 1)
-    first, last = int(rows[0]), int(rows[-1]) + prepared.horizon
+    target, horizon = pairs(prepared)[j]
+    lead = horizon * (prepared.period or 1)
+    first, last = int(rows[0]), int(rows[-1]) + horizon
     all_rows = np.arange(first, last + 1)
     return Stretch(
         times=forecast["times"][some] + lead,
         values={k: forecast[k][some, j] for k in SERIES},
         breaks=np.flatnonzero(np.diff(rows) != 1) + 1,
         truth_times=prepared.times[all_rows],
-        truth=prepared.values[all_rows, prepared.targets[j]],
+        truth=prepared.values[all_rows, target],
         truth_breaks=np.flatnonzero(np.isin(all_rows, prepared.starts)),
         period=prepared.period,
     )

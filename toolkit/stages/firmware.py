@@ -129,15 +129,10 @@ def vectors_of(job: Job, q: QNetwork) -> Vectors:
     if (job.run / "data.safetensors").is_file():
         prepared = load_prepared(job.run / "data.safetensors")
         check_series(prepared, q, job.run)
-        series = prepared.values[:, list(prepared.inputs)]
+        series = prepared.values[:, : prepared.raws]
         parts = [series[a:b] for a, b in runs(prepared, "test")]
     else:
-        rng = np.random.default_rng(0)
-        reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs])
-        centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
-        parts = [
-            centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (job.first + job.steps, len(q.inputs))), axis=0)) * 0.6
-        ]
+        parts = [_walk(q, job.first + job.steps)]
     ops, raw = (v[job.first :] for v in from_runs(q, parts, job.first + job.steps))
     if not len(ops):
         raise ToolkitError(f"--first {job.first}: the test rows have no such step; use a smaller one")
@@ -147,6 +142,16 @@ def vectors_of(job: Job, q: QNetwork) -> Vectors:
         return expect_steps(q, raw, start) if job.slice else expect(q, ops, raw, start)
     except QuantizeError as e:
         raise ToolkitError(f"{job.state}: {e}") from None
+
+
+def _walk(q: QNetwork, steps: int) -> np.ndarray:
+    """Raw samples [steps, raws] that go up and down through a column's range; features have none: +-1000 units."""
+    rng = np.random.default_rng(0)
+    reach, centre = np.full(len(q.raws), 1000.0), np.full(len(q.raws), 2000.0)
+    if q.front is None:
+        reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs])
+        centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
+    return np.asarray(centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (steps, len(q.raws))), axis=0)) * 0.6)
 
 
 def _on_host(job: Job, q: QNetwork, vectors: Vectors) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from quantize import oracle, ptq
+from quantize import features, oracle, ptq
 from quantize.calibrate import float_run
 from quantize.network import Network, load_network, network_digest, write_file
 from quantize.qnetwork import QNetwork, save_qnetwork
 from toolkit.data.baselines import baseline_predictions, rmse
-from toolkit.data.prepared import Prepared, check_series, forecast_rows, load_prepared, runs, truth
+from toolkit.data.prepared import Prepared, check_series, forecast_rows, in_raw, load_prepared, runs, truth
 from toolkit.errors import write_whole
 
 PIECES = (1024, 256, 64)  # rows of a calibration sequence, stateful mode: the longest that a run has room for
@@ -44,7 +44,7 @@ def quantize(run: Path, options: ptq.Options, *, say: Callable[[str], None]) -> 
 
 def calibration(prepared: Prepared, network: Network) -> list[np.ndarray]:
     """Raw input values of the training rows as batches [sequences, time, inputs] of equal length."""
-    x = prepared.values[:, list(prepared.inputs)]
+    x = prepared.x
     if network.mode == "window":
         rows = forecast_rows(prepared, "train", need=network.window)
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, WINDOWS).astype(int))]
@@ -67,9 +67,17 @@ def test_forecasts(prepared: Prepared, network: Network, q: QNetwork) -> dict[st
     rows = forecast_rows(prepared, "test", need=network.warmup)
     out = {"rows": rows, "times": prepared.times[rows], "truth": truth(prepared, rows)}
     out |= baseline_predictions(prepared, need=network.warmup, split="test")
-    for name, forecast in (("float", float_forecast(network)), ("quantized", integer_forecast(q))):
-        out[name] = over_runs(prepared, network, "test", forecast)[rows]
+    out["float"] = in_raw(prepared, rows, over_runs(prepared, network, "test", float_forecast(network))[rows])
+    out["quantized"] = _undone(prepared, q, rows, over_runs(prepared, network, "test", integer_forecast(q))[rows])
     return out
+
+
+def _undone(prepared: Prepared, q: QNetwork, rows: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Integer forecasts of differences or returns, as real numbers -> the raw values that `predict` makes of them."""
+    if q.front is None or not q.front.bases:
+        return y
+    last = oracle.to_raw(q.forecasts, prepared.values[rows][:, list(q.front.bases)])
+    return oracle.from_raw(q.forecasts, features.undo(q.front.target, last, oracle.to_raw(q.outputs, y)))
 
 
 def float_forecast(network: Network) -> Callable[[np.ndarray], np.ndarray]:
@@ -92,7 +100,7 @@ def over_runs(
     prepared: Prepared, network: Network, split: str, forecast: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """[rows, outputs]: the forecast at each row of the split's runs, as the deployed mode makes it; NaN elsewhere."""
-    x = prepared.values[:, list(prepared.inputs)]
+    x = prepared.x
     out = np.full((len(x), len(network.outputs)), np.nan)
     if network.mode == "window":
         rows = forecast_rows(prepared, split, need=network.window)

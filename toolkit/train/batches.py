@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.data.prepared import Prepared, forecast_rows, runs
+from toolkit.data.prepared import Prepared, forecast_rows, learnt, runs
 from toolkit.train.backends import Batch
 
 PIECE = 512  # stateful validation: forecasts per sequence; longer runs are cut, each piece with its own warm-up
@@ -19,26 +19,35 @@ class Rows:
     """One split as the trainer needs it: all the rows of the series, float32, normalised."""
 
     x: np.ndarray  # [rows, in]
-    target: np.ndarray  # [rows, out]: the target `horizon` rows later; 0 where there is none
+    target: np.ndarray  # [rows, out]: what is learnt there; 0 where it is not known
     start: np.ndarray  # bool [rows]: first row of a run
     counts: np.ndarray  # bool [rows]: the target lies in the same run of the split
-    span: tuple[int, int]  # rows of the split
+    order: np.ndarray  # int64: the rows of the split, series by series
     forecasts: np.ndarray  # int64: rows with enough samples before them and a target
     runs: list[tuple[int, int]]
 
 
 def split_rows(prepared: Prepared, split: str, *, need: int) -> Rows:
     """The rows of one split; `need` = warm-up or window."""
-    rows, horizon = len(prepared.values), prepared.horizon
-    target = np.zeros((rows, len(prepared.targets)), np.float32)
-    target[: rows - horizon] = prepared.normalised(prepared.targets)[horizon:]
+    rows = len(prepared.values)
     start, counts = np.zeros(rows, bool), np.zeros(rows, bool)
     parts = runs(prepared, split)
     for a, b in parts:
         start[a] = True
-        counts[a : max(a, b - horizon)] = True
-    x = prepared.normalised(prepared.inputs).astype(np.float32)
-    return Rows(x, target, start, counts, getattr(prepared, split), forecast_rows(prepared, split, need=need), parts)
+        counts[a : max(a, b - prepared.horizon)] = True
+    target = np.zeros((rows, prepared.learnt_columns), np.float32)
+    target[counts] = normalised_targets(prepared, np.flatnonzero(counts))
+    x = prepared.normalised().astype(np.float32)
+    order = np.concatenate([np.arange(a, b) for a, b in prepared.spans[split]])
+    return Rows(x, target, start, counts, order, forecast_rows(prepared, split, need=need), parts)
+
+
+def normalised_targets(prepared: Prepared, rows: np.ndarray) -> np.ndarray:
+    """What is learnt at `rows`, normalised; of classes the index of the label. [n, targets * horizons]"""
+    y = learnt(prepared, rows)
+    if prepared.classes:
+        return np.searchsorted(prepared.classes, y)
+    return np.asarray((y - [c.mean for c in prepared.outputs]) / [c.std for c in prepared.outputs])
 
 
 def windows(r: Rows, rows: np.ndarray, window: int) -> Batch:
@@ -57,17 +66,17 @@ def shuffled_windows(r: Rows, *, window: int, batch: int, rng: np.random.Generat
 
 def stream_count(r: Rows, *, warmup: int, batch: int, steps: int) -> int:
     """How many streams run side by side: `batch`, or fewer so that each is long against its warm-up."""
-    return min(batch, max(1, (r.span[1] - r.span[0]) // max(steps, 4 * warmup)))
+    return min(batch, max(1, len(r.order) // max(steps, 4 * warmup)))
 
 
 def streams(r: Rows, *, warmup: int, count: int, steps: int, rng: np.random.Generator) -> Iterator[Batch]:
     """The split cut into `count` equal streams at a random rotation; a batch is the next `steps` steps of each.
 
     A stream is reset where a run starts; the first `warmup - 1` steps after a reset do not count."""
-    first, stop = r.span
-    length = (stop - first) // count
+    length = len(r.order) // count
     steps = min(steps, length)
-    rows = first + (rng.integers(stop - first) + np.arange(count * length).reshape(count, length)) % (stop - first)
+    shifted = rng.integers(len(r.order)) + np.arange(count * length).reshape(count, length)
+    rows = r.order[shifted % len(r.order)]
     reset = r.start[rows]
     reset[:, 0] = True
     weight = (r.counts[rows] & (_age(reset) >= warmup)).astype(np.float32)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from quantize.network import Network
+from quantize.network import Column, Network
 from toolkit.data.baselines import rmse
-from toolkit.data.prepared import Prepared, forecast_rows, runs, truth
+from toolkit.data.prepared import Prepared, forecast_rows, in_raw, pairs, runs, truth
 from toolkit.nn.network import Stack, parameters, zero_states
 
 CHUNK = 256  # time steps at once
@@ -16,15 +18,16 @@ WINDOWS = 1024  # windows at once
 def evaluate_rows(
     prepared: Prepared, network: Network, *, split: str = "test"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(rows [n], truth [n, targets], float64 forecast [n, targets]), raw units, on `forecast_rows(.., split, warmup)`.
+    """(rows [n], truth [n, targets * horizons], float64 forecast [n, outputs]), raw units, on
+    `forecast_rows(.., split, warmup)`; of classes the forecast is the logits.
 
     Stateful: each run is one stream from a zero state. Window: each window starts from a zero state."""
     rows = forecast_rows(prepared, split, need=network.warmup)
-    x = prepared.normalised(prepared.inputs)
+    x = prepared.normalised()
     windowed = network.mode == "window"
     y = _windows(network, x, rows) if windowed else _streams(network, x, runs(prepared, split))[rows]
     mean, std = (np.array([getattr(c, k) for c in network.outputs]) for k in ("mean", "std"))
-    return rows, truth(prepared, rows), np.asarray(y * std + mean)
+    return rows, truth(prepared, rows), in_raw(prepared, rows, y * std + mean)
 
 
 def _windows(network: Network, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -62,13 +65,18 @@ def _streams(network: Network, x: np.ndarray, ranges: list[tuple[int, int]]) -> 
 def accuracy(prepared: Prepared, forecasts: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, object]:
     """RMSE in raw units over all targets, of each named forecast `[n, targets]` made at `rows`, and per target."""
     true = truth(prepared, rows)
-    columns = [prepared.scalers[k] for k in prepared.targets]
+    columns = [replace(prepared.columns[k], horizon=h) for k, h in pairs(prepared)]
     out: dict[str, object] = {name: rmse(y - true) for name, y in forecasts.items()}
     out["unit"] = columns[0].unit if len({c.unit for c in columns}) == 1 else ""
     out["forecasts"] = len(rows)
     if len(columns) > 1:
         out["targets"] = {
-            c.name: {name: rmse(y[:, k] - true[:, k]) for name, y in forecasts.items()} | {"unit": c.unit}
+            _label(prepared, c): {name: rmse(y[:, k] - true[:, k]) for name, y in forecasts.items()} | {"unit": c.unit}
             for k, c in enumerate(columns)
         }
     return out
+
+
+def _label(prepared: Prepared, column: Column) -> str:
+    """The target's name, with its horizon where there are several."""
+    return column.name if len(prepared.horizons) == 1 else f"{column.name} +{column.horizon}"

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from quantize.errors import QuantizeError
+from quantize.features import Front, Raw
 from quantize.network import Column, Network, save_network
 from toolkit.config import Config, save_config
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar
-from toolkit.data.prepared import Prepared, forecast_rows, prepare, save_prepared
+from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
 from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.nn.network import init_network
+from toolkit.nn import init_network
+from toolkit.train import metrics
 from toolkit.train.evaluate import accuracy, evaluate_rows
 from toolkit.train.progress import progress
 from toolkit.train.trainer import Trained, as_json, fit
@@ -33,14 +35,14 @@ def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str,
         prepared = prepare(config.data, need=needed(config), say=say)
         rng = np.random.default_rng(config.train.seed)
         network = init_network(_template(config, prepared), config.model, rng=rng)
-        target = prepared.scalers[prepared.targets[0]]
+        target = prepared.outputs[0]
         one = len(prepared.targets) == 1
         with progress(config.train.epochs, target.std if one else 1.0, target.unit if one else "(normalised)") as each:
-            trained = fit(network, prepared, train=config.train, rng=rng, each=each, say=say)
+            trained = fit(network, prepared, train=config.train, model=config.model, rng=rng, each=each, say=say)
         result = _result(config, prepared, trained)
     except KeyboardInterrupt:
         raise ToolkitError("training interrupted; nothing was written") from None
-    for sentence in _verdict(result["accuracy"]):
+    for sentence in metrics.verdict(result["metrics"], "float"):
         say(sentence)
     save_config(config, out / "config.toml")
     save_prepared(prepared, out / "data.safetensors")
@@ -68,8 +70,8 @@ def _template(config: Config, prepared: Prepared) -> Network:
     return Network(
         name=config.name,
         layers=(),
-        inputs=tuple(prepared.scalers[k] for k in prepared.inputs),
-        outputs=tuple(_finer(prepared.scalers[k]) for k in prepared.targets),
+        inputs=prepared.inputs,
+        outputs=tuple(_finer(c) if prepared.target == "level" else c for c in prepared.outputs),
         mode=config.model.mode,
         window=config.model.window if config.model.mode == "window" else 0,
         warmup=needed(config),
@@ -77,7 +79,19 @@ def _template(config: Config, prepared: Prepared) -> Network:
         period=prepared.period,
         missing=config.deploy.missing,
         max_gap=config.deploy.max_gap,
+        front=_front(prepared),
     )
+
+
+def _front(prepared: Prepared) -> Front | None:
+    """What the C does before and after the network, where that is more than scaling."""
+    target = "level" if prepared.target == "class" else prepared.target
+    plain = all((f.kind, f.source) == ("value", k) for k, f in enumerate(prepared.features))
+    if plain and len(prepared.features) == prepared.raws and target == "level":
+        return None
+    raws = tuple(Raw(c.name, c.unit, c.decimals) for c in prepared.columns[: prepared.raws])
+    bases = () if target == "level" else tuple(k for k, _ in pairs(prepared))
+    return Front(raws, prepared.features, target, bases)
 
 
 def _finer(column: Column) -> Column:
@@ -91,14 +105,16 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
     scores: dict[str, dict[str, Any]] = {}
     for split in ("val", "test"):
         rows, _, forecast = evaluate_rows(prepared, network, split=split)
-        scores[split] = accuracy(
-            prepared, baseline_predictions(prepared, need=need, split=split) | {"float": forecast}, rows
-        )
+        forecasts = baseline_predictions(prepared, need=need, split=split) | {"float": forecast}
+        scores[split] = accuracy(prepared, forecasts, rows)
         scores[split]["skill"] = 1 - scores[split]["float"] / scores[split]["persistence"]
     scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need=need).order
     return {
         "name": config.name,
         "accuracy": scores["test"] | {"validation": scores["val"]},
+        "metrics": metrics.score(
+            prepared, forecasts, rows, output=network.output, levels=network.levels, judged=("float",)
+        ),
         "model": {
             "params": sum(v.size for x in network.layers for v in x.weights.values()),
             "macs_per_step": macs_per_step(network),
@@ -120,17 +136,6 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
             "seconds": round(trained.seconds, 3),
         },
     }
-
-
-def _verdict(scores: dict[str, Any]) -> list[str]:
-    """A sentence per baseline that the network does not beat on the test split."""
-    words = {"persistence": "the last value (persistence)", "linear_ar": "a linear autoregression"}
-    unit = f" {scores['unit']}" if scores["unit"] else ""
-    return [
-        f"No skill over {words[k]}: test RMSE {scores['float']:.4g}{unit}, not below its {scores[k]:.4g}{unit}."
-        for k in words
-        if scores["float"] >= scores[k]
-    ]
 
 
 def _check_writable(out: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from quantize.network import Network
-from toolkit.config import Train
+from toolkit.config import Model, Train
 from toolkit.data.prepared import Prepared
 from toolkit.errors import ToolkitError, nearest
 from toolkit.train.backends import BACKENDS, Backend, Batch
@@ -57,6 +57,7 @@ def fit(
     prepared: Prepared,
     *,
     train: Train,
+    model: Model,
     rng: np.random.Generator,
     each: Callable[[Epoch], None],
     say: Callable[[str], None],
@@ -66,7 +67,7 @@ def fit(
     Raises: ToolkitError for an unknown backend, or when the loss is no longer a number."""
     if train.backend not in BACKENDS:
         raise ToolkitError(f"train.backend = {train.backend!r}: no such backend{nearest(train.backend, BACKENDS)}")
-    backend = BACKENDS[train.backend](train.clip)
+    backend = BACKENDS[train.backend](train, model, train.seed)
     backend.load(network)
     rows = split_rows(prepared, "train", need=network.warmup)
     validation = _validation(split_rows(prepared, "val", need=network.warmup), network)

@@ -9,6 +9,7 @@ from toolkit.config import Model, Train
 from toolkit.nn.network import Parameters, Stack, parameters, with_parameters, zero_states, zeros_like
 from toolkit.nn.optimisers import clip_norm, optimiser
 from toolkit.nn.recurrent import Masks
+from toolkit.nn.segments import Segments, stack_for
 from toolkit.train.backends.contract import Batch
 from toolkit.train.backends.learning import Random, count_of, loss_of_model, packed, unpacked, weights_of
 
@@ -19,7 +20,7 @@ class NumpyBackend:
     def __init__(self, learning: Train, model: Model, seed: int, dtype: type[np.floating] = np.float32) -> None:
         self.learning, self.dtype = learning, dtype
         self.loss, self.random = loss_of_model(model, learning), Random(seed)
-        self.stacks: dict[tuple[int, int], Stack] = {}
+        self.stacks: dict[tuple[int, int], Stack | Segments] = {}
 
     def load(self, network: Network) -> None:
         """Begins anew with these weights."""
@@ -59,10 +60,10 @@ class NumpyBackend:
         self.p.flat[:], moments, self.states = unpacked(state, self.p, self.random)
         self.optimiser.restore(moments)
 
-    def _stack(self, batch: Batch) -> Stack:
+    def _stack(self, batch: Batch) -> Stack | Segments:
         key = (batch.x.shape[1], batch.x.shape[0])
         if key not in self.stacks:
-            self.stacks[key] = Stack(self.p, *key)
+            self.stacks[key] = stack_for(self.p, *key, segment=self.learning.segment)
         return self.stacks[key]
 
     def _forward(self, batch: Batch, masks: tuple[Masks, ...] | tuple[()], *, carry: bool) -> tuple[float, np.ndarray]:
