@@ -23,6 +23,7 @@ from toolkit.nn import init_network
 from toolkit.nn.network import forward, parameters
 from toolkit.train import evaluate_rows, train
 from toolkit.train.backends import Batch
+from toolkit.train.backends.native import NativeBackend
 from toolkit.train.backends.reference import NumpyBackend
 from toolkit.train.batches import (
     PIECE,
@@ -164,7 +165,7 @@ def test_the_backend_carries_states_and_evaluate_changes_nothing() -> None:
 
 def test_a_step_without_a_counting_target_learns_nothing() -> None:
     net = network(prepared(60, [], 1, (30, 45)), mode="stateful", need=3)
-    backend = NumpyBackend(1.0)
+    backend = NumpyBackend(Train(), Model(), 1)
     backend.load(net)
     batch = random_batch(carry=False)
     assert backend.step(replace(batch, weight=np.zeros_like(batch.weight)), 0.1) == 0
@@ -269,7 +270,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(NumpyBackend, "evaluate", interrupt)
+    monkeypatch.setattr(NativeBackend, "evaluate", interrupt)
     with pytest.raises(ToolkitError, match="training interrupted; nothing was written"):
         train(quick(), tmp_path / "run", say=lambda s: None)
     assert not (tmp_path / "run").exists()
@@ -287,6 +288,6 @@ def test_an_unknown_backend_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NumpyBackend, "evaluate", lambda self, batch: (float("nan"), 1))
+    monkeypatch.setattr(NativeBackend, "evaluate", lambda self, batch: (float("nan"), 1))
     with pytest.raises(ToolkitError, match="epoch 1: the loss is no longer a number; lower train"):
         train(quick(), tmp_path / "run", say=lambda s: None)
