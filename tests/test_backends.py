@@ -1,4 +1,4 @@
-"""The backends against one another: the reference in float64, the native kernels of every width, and torch's autograd."""
+"""The backends against one another: the reference in float64, the native kernels of every width, torch's autograd."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def error(found: np.ndarray, true: np.ndarray) -> float:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_native_gradients_are_the_references(name: str, door: build.Door) -> None:
-    """From the same weights, states and masks in every step; float32's rounding, which the norms amplify, is allowed."""
+    """From the same weights, states and masks in every step; norms amplify the rounding of float32."""
     model, net = MODELS[name][0], network(name)
     exact, single = (NumpyBackend(FREE, model, 3, dtype) for dtype in (np.float64, np.float32))
     native = Engine(door, FREE, model, 3)
@@ -181,8 +181,10 @@ def test_more_threads_than_columns() -> None:
     np.testing.assert_allclose(many.weights.flat, one.weights.flat, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("columns, threads, widths", [(1, 1, [[1]]), (64, 1, [[64]]), (65, 1, [[48, 17]]),
-                                                      (150, 2, [[48, 32], [48, 22]]), (32, 4, [[16], [16]])])  # fmt: skip
+@pytest.mark.parametrize(
+    "columns, threads, widths",
+    [(1, 1, [[1]]), (64, 1, [[64]]), (65, 1, [[48, 17]]), (150, 2, [[48, 32], [48, 22]]), (32, 4, [[16], [16]])],
+)
 def test_slices(columns: int, threads: int, widths: list[list[int]]) -> None:
     parts = slices(columns, threads)
     assert [[p.stop - p.start for p in some] for some in parts] == widths
@@ -239,7 +241,9 @@ def test_tanh_and_sigmoid(door: build.Door) -> None:
     x = np.concatenate([np.linspace(-30, 30, 9000), np.logspace(-30, 1, 1000)]).astype(np.float32)
     node, head = Node("rnn", (INPUT,), False, {}, 1), Node("dense", (0,), False, {}, 1)
     w, dense = np.array([[0, 1, 0]], np.float32), np.array([[1, 0]], np.float32)
-    plan = Plan([node, head], [(w,), (dense,)], [(w,), (dense,)], head="last", inputs=1, time=625, batch=16, outputs=625)
+    plan = Plan(
+        [node, head], [(w,), (dense,)], [(w,), (dense,)], head="last", inputs=1, time=625, batch=16, outputs=625
+    )
     plan.load(x.reshape(16, 625, 1), None, ())
     door.run(plan.forward.address, plan.forward.length)
     found, true = plan.head.at[1:, 0].T.ravel().astype(float), np.tanh(x.astype(float))

@@ -46,15 +46,15 @@ class Case:
     goal: float
 
 
-PLAIN = Model(mode="window", cell="lstm", layers=1)
+WINDOWS, BOTH = Model(mode="window"), {"bidirectional": "parallel", "head": "final_states"}
 CASES = (
-    Case("a", "LSTM 1→64→1, T 30", replace(PLAIN, hidden=64, window=30), 1, 32, 20_000, 0.08, 2.3, 2.8),
+    Case("a", "LSTM 1→64→1, T 30", replace(WINDOWS, hidden=64, window=30), 1, 32, 20_000, 0.08, 2.3, 2.8),
     Case(
         "b", "modern LSTM (LayerNorm, 2 layers, both directions), hidden 32, T 10",
-        Model(mode="window", cell="lstm_norm", hidden=32, layers=2, bidirectional="parallel", head="final_states", window=10),
+        replace(WINDOWS, cell="lstm_norm", hidden=32, layers=2, window=10, **BOTH),
         1, 32, 1_000, 1.0, 10.0, 20.0,
     ),
-    Case("c", "LSTM 8→128→1, T 50", replace(PLAIN, hidden=128, window=50), 8, 64, 20_000, 0.032, 1.4, 1.7),
+    Case("c", "LSTM 8→128→1, T 50", replace(WINDOWS, hidden=128, window=50), 8, 64, 20_000, 0.032, 1.4, 1.7),
 )  # fmt: skip
 
 
@@ -65,7 +65,9 @@ def bench_training(seconds: float, *, say: Callable[[str], None]) -> dict[str, A
     try:
         import torch
     except ImportError:
-        raise ToolkitError("bench --training compares with PyTorch, which is not installed: pip install torch") from None
+        raise ToolkitError(
+            "bench --training compares with PyTorch, which is not installed: pip install torch"
+        ) from None
     door = build.door(build.levels()[0], "auto")
     rows = []
     with one_core() as core, _one_thread():
@@ -98,7 +100,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def peak_gflops(door: build.Door) -> float:
-    """What a loop of nothing but multiply-adds reaches: 12 vectors a round, 2 operations a lane. The best of several."""
+    """What a loop of nothing but multiply-adds reaches, at best: 12 vectors a round, 2 operations a lane."""
     lanes = {"avx512": 16, "avx2": 8, "any": 4}[door.level]
     numbers = np.array([0.5] * 12 + [0.9, 0.1], np.float32)
     table = Table([Call("multiply_add", rounds=1_000_000, numbers=numbers)])
@@ -122,8 +124,8 @@ def network_of(case: Case) -> Network:
 
 
 def operations(case: Case) -> float:
-    """Multiplications and additions of an epoch's matrix products: forward, by the weights, and back through time and to
-    the layer below; nothing else counts."""
+    """Multiplications and additions of an epoch's matrix products: forward, gradient by the weights, gradient back
+    through time and to the layer below. Nothing else counts."""
     network, total = network_of(case), 0
     for x in network.layers[:-1]:
         recurrent, inputs = x.weights["w_hh"].size, x.weights["w_ih"].size
@@ -170,7 +172,8 @@ class Contest:
         for first in range(0, self.windows, self.case.batch):
             rows = order[first : first + self.case.batch]
             self.adam.zero_grad(set_to_none=True)
-            torch.nn.functional.mse_loss(self.theirs(x[rows]), y[rows]).backward()
+            loss = torch.nn.functional.mse_loss(self.theirs(x[rows]), y[rows])
+            loss.backward()  # type: ignore[no-untyped-call]
             self.adam.step()
 
     def seconds(self, who: str) -> tuple[float, float]:
@@ -189,7 +192,8 @@ class Contest:
         exact.load(self.network)
         for backend in (exact, self.ours):
             backend.step(self.batch(rows), 0.0)
-        torch.nn.functional.mse_loss(self.theirs(self.tensors[0][rows]), self.tensors[1][rows]).backward()
+        loss = torch.nn.functional.mse_loss(self.theirs(self.tensors[0][rows]), self.tensors[1][rows])
+        loss.backward()  # type: ignore[no-untyped-call]
         names = [x.name for x in self.network.layers]
         true = {f"{n}.{k}": v for n, one in zip(names, parted(exact.gradient), strict=True) for k, v in one.items()}
         p = parameters(self.network, np.float32)
@@ -203,7 +207,7 @@ class Contest:
 def _measure(case: Case, door: build.Door, seconds: float) -> dict[str, Any]:
     contest = Contest(case, door)
     errors = contest.gradient_errors()
-    contest.native(), contest.torch()  # warm
+    contest.seconds("native"), contest.seconds("torch")  # warm
     times: dict[str, list[tuple[float, float]]] = {"native": [], "torch": []}
     until = time.perf_counter() + seconds
     while len(times["native"]) < 5 or time.perf_counter() < until:
@@ -233,8 +237,8 @@ def _measure(case: Case, door: build.Door, seconds: float) -> dict[str, Any]:
 
 def _line(r: dict[str, Any]) -> str:
     return (
-        f"({r['case']}) {r['network']}: {r['native']:.3g} s an epoch, PyTorch {r['torch']:.3g} s: {r['ratio']:.2f} times "
-        f"faster (bar {r['bar']:g}); {100 * r['gflops'] / r['peak']:.0f} % of the peak; "
+        f"({r['case']}) {r['network']}: {r['native']:.3g} s an epoch, PyTorch {r['torch']:.3g} s: {r['ratio']:.2f} "
+        f"times faster (bar {r['bar']:g}); {100 * r['gflops'] / r['peak']:.0f} % of the peak; "
         f"gradients within {r['gradient_error']['native']:.1e}"
     )
 
@@ -243,7 +247,8 @@ def summary(result: dict[str, Any]) -> str:
     """The table, as Markdown."""
     lines = [
         f"{result['processor']}, {result['kernels']} kernels through {result['binding']}, one thread of each; "
-        f"PyTorch {result['versions']['torch']}; processor time. Peak: {result['peak_gflops']:.0f} GFLOP/s, a loop of multiply-adds.",
+        f"PyTorch {result['versions']['torch']}; processor time. Peak: {result['peak_gflops']:.0f} GFLOP/s, a loop of "
+        "multiply-adds.",
         "",
         "| case | batch | native, s an epoch | PyTorch | **faster by** (10 to 90 % of the rounds) | bar, goal "
         "| share of the peak | gradients: error, PyTorch's |",

@@ -49,9 +49,7 @@ class Random:
         return draw_masks(p, time=batch.x.shape[1], batch=len(batch.x), rng=self.rng)
 
 
-def packed(
-    flat: np.ndarray, optimiser: dict[str, np.ndarray], states: States, random: Random
-) -> dict[str, np.ndarray]:
+def packed(flat: np.ndarray, optimiser: dict[str, np.ndarray], states: States, random: Random) -> dict[str, np.ndarray]:
     """Everything that goes on from step to step, by name; `unpacked` reads it, with any backend."""
     numbers = json.dumps(random.rng.bit_generator.state).encode()
     out = {"weights": flat.copy(), "random": np.frombuffer(numbers, np.uint8).copy()}

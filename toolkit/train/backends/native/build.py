@@ -1,4 +1,4 @@
-"""Builds csrc/train for this computer at its first use, and opens it: by Cython, or by cffi where Python has no headers.
+"""Builds csrc/train for this computer at its first use, and opens it: by Cython, or by cffi without Python's headers.
 
 What was built lies in build/train/, in a folder named after the sources, the flags, the compiler and the Python."""
 
@@ -105,7 +105,7 @@ def _start(command: list[str], toolchain: Toolchain) -> subprocess.Popen[str]:
 def _ended(process: subprocess.Popen[str]) -> None:
     said, _ = process.communicate()
     if process.returncode:
-        raise ToolkitError(f"cannot compile csrc/train: {' '.join(said.split())[:300] or process.args}")
+        raise ToolkitError(f"cannot compile csrc/train: {' '.join(said.split())[:300] or process.returncode}")
 
 
 def _do(command: list[str], toolchain: Toolchain) -> None:

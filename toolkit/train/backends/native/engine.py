@@ -121,9 +121,7 @@ class Engine:
         self.weights.flat[:], optimiser, self.states = unpacked(state, self.p, self.random)
         self.update.restore(optimiser)
 
-    def _all(
-        self, batch: Batch, masks: Sequence[Masks], *, carry: bool, keep: bool, train: bool
-    ) -> tuple[float, int]:
+    def _all(self, batch: Batch, masks: Sequence[Masks], *, carry: bool, keep: bool, train: bool) -> tuple[float, int]:
         """All slices of a batch, each thread its own. (sum of the loss, values that it is of)"""
         columns, weight = len(batch.x), weights_of(batch)
         count = count_of(batch)
