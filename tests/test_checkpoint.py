@@ -120,7 +120,7 @@ def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
         train(config, tmp_path, resume=True)
     train(config, tmp_path)
     blob = (tmp_path / NAME).read_bytes()
-    with pytest.raises(ToolkitError, match="a checkpoint of model.hidden = 5; now it is 6; set it back"):
+    with pytest.raises(ToolkitError, match=r"a checkpoint of model\.hidden = 5; now it is 6; set it back"):
         train(quick("model.hidden=6"), tmp_path, resume=True)
     (tmp_path / NAME).write_bytes(blob[:-7])
     with pytest.raises(ToolkitError, match="not a complete safetensors file"):

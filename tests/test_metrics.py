@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,10 +65,12 @@ def test_gaussian_quantiles_cover_a_gaussian() -> None:
 
 
 def test_the_point_of_each_kind_of_output() -> None:
-    y = np.arange(12.0).reshape(2, 6)
-    assert metrics.points(y, "value", ()).tolist() == y.tolist()
-    assert metrics.points(y, "gaussian", ()).tolist() == y[:, ::2].tolist()
-    assert metrics.points(y, "quantile", (0.1, 0.5, 0.9)).tolist() == y[:, 1::3].tolist()
+    y, p = np.arange(12.0).reshape(2, 6), walk(40)
+    assert metrics.points(p, y, "value", ()).tolist() == y.tolist()
+    assert metrics.points(p, y, "gaussian", ()).tolist() == y[:, ::2].tolist()
+    assert metrics.points(p, y, "quantile", (0.1, 0.5, 0.9)).tolist() == y[:, 1::3].tolist()
+    logits = np.array([[0.1, 2.0, -1.0], [3.0, 2.0, 2.5]])
+    assert metrics.points(replace(p, classes=(3, 5, 9)), logits, "class", ()).tolist() == [[5.0], [3.0]]
 
 
 def test_the_interval_covers_the_true_skill_about_as_often_as_it_says() -> None:

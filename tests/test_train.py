@@ -22,7 +22,9 @@ from toolkit.errors import ToolkitError
 from toolkit.nn.layers import init_network
 from toolkit.nn.network import forward, parameters
 from toolkit.train import evaluate_rows, train
-from toolkit.train.backends import Batch, NumpyBackend
+from toolkit.train.backends import Batch
+from toolkit.train.backends.native import NativeBackend
+from toolkit.train.backends.reference import NumpyBackend
 from toolkit.train.batches import (
     PIECE,
     shuffled_windows,
@@ -275,9 +277,9 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(NumpyBackend, "evaluate", interrupt)
+    monkeypatch.setattr(NativeBackend, "evaluate", interrupt)
     with pytest.raises(ToolkitError, match="training interrupted; nothing was written"):
-        train(quick("train.backend=numpy"), tmp_path / "run", say=lambda s: None)
+        train(quick(), tmp_path / "run", say=lambda s: None)
     assert not (tmp_path / "run").exists()
 
 
@@ -293,6 +295,6 @@ def test_an_unknown_backend_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NumpyBackend, "evaluate", lambda self, batch: (float("nan"), 1))
+    monkeypatch.setattr(NativeBackend, "evaluate", lambda self, batch: (float("nan"), 1))
     with pytest.raises(ToolkitError, match="epoch 1, validation: the loss is no longer a number; lower train"):
-        train(quick("train.backend=numpy"), tmp_path / "run", say=lambda s: None)
+        train(quick(), tmp_path / "run", say=lambda s: None)

@@ -140,6 +140,8 @@ def _bench(a: argparse.Namespace) -> dict[str, Any]:
 
     if a.seconds <= 0:
         raise ToolkitError(f"--seconds {a.seconds:g}: expected more than 0")
+    if a.training:
+        return _bench_training(a)
     run = _run_folder(a.run) if a.run else None
     result = bench(Options(parse_shapes(a.shapes) if a.shapes else SHAPES, a.seconds, run), say=say)
     if not a.json:
@@ -166,6 +168,17 @@ def _forecast(a: argparse.Namespace) -> dict[str, Any]:
         stage.draw(result, load_prepared(run / "data.safetensors"), a.png)
     if not a.json:
         print(stage.summary(result))
+    return result
+
+
+def _bench_training(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.bench_training import bench_training, summary
+
+    if a.run or a.shapes:
+        raise ToolkitError("bench --training measures its own three networks: expected neither a run nor --shapes")
+    result = bench_training(a.seconds, say=say)
+    if not a.json:
+        print(summary(result))
     return result
 
 
@@ -294,6 +307,7 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("run", type=Path, nargs="?", help="a run's folder: its LSTM layers are measured, too")
     p.add_argument("--shapes", nargs="+", metavar="I,H", help="inputs,hidden of each layer; six of them unless given")
     p.add_argument("--seconds", type=float, default=60.0, help="measuring time in all (60)")
+    p.add_argument("--training", action="store_true", help="time training instead, beside PyTorch")
 
 
 def _sets(p: argparse.ArgumentParser) -> None:

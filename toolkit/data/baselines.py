@@ -47,10 +47,11 @@ def baseline_predictions(prepared: Prepared, *, need: int, split: str) -> dict[s
     """{"persistence", "linear_ar"}, and "seasonal" where data.season is set: raw forecasts
     `[n, targets * horizons]` at `forecast_rows(prepared, split, need=need)`."""
     rows = forecast_rows(prepared, split, need=need)
-    found = {
-        "persistence": last_values(prepared, rows),
-        "linear_ar": fit_linear_ar(prepared, need=need).predict(prepared, rows),
-    }
+    linear = fit_linear_ar(prepared, need=need).predict(prepared, rows)
+    if prepared.classes:  # the label nearest to the number
+        known = np.array(prepared.classes, float)
+        linear = known[np.abs(linear[..., None] - known).argmin(-1)]
+    found = {"persistence": last_values(prepared, rows), "linear_ar": linear}
     return found | ({"seasonal": seasonal_naive(prepared, rows)} if prepared.season else {})
 
 
@@ -67,6 +68,11 @@ def seasonal_naive(prepared: Prepared, rows: np.ndarray) -> np.ndarray:
         there = at >= begin[rows]
         out[there, j] = prepared.values[at[there], k]
     return out
+
+
+def error_of(prepared: Prepared, y: np.ndarray, true: np.ndarray) -> float:
+    """How wrong forecasts are, [n, targets * horizons]: the RMSE, or of classes the share of wrong labels."""
+    return float((y != true).mean()) if prepared.classes else rmse(y - true)
 
 
 def rmse(error: np.ndarray) -> float:

@@ -220,8 +220,8 @@ def _with_classes(prepared: Prepared, source: str) -> Prepared:
             f"{source}: column {column.name}: class {missing[0]} occurs in validation or test, but not in training; "
             f"change data.split or leave those rows out"
         )
-    outputs = tuple(Column(f"{column.name}={c}", "", 4, 0.0, 1.0, prepared.horizons[0]) for c in classes)
-    return replace(prepared, outputs=outputs, classes=classes)
+    output = replace(column, unit="", decimals=0, mean=0.0, std=1.0, horizon=prepared.horizons[0])
+    return replace(prepared, outputs=(output,), classes=classes)
 
 
 def pairs(prepared: Prepared) -> list[tuple[int, int]]:

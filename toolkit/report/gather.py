@@ -14,6 +14,7 @@ from quantize.oracle import tensor_bytes
 from quantize.qnetwork import QNetwork
 from toolkit import __version__
 from toolkit.codegen.lower import scratch_bytes, state_bytes
+from toolkit.data.prepared import pairs
 from toolkit.report.files import METHODS, BoardFiles, RunFiles, rmse
 from toolkit.report.parity import board_parity, host_parity, parity
 from toolkit.report.verdict import verdict
@@ -69,9 +70,20 @@ def _targets(files: RunFiles) -> list[dict[str, Any]]:
         return []
     f = files.forecast
     return [
-        {"name": c.name, "unit": c.unit} | {k: rmse(f[k][:, j] - f["truth"][:, j]) for k in METHODS}
-        for j, c in enumerate(files.q.outputs)
+        {"name": name, "unit": unit} | {k: rmse(f[k][:, j] - f["truth"][:, j]) for k in METHODS}
+        for j, (name, unit) in enumerate(_labels(files))
     ]
+
+
+def _labels(files: RunFiles) -> list[tuple[str, str]]:
+    """Name and unit of each target and horizon, in the order of the forecasts' columns."""
+    p = files.prepared
+    if p is None:
+        assert files.q is not None
+        return [(c.name, c.unit) for c in files.q.forecasts]
+    several = len(p.horizons) > 1
+    columns = [(p.columns[k], f" +{h}" if several else "") for k, h in pairs(p)]
+    return [(f"{c.name}{ahead}", c.unit) for c, ahead in columns]
 
 
 def _model(files: RunFiles) -> dict[str, Any]:

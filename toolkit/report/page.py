@@ -129,7 +129,7 @@ def _ram(name: str, b: dict[str, Any]) -> dict[str, Any]:
 def _summary(report: dict[str, Any]) -> str:
     """What the network is, in one line: `LSTM 1 → 32 → dense 1`."""
     m = report["model"]
-    ops = {"lstm": "LSTM", "gru": "GRU"}
+    ops = {"lstm": "LSTM", "gru": "GRU", "lstm_norm": "LSTM with layer norm"}
     shape = " → ".join([str(len(m["inputs"])), *(f"{ops.get(x['op'], x['op'])} {x['outputs']}" for x in m["layers"])])
     ahead = f"{m['horizon']} step{'s' if m['horizon'] != 1 else ''} ahead"
     if m["period"]:

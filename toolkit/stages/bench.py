@@ -65,14 +65,14 @@ def bench(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
     for name in PEERS:
         if name not in peers:
             say(f"{name}: not installed")
-    with tempfile.TemporaryDirectory() as work, _one_core() as core:
+    with tempfile.TemporaryDirectory() as work, one_core() as core:
         ours = Ours(Path(work))
         rows = []
         for name, x in layers:
             rows.append(_layer(ours, peers, name, x, options.seconds / len(layers)))
             say(summary_line(rows[-1]))
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "target": cpu.host_targets()[0],
         "pinned_to": core,
         "threads": 1,
@@ -164,7 +164,7 @@ def _times(slices: np.ndarray, empty: np.ndarray | None) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _one_core() -> Iterator[int | None]:
+def one_core() -> Iterator[int | None]:
     """Keeps this process on one core, where the system can."""
     if not hasattr(os, "sched_setaffinity"):
         yield None
@@ -178,7 +178,8 @@ def _one_core() -> Iterator[int | None]:
         os.sched_setaffinity(0, before)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):

@@ -13,11 +13,13 @@ from quantize import features, oracle, ptq
 from quantize.calibrate import float_run
 from quantize.network import Network, load_network, network_digest, write_file
 from quantize.qnetwork import QNetwork, save_qnetwork
-from toolkit.data.baselines import baseline_predictions, rmse
+from toolkit.data.baselines import baseline_predictions, error_of, rmse
 from toolkit.data.prepared import Prepared, check_series, forecast_rows, in_raw, load_prepared, runs, truth
 from toolkit.errors import write_whole
+from toolkit.train.metrics import points
 
 PIECES = (1024, 256, 64)  # rows of a calibration sequence, stateful mode: the longest that a run has room for
+METHODS = ("persistence", "linear_ar", "float", "quantized")
 WINDOWS = 2000  # calibration windows at most, evenly spaced
 
 
@@ -33,6 +35,8 @@ def quantize(run: Path, options: ptq.Options, *, say: Callable[[str], None]) -> 
     q = ptq.quantize(network, calibration(prepared, network), options, source)
     say("running the integer oracle over the series")
     forecasts = test_forecasts(prepared, network, q)
+    for name in ("float", "quantized"):
+        forecasts[name] = points(prepared, forecasts[name], network.output, network.levels)
     result = _result(prepared, network, q, forecasts)
     q = save_qnetwork(q, run / "model.q.safetensors")
     result["model"]["sha256"] = q.digest
@@ -119,19 +123,20 @@ def over_runs(
 
 
 def _result(prepared: Prepared, network: Network, q: QNetwork, f: dict[str, np.ndarray]) -> dict[str, Any]:
-    error = {k: rmse(f[k] - f["truth"]) for k in ("persistence", "linear_ar", "float", "quantized")}
+    error = {k: error_of(prepared, f[k], f["truth"]) for k in METHODS}
+    scale = rmse(f["float"] - f["truth"])
     units = {c.unit for c in network.outputs}
     sample = calibration(prepared, network)[0][:64]
     return {
         "name": q.name,
         "accuracy": {
             **error,
-            "ner": rmse(f["quantized"] - f["float"]) / error["float"],
-            "rmse_ratio": error["quantized"] / error["float"],
+            "ner": rmse(f["quantized"] - f["float"]) / scale,
+            "rmse_ratio": rmse(f["quantized"] - f["truth"]) / scale,
             "unit": units.pop() if len(units) == 1 else "",
             "forecasts": len(f["rows"]),
         },
-        "drift": _drift(prepared, network, q, error["float"]),
+        "drift": _drift(prepared, network, q, scale),
         "saturation": ptq.saturation(q, sample),
         "overflow": ptq.overflow_report(q),
         "model": {"source": q.source, "sha256": ""},

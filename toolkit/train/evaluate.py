@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from quantize.network import Column, Network
-from toolkit.data.baselines import rmse
+from toolkit.data.baselines import error_of, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, in_raw, pairs, runs, truth
 from toolkit.nn.network import Stack, parameters, zero_states
 
@@ -63,10 +63,11 @@ def _streams(network: Network, x: np.ndarray, ranges: list[tuple[int, int]]) -> 
 
 
 def accuracy(prepared: Prepared, forecasts: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, object]:
-    """RMSE in raw units over all targets, of each named forecast `[n, targets]` made at `rows`, and per target."""
+    """RMSE in raw units (of classes the share of wrong labels) of each named forecast `[n, targets * horizons]` made at
+    `rows`: over all targets, and per target and horizon."""
     true = truth(prepared, rows)
     columns = [replace(prepared.columns[k], horizon=h) for k, h in pairs(prepared)]
-    out: dict[str, object] = {name: rmse(y - true) for name, y in forecasts.items()}
+    out: dict[str, object] = {name: error_of(prepared, y, true) for name, y in forecasts.items()}
     out["unit"] = columns[0].unit if len({c.unit for c in columns}) == 1 else ""
     out["forecasts"] = len(rows)
     if len(columns) > 1:

@@ -73,8 +73,11 @@ def class_metrics(label: np.ndarray, true: np.ndarray, classes: int) -> dict[str
     }
 
 
-def skill_interval(error: np.ndarray, baseline: np.ndarray, *, block: int, seed: int) -> dict[str, float]:
-    """Skill 1 - RMSE / RMSE of the baseline, from errors in time order [n] or [n, outputs], and its 95 % interval.
+def skill_interval(
+    error: np.ndarray, baseline: np.ndarray, *, block: int, seed: int, root: bool = True
+) -> dict[str, float]:
+    """Skill 1 - RMSE / RMSE of the baseline, from errors in time order [n] or [n, outputs], and its 95 % interval;
+    without `root` 1 - the ratio of the squares, which of errors 0 and 1 is that of their shares.
 
     Blocks of `block` neighbouring forecasts are drawn with replacement, the same for both."""
     both = np.stack([np.square(e).reshape(len(e), -1).sum(1) for e in (error, baseline)])
@@ -82,15 +85,15 @@ def skill_interval(error: np.ndarray, baseline: np.ndarray, *, block: int, seed:
     block = max(1, min(block, n))
     sums = np.cumsum(np.hstack([np.zeros((2, 1)), both, both[:, : block - 1]]), axis=1)  # a circle
     blocks = sums[:, block:] - sums[:, :-block]  # [2, n]: of each block by its first forecast
-    rng, drawn = np.random.default_rng(seed), np.empty(RESAMPLES)
+    power, rng, drawn = 0.5 if root else 1.0, np.random.default_rng(seed), np.empty(RESAMPLES)
     for k in range(RESAMPLES):
         ours, theirs = blocks[:, rng.integers(n, size=-(-n // block))].sum(1)
-        drawn[k] = 1 - math.sqrt(ours / theirs) if theirs > 0 else 0.0
+        drawn[k] = 1 - (ours / theirs) ** power if theirs > 0 else 0.0
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     whole = both.sum(1)
-    skill = 1 - math.sqrt(whole[0] / whole[1]) if whole[1] > 0 else 0.0
-    return {"skill": skill, "low": float(low), "high": float(high)}
+    skill = 1 - (whole[0] / whole[1]) ** power if whole[1] > 0 else 0.0
+    return {"skill": float(skill), "low": float(low), "high": float(high)}
 
 
 def block_length(prepared: Prepared, n: int) -> int:
@@ -98,10 +101,12 @@ def block_length(prepared: Prepared, n: int) -> int:
     return max(prepared.horizon, prepared.season, round(n ** (1 / 3)))
 
 
-def points(y: np.ndarray, output: str, levels: Sequence[float]) -> np.ndarray:
+def points(prepared: Prepared, y: np.ndarray, output: str, levels: Sequence[float]) -> np.ndarray:
     """The point forecast of each target and horizon: y [n, outputs] -> [n, targets * horizons].
 
-    The value; the quantile nearest to the median; the mean of a gaussian."""
+    The value; the quantile nearest to the median; the mean of a gaussian; the likeliest label."""
+    if output == "class":
+        return np.array(prepared.classes, float)[y.argmax(1)][:, None]
     if output == "quantile":
         return np.asarray(y[:, int(np.argmin(np.abs(np.array(levels) - 0.5))) :: len(levels)])
     return np.asarray(y[:, ::2]) if output == "gaussian" else y
@@ -125,17 +130,22 @@ def score(
     """Of each target and horizon: the metrics of every named forecast [n, outputs] made at `rows`, and the skill of
     those of `judged` over every other one. A baseline has one column a target and horizon, whatever `output`."""
     true, last = truth(prepared, rows), last_values(prepared, rows)
-    point = {k: points(v, output, levels) if k in judged else v for k, v in forecasts.items()}
+    point = {k: points(prepared, v, output, levels) if k in judged else v for k, v in forecasts.items()}
     block, out = block_length(prepared, len(rows)), []
     for j, (k, horizon) in enumerate(pairs(prepared)):
         scale = mase_scale(prepared, k)
         row: dict[str, Any] = {"name": prepared.columns[k].name, "unit": prepared.columns[k].unit, "horizon": horizon}
         for name, y in point.items():
-            row[name] = point_metrics(y[:, j], true[:, j], last[:, j], scale)
+            row[name] = (
+                _class_metrics(prepared, y[:, j], true[:, j])
+                if prepared.classes
+                else point_metrics(y[:, j], true[:, j], last[:, j], scale)
+            )
+        wrong = {k: y[:, j] != true[:, j] if prepared.classes else y[:, j] - true[:, j] for k, y in point.items()}
         for name in judged:
             row[name]["skill"] = {
-                other: skill_interval(point[name][:, j] - true[:, j], y[:, j] - true[:, j], block=block, seed=0)
-                for other, y in point.items()
+                other: skill_interval(wrong[name], wrong[other], block=block, seed=0, root=not prepared.classes)
+                for other in point
                 if other not in judged
             }
             if output == "quantile":
@@ -147,6 +157,11 @@ def score(
                 row[name]["quantiles"] = quantile_metrics(of_it, true[:, j], GAUSSIAN_LEVELS)
         out.append(row)
     return out
+
+
+def _class_metrics(prepared: Prepared, y: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+    label, was = (np.searchsorted(prepared.classes, v) for v in (y, true))
+    return class_metrics(label, was, len(prepared.classes))
 
 
 def verdict(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:

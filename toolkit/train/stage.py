@@ -20,6 +20,7 @@ from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_
 from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.nn.layers import init_network
+from toolkit.nn.outputs import output_columns
 from toolkit.train import checkpoint, metrics
 from toolkit.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from toolkit.train.evaluate import accuracy, evaluate_rows
@@ -100,7 +101,7 @@ def _template(config: Config, prepared: Prepared) -> Network:
         name=config.name,
         layers=(),
         inputs=prepared.inputs,
-        outputs=tuple(_finer(c) if prepared.target == "level" else c for c in prepared.outputs),
+        outputs=_outputs(config, prepared),
         mode=config.model.mode,
         window=config.model.window if config.model.mode == "window" else 0,
         warmup=needed(config),
@@ -108,18 +109,31 @@ def _template(config: Config, prepared: Prepared) -> Network:
         period=prepared.period,
         missing=config.deploy.missing,
         max_gap=config.deploy.max_gap,
-        front=_front(prepared),
+        front=_front(prepared, config.model.levels),
     )
 
 
-def _front(prepared: Prepared) -> Front | None:
+def _outputs(config: Config, prepared: Prepared) -> tuple[Column, ...]:
+    values = [_finer(c) if prepared.target == "level" else c for c in prepared.outputs]
+    m = config.model
+    if (prepared.target == "class") != (m.output == "class"):
+        raise ToolkitError(
+            f'data.target = "{prepared.target}" with model.output = "{m.output}": classes need both to be "class"'
+        )
+    if m.output == "gaussian" and prepared.target != "level":
+        raise ToolkitError(f'model.output = "gaussian" with data.target = "{prepared.target}": expected "level"')
+    return output_columns(values, m.output, levels=m.levels, classes=prepared.classes)
+
+
+def _front(prepared: Prepared, levels: tuple[float, ...]) -> Front | None:
     """What the C does before and after the network, where that is more than scaling."""
     target = "level" if prepared.target == "class" else prepared.target
     plain = all((f.kind, f.source) == ("value", k) for k, f in enumerate(prepared.features))
     if plain and len(prepared.features) == prepared.raws and target == "level":
         return None
     raws = tuple(Raw(c.name, c.unit, c.decimals) for c in prepared.columns[: prepared.raws])
-    bases = () if target == "level" else tuple(k for k, _ in pairs(prepared))
+    copies = max(1, len(levels))
+    bases = () if target == "level" else tuple(k for k, _ in pairs(prepared) for _ in range(copies))
     return Front(raws, prepared.features, target, bases)
 
 
@@ -135,7 +149,8 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
     for split in ("val", "test"):
         rows, _, forecast = evaluate_rows(prepared, network, split=split)
         forecasts = baseline_predictions(prepared, need=need, split=split) | {"float": forecast}
-        scores[split] = accuracy(prepared, forecasts, rows)
+        point = {**forecasts, "float": metrics.points(prepared, forecast, network.output, network.levels)}
+        scores[split] = accuracy(prepared, point, rows)
         scores[split]["skill"] = 1 - scores[split]["float"] / scores[split]["persistence"]
     scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need=need).order
     return {

@@ -45,7 +45,7 @@ class Trained:
 
 @dataclass(slots=True)
 class Watcher:
-    """Who follows a training. `stop`: once set, it ends after the batch that it is at, and that epoch does not count."""
+    """Who follows a training. `stop`: once set, it ends after the batch it is at, and that epoch does not count."""
 
     epoch: Callable[[Epoch, Network], None] = lambda epoch, best: None  # after each; `best`: the best network so far
     batch: Callable[[int, int, float], None] = lambda done, of, loss: None  # after each: batches of this epoch

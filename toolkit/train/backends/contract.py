@@ -1,6 +1,7 @@
 """What a backend is.
 
-`step` on a batch with `carry` starts from the states that the step before left, and the gradient stops there."""
+`step` on a batch with `carry` starts from the states that the step before left, and the gradient stops there. Only a
+stream carries: in window mode every sequence starts from zero."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from quantize.network import Network
@@ -66,7 +68,7 @@ class NumpyBackend:
             self.stacks[key] = stack_for(self.p, *key, segment=self.learning.segment)
         return self.stacks[key]
 
-    def _forward(self, batch: Batch, masks: tuple[Masks, ...] | tuple[()], *, carry: bool) -> tuple[float, np.ndarray]:
+    def _forward(self, batch: Batch, masks: Sequence[Masks], *, carry: bool) -> tuple[float, np.ndarray]:
         states = self.states if carry else zero_states(self.p, len(batch.x))
         y = self._stack(batch).forward(
             self.p, batch.x.transpose(1, 2, 0).astype(self.dtype), states=states, resets=resets_of(batch),

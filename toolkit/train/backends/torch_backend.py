@@ -31,9 +31,9 @@ class TorchBackend:
             self.device = torch.zeros(1, device=learning.device).device
         except (RuntimeError, AssertionError) as e:
             said = " ".join(str(e).split())[:120]
-            raise ToolkitError(
-                f'train.device = "{learning.device}": PyTorch has no such device here ({said})'
-            ) from None
+            name = f'train.device = "{learning.device}"'
+            raise ToolkitError(f"{name}: PyTorch has no such device here ({said})") from None
+        torch.set_num_threads(learning.threads)
 
     def load(self, network: Network) -> None:
         """Begins anew with these weights."""
@@ -49,7 +49,7 @@ class TorchBackend:
         y, states = self._forward(batch, masks, carry=batch.carry)
         loss, dy = self._loss(batch, y)
         if batch.weight.any():
-            y.backward(self._tensor(dy))
+            y.backward(self._tensor(dy))  # type: ignore[no-untyped-call]
             for tensors, arrays in zip(self.tensors, self.gradient.arrays, strict=True):
                 for t, a in zip(tensors, arrays, strict=True):
                     a[...] = 0 if t.grad is None else t.grad.cpu().numpy()
@@ -101,16 +101,15 @@ class TorchBackend:
             if k == len(self.p.nodes) - 1:
                 seen = self._seen([(values[s], self.p.nodes[s].reverse) for s in node.sources], batch.target.shape[1])
                 values[k] = [_dense(self.tensors[k], one) for one in seen]
-            elif node.op in CELLS:
-                below = [torch.cat(some) for some in zip(*(values[s] for s in node.sources), strict=True)]
-                values[k], before = self._run(k, node, below, before, keep, mine)
+                after.append(before)
+                continue
+            sources = list(zip(*(values[s] for s in node.sources), strict=True))  # of each step
+            if node.op in CELLS:
+                values[k], before = self._run(k, node, [torch.cat(some) for some in sources], before, keep, mine)
             elif node.op == "add":
-                values[k] = [
-                    torch.stack(some).sum(dim=0) for some in zip(*(values[s] for s in node.sources), strict=True)
-                ]
+                values[k] = [torch.stack(some).sum(dim=0) for some in sources]
             else:
-                below = [torch.cat(some) for some in zip(*(values[s] for s in node.sources), strict=True)]
-                values[k] = [_dense(self.tensors[k], one) for one in below]
+                values[k] = [_dense(self.tensors[k], torch.cat(some)) for some in sources]
             after.append(before)
         return torch.stack(values[len(self.p.nodes) - 1]), after
 

@@ -1,4 +1,4 @@
-"""The native backend: fused kernels in C, opened by Cython or cffi; what they lack is trained in NumPy, and it says so."""
+"""The native backend: fused kernels in C, opened by Cython or cffi. What they lack is trained in NumPy, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds csrc/train for this computer at its first use, and opens it: by Cython, or by cffi where Python has no headers.
+"""Builds csrc/train for this computer at its first use, and opens it: by Cython, or by cffi without Python's headers.
 
 What was built lies in build/train/, in a folder named after the sources, the flags, the compiler and the Python."""
 
@@ -56,7 +56,7 @@ def door(level: str, binding: str) -> Door:
 
     Raises: ToolkitError without a compiler."""
     if binding == "auto":
-        binding = "Cython" if _can_cython() else "cffi"
+        binding = "Cython" if can_cython() else "cffi"
     toolchain = host_toolchain("auto")
     flags = [*common_flags(toolchain), "-O2", "-fPIC", "-fno-math-errno", "-ffp-contract=fast", *LEVELS[level][1]]
     if toolchain.kind == "zig":
@@ -73,7 +73,7 @@ def door(level: str, binding: str) -> Door:
     return Door(_open_cython(kept) if binding == "Cython" else _open_cffi(kept), level, binding)
 
 
-def _can_cython() -> bool:
+def can_cython() -> bool:
     """Whether Python's headers and Cython are here; a Windows extension would also need Python's import library."""
     headers = Path(sysconfig.get_path("include"), "Python.h")
     return sys.platform != "win32" and headers.is_file() and importlib.util.find_spec("Cython") is not None
@@ -105,7 +105,7 @@ def _start(command: list[str], toolchain: Toolchain) -> subprocess.Popen[str]:
 def _ended(process: subprocess.Popen[str]) -> None:
     said, _ = process.communicate()
     if process.returncode:
-        raise ToolkitError(f"cannot compile csrc/train: {' '.join(said.split())[:300] or process.args}")
+        raise ToolkitError(f"cannot compile csrc/train: {' '.join(said.split())[:300] or process.returncode}")
 
 
 def _do(command: list[str], toolchain: Toolchain) -> None:

@@ -11,7 +11,7 @@ from toolkit.targets import CSRC
 
 HEADER = CSRC / "train" / "tl_train.h"
 ALIGNED = 64
-KINDS = {"float": np.float32, "double": np.float64}
+KINDS: dict[str, type[np.floating]] = {"float": np.float32, "double": np.float64}
 Field = tuple[str, type[np.floating] | None]  # name, what it points to
 
 

@@ -15,6 +15,9 @@ from toolkit.train.backends.native.calls import Call, zeros
 DEPTH = 128  # TL_DEPTH of tl_gemm.h
 
 
+Fields = dict[str, np.ndarray | int | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """time: steps; batch: columns, a multiple of 16; inputs: rows of the layer's input."""
@@ -62,14 +65,14 @@ def _joined(rows: int, shape: Shape) -> np.ndarray:
     return joined
 
 
-def _recurrent(node: Node, shape: Shape, asked: bool) -> tuple[Part, dict[str, np.ndarray | int | None]]:
+def _recurrent(node: Node, shape: Shape, asked: bool) -> tuple[Part, Fields]:
     """A recurrent layer, and the fields of tl_pass."""
     size = node.width
     joined, at, d = _joined(size, shape), zeros(shape.time + 1, size, shape.batch), zeros(shape.time, size, shape.batch)
     dx, dh = zeros(shape.time, shape.inputs, shape.batch) if asked else None, zeros(2, size, shape.batch)
     part = Part(joined[:, size:-1], dx, at, d, masks=_masks(node, shape))
     part.before, part.after, part.d_after = {"h": at[0]}, {"h": at[-1]}, (dh[0],)
-    fields = {
+    fields: Fields = {
         "hidden": size, "inputs": shape.inputs, "steps": shape.time, "batch": shape.batch, "dy_first": 0,
         "joined": joined, "h": at, "dy": d, "dx": dx, "keep": None,
         "recurrent": part.masks.get("recurrent"), "dh": dh,
@@ -102,7 +105,8 @@ def _lstm_norm(node: Node, w: Arrays, dw: Arrays, shape: Shape, asked: bool) -> 
     fields |= {
         "x_rows": shape.inputs, "w_x": w[0], "dw_x": dw[0], "w": w[1], "dw": dw[1], "x": x, "dx": part.dx,
         "norm_x": w[2], "norm_c": w[3], "norm_h": w[4], "dnorm_x": dw[2], "dnorm_c": dw[3], "dnorm_h": dw[4],
-        "gates": zeros(time, 4 * size, batch), "c": c, "dc": dc, "tanh_c": zeros(time, size, batch), "dropped": part.masks.get("state"),
+        "gates": zeros(time, 4 * size, batch), "c": c, "dc": dc, "tanh_c": zeros(time, size, batch),
+        "dropped": part.masks.get("state"),
         "unit_x": zeros(time, 4 * size, batch), "unit_c": zeros(time, size, batch), "unit_h": zeros(time, size, batch),
         "rate_x": zeros(time, batch), "rate_c": zeros(time, batch), "rate_h": zeros(time, batch),
         "sums": zeros(12 * size, 16), "turned": zeros(DEPTH, max(size, shape.inputs) + 16),
@@ -140,7 +144,7 @@ def _dense(node: Node, w: Arrays, dw: Arrays, shape: Shape, asked: bool) -> Part
     rows = node.width
     joined, at, d = _joined(0, shape), zeros(shape.time + 1, rows, shape.batch), zeros(shape.time, rows, shape.batch)
     dx = zeros(shape.time, shape.inputs, shape.batch) if asked else None
-    fields = {
+    fields: Fields = {
         "outputs": rows, "inputs": shape.inputs, "steps": shape.time, "batch": shape.batch, "w": w[0], "dw": dw[0],
         "joined": joined, "y": at[1:], "dy": d, "dx": dx, "turned": zeros(DEPTH, shape.inputs + 16),
     }  # fmt: skip
