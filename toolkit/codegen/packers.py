@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
-from toolkit.codegen import pack_dsp, pack_mve, pack_mve_w8a8, pack_small, pack_tiles, pack_w8a8
+from toolkit.codegen import pack_dsp, pack_dsp_size, pack_mve, pack_mve_w8a8, pack_small, pack_tiles, pack_w8a8
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
 from toolkit.targets import file_of
 
@@ -28,6 +28,7 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
     ("gru", "dsp"): pack_dsp.gru_dsp,
     ("dense", "dsp"): dense_ref,
+    ("lstm", "dsp_size"): pack_dsp_size.lstm_dsp_size,
     ("lstm", "mve"): pack_mve.lstm_mve,
     ("gru", "mve"): pack_mve.gru_mve,
     ("dense", "mve"): dense_ref,
