@@ -18,7 +18,7 @@ from toolkit.codegen.lower import state_bytes
 def test_code_tables_and_memory(profile: str, level: str, most: int, tmp_path: Path) -> None:
     needs("arm-gcc", "unicorn")
     q = random_qnetwork(np.random.default_rng(0), SHAPE, "net")
-    code, tables, stack = measure(q, untuned(BOARD, profile), level, tmp_path)
+    code, tables, stack, _ = measure(q, untuned(BOARD, profile), level, tmp_path)
     assert code + tables <= most
     assert stack <= 160
     assert state_bytes(q) <= 432
