@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Contracts of the target `dsp_size`: the cores of `dsp`, an LSTM step in a sixth of its code and half its tables. */
+/* Contracts of the target `dsp_size`: the cores of `dsp`, an LSTM step in a fifth of its code and half its tables. */
 #ifndef TL_DSP_SIZE_H
 #define TL_DSP_SIZE_H
 

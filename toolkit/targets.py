@@ -74,7 +74,7 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "dsp_size",
-            "the same, in little flash",
+            "the same, in the least flash",
             "tl_dsp_size.c",
             ("tl_dsp_size.h", "tl_tables.h"),
             1028,
