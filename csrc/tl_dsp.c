@@ -39,8 +39,9 @@ static inline sums add(sums s, uint32_t v01, uint32_t v23)
     return s;
 }
 
-static inline sums scan(sums s, const int16_t *v, uint32_t n)
+static inline void scan(sums *sum, const int16_t *v, uint32_t n)
 {
+    sums s = *sum;
     for (const int16_t *end = v + (n & ~7u); v != end; v += 8) {
         uint32_t v01 = load(v), v23 = load(v + 2), v45 = load(v + 4), v67 = load(v + 6);
         s = add(add(s, v01, v23), v45, v67);
@@ -52,14 +53,15 @@ static inline sums scan(sums s, const int16_t *v, uint32_t n)
     if ((n & 3) != 0) {
         s = add(s, (n & 3) == 1 ? (uint16_t)v[0] : load(v), (n & 3) == 3 ? (uint16_t)v[2] : 0);
     }
-    return s;
+    *sum = s;
 }
 
 const uint32_t *tl_dsp_prepare(tl_dsp_context *t, const tl_cell_w8a16_dsp *p)
 {
-    sums s = scan((sums){0, 0}, t->h, p->hidden);
+    sums s = {0, 0};
+    scan(&s, t->h, p->hidden);
     if (p->kind == 0) {
-        s = scan(s, t->x, p->inputs);
+        scan(&s, t->x, p->inputs);
     }
     t->low = 256u * s.products - 128u * s.values;
     t->high = 0u - s.products;

@@ -74,7 +74,7 @@
     TL_PAIR_AND_HALF "ldr r9, [r0], #4\n ldr r11, [r0], #4\n" TL_HALF "ldr r2, [r1], #4\n"                             \
     TL_SUM("r10", "r9", "r7") TL_SUM("lr", "r11", "r7") TL_HALF_SUMS
 #define TL_STARTS "ldr r1, " TL_H "\n" TL_FOUR("r2", "r9", "r3", "r11")
-/* The first pair or two, passes of 12 above 24, the rest; at the end the starts of the groups in r2, r9, r3, r11. */
+/* The first pair or two, passes of 12 above 32, the rest; at the end the starts of the groups in r2, r9, r3, r11. */
 #define TL_PAIRS                                                                                                       \
     ".set .Lodd, .Linputs%2\n .set .Ln, .Linputs/2\n"                                                                  \
     TL_FOUR("r8", "r12", "r10", "lr") "ldr r2, [r1], #4\n"                                                             \
@@ -82,7 +82,7 @@
     TL_FIRST("r8", "r2") TL_FIRST("r12", "r2") TL_FIRST("r10", "r2") TL_FIRST("lr", "r2")                              \
     ".if .Ln%3 && .Ln > 1\n" TL_SUMS("r3", "r4", "r5", "r6", "r7") ".set .Ln, .Ln - 1\n .endif\n"                      \
     ".set .Ln, .Ln - 1\n .set .Ltwo, .Ln%3 == 2\n"                                                                     \
-    ".if .Ln > 24\n"                                                                                                   \
+    ".if .Ln > 32\n"                                                                                                   \
     "1:\n"                                                                                                             \
     ".rept 4\n" TL_THREE_PAIRS ".endr\n"                                                                               \
     "ldr r2, " TL_X "\n"                                                                                               \

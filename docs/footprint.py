@@ -1,7 +1,8 @@
 """What a model's reset, step and head take on a Cortex-M4, weights aside: `python docs/footprint.py`.
 
 16 inputs, 64 hidden units, a dense head of one output; every set of kernels that the core runs, at -O2 and -Os. Linked
-with --gc-sections and no library, so that only what the three functions need is there; the stack is painted."""
+with --gc-sections and no library, so that only what the three functions need is there; the stack is painted. Cycles are
+estimated with the table of the Cortex-M4's manual, zero wait states."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import numpy as np
 import unicorn.arm_const as arm
 
 from quantize.qnetwork import QNetwork
-from tests.arm_call import Arm
+from tests.arm_call import Arm, Cycles
 from tests.nets import Shape, random_qnetwork
 from toolkit import elf
 from toolkit.boards import load_board
@@ -30,17 +31,17 @@ STACK_TOP, PAINT = 0x3000_8000, 0xA5
 
 def main() -> None:
     q = random_qnetwork(np.random.default_rng(0), SHAPE, "net")
-    print("kernels            code  tables  code + tables  stack of step")
+    print("kernels            code  tables  code + tables  stack of step  cycles of step")
     for target in candidates(BOARD):
         for level in ("-O2", "-Os"):
             with tempfile.TemporaryDirectory() as folder:
-                code, tables, stack = measure(q, target, level, Path(folder))
-            print(f"{target + ' ' + level:16} {code:6} {tables:7} {code + tables:14} {stack:14}")
+                code, tables, stack, cycles = measure(q, target, level, Path(folder))
+            print(f"{target + ' ' + level:16} {code:6} {tables:7} {code + tables:14} {stack:14} {cycles:15}")
     print(f"state and scratch: {state_bytes(q)} bytes a stream")
 
 
-def measure(q: QNetwork, target: str, level: str, folder: Path) -> tuple[int, int, int]:
-    """(bytes of code, bytes of tables, bytes of stack of a step)."""
+def measure(q: QNetwork, target: str, level: str, folder: Path) -> tuple[int, int, int, int]:
+    """(bytes of code, bytes of tables, bytes of stack of a step, its cycles)."""
     choices = choose(q, BOARD, optimize="speed", wanted=target, tune=None)
     files = generate(q, destination(BOARD, choices, False))
     for name, text in files.items():
@@ -64,18 +65,20 @@ def measure(q: QNetwork, target: str, level: str, folder: Path) -> tuple[int, in
     tables = sum(size for name, size in data.items() if name.startswith(("tl_sigmoid", "tl_tanh")))
     weights = sum(size for name, size in data.items() if name.startswith(("lstm0", "dense0")))
     text = elf.section_bytes(image, ".text") - sum(s.size for s in elf.symbols(image) if s.name.startswith("keep_"))
-    return text - tables - weights, tables, _stack(image, q)
+    return text - tables - weights, tables, *_step(image, q)
 
 
-def _stack(image: Path, q: QNetwork) -> int:
+def _step(image: Path, q: QNetwork) -> tuple[int, int]:
+    """(bytes of stack, cycles)."""
     machine = Arm(image)
+    cycles = Cycles(machine, image)
     state, x, y = (machine.array(np.zeros(n, np.uint8)) for n in (state_bytes(q), 32, 4))
     machine.uc.mem_write(0x3000_0000, bytes([PAINT]) * 0x100000)
     machine.call("net_step", state, x, y)
     top = 0x3000_0000 + 0x100000 - 64
     below = bytes(machine.uc.mem_read(0x3000_0000, top - 0x3000_0000))
     assert machine.uc.reg_read(arm.UC_ARM_REG_SP) == top and scratch_bytes(q) > 0
-    return len(below) - next(i for i, byte in enumerate(below) if byte != PAINT)
+    return len(below) - next(i for i, byte in enumerate(below) if byte != PAINT), cycles.totals()[1]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ CASES = [
     (board, target)
     for board in BOARDS
     for target in ("", "ref")  # the board's own kernels; "": those of its target
-]
+] + [("mps2_an386", "dsp_size")]
 SHAPES = (  # inputs, hidden of each layer, bits of their input weights
     (1, (1, 7), (16, 8)),
     (3, (9, 4), (16, 16)),

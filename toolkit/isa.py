@@ -75,6 +75,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "v6m": _V6M,
     "v7m": _V7M,
     "dsp": _V7EM,
+    "dsp_size": _V7EM,
     "mve": _V8M | {"v81m"},
     "neon": frozenset({"neon"}),
     "neon_dotprod": frozenset({"neon", "armv8.2"}),

@@ -73,6 +73,18 @@ TARGETS: dict[str, Target] = {
             (),
         ),
         Target(
+            "dsp_size",
+            "the same, in the least flash",
+            "tl_dsp_size.c",
+            ("tl_dsp_size.h", "tl_tables.h"),
+            1028,
+            frozenset({"lstm_step_w8a16"}),
+            (),
+            (),
+            ("dsp",),
+            True,
+        ),
+        Target(
             "mve",
             "Cortex-M55, M85 with Helium",
             "tl_mve.c",

@@ -55,11 +55,11 @@ def choose(
 
 
 def untuned(board: Board, optimize: str) -> str:
-    """What a profile takes where nothing was measured: the board's own kernels, or their small form."""
-    if optimize == "speed" or board.toolchain == "host":
+    """What a profile takes where nothing was measured: the board's own kernels, or for `size` their small form."""
+    if optimize != "size" or board.toolchain == "host":
         return board.target
     small = [t.name for t in TARGETS.values() if t.small and board.target in t.also_on]
-    return (small or [board.target if optimize == "balanced" else "ref"])[0]
+    return [*small, "ref"][0]
 
 
 def _asked(board: Board, wanted: str) -> str:

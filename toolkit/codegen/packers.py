@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
+<<<<<<< HEAD
 from toolkit.codegen import pack_dsp, pack_mve, pack_mve_w8a8, pack_small, pack_tiles, pack_w8a8
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_norm_ref, lstm_ref
+=======
+from toolkit.codegen import pack_dsp, pack_dsp_size, pack_mve, pack_mve_w8a8, pack_small, pack_tiles, pack_w8a8
+from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
+>>>>>>> k_size
 from toolkit.targets import file_of
 
 PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
@@ -29,6 +34,7 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
     ("gru", "dsp"): pack_dsp.gru_dsp,
     ("dense", "dsp"): dense_ref,
+    ("lstm", "dsp_size"): pack_dsp_size.lstm_dsp_size,
     ("lstm", "mve"): pack_mve.lstm_mve,
     ("gru", "mve"): pack_mve.gru_mve,
     ("dense", "mve"): dense_ref,
