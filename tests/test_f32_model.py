@@ -153,6 +153,7 @@ def test_generate_c_scheme_f32(tmp_path: Path, capsys: pytest.CaptureFixture[str
     made = tmp_path / "c" / "mps2_an386_f32"
     assert {p.name for p in made.iterdir()} == {
         "net4.c", "net4.h", "net4_weights.h", "tl_f32.h", "tl_kernels.h", "tl_math.h", "tl_ref_f32.c",
+        "tl_fpv4_f32.c", "tl_tiles_f32.h", "tl_dot_f32.h", "tl_inline.h",
     }  # fmt: skip
     capsys.readouterr()
     assert cli.main([*arguments, "microbit"]) == 1
@@ -162,11 +163,12 @@ def test_generate_c_scheme_f32(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no f32 kernels of mps2_an386" in capsys.readouterr().err
 
 
-def test_the_same_c_on_a_cortex_m4f(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "cells"), [("ref", "lb"), ("fpv4", "la"), ("fpv4", "al")])
+def test_the_same_c_on_a_cortex_m4f(tmp_path: Path, target: str, cells: str) -> None:
     """Real instructions in unicorn, linked with nothing but our own mem*."""
     needs("arm-gcc")
-    n = network(5, "lb", "window", "interpolate")
-    write_folder(generate_f32(n, DIGEST, load_board("mps2_an386"), "ref"), tmp_path / "c")
+    n = network(5, cells, "window", "interpolate")
+    write_folder(generate_f32(n, DIGEST, load_board("mps2_an386"), target), tmp_path / "c")
     flags = [
         "-mcpu=cortex-m4",
         "-mthumb",

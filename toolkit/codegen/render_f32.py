@@ -39,7 +39,7 @@ def generate_f32(network: Network, digest: str, board: Board, target: str) -> di
         for suffix, template in ((".h", "model_f32.h"), (".c", "model_f32.c"), ("_weights.h", "weights.h"))
     }
     owners = {x["target"] for x in facts["layers"]}
-    names = {F32[t][0] for t in owners} | ({"tl_x86_f32.h"} if owners - {"ref"} else set())
+    names = {name for t in owners for name in (F32[t].source, *F32[t].headers)}
     for name in sorted(names | {"tl_f32.h", "tl_kernels.h", "tl_math.h"}):
         files[name] = (CSRC / name).read_text(encoding="utf-8")
     return files

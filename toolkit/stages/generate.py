@@ -9,15 +9,14 @@ from typing import Any
 
 from quantize.network import load_network, network_digest
 from quantize.qnetwork import QNetwork, load_qnetwork
-from toolkit import cpu
 from toolkit.boards import Board
 from toolkit.codegen.choose import choose
 from toolkit.codegen.lower import destination
+from toolkit.codegen.pack_f32 import able
 from toolkit.codegen.render import generate, write_folder
 from toolkit.codegen.render_f32 import generate_f32
 from toolkit.errors import ToolkitError
 from toolkit.stages.tuned import read_tune, tune_file
-from toolkit.targets import F32
 
 
 def model_file(path: Path) -> Path:
@@ -67,11 +66,10 @@ def generate_c_f32(
     Raises: QuantizeError or ToolkitError, one line."""
     file = run / "model.safetensors" if run.is_dir() else run
     network = load_network(file)
-    able = [t for t in cpu.host_targets() if t in F32]
-    able = able if board.toolchain == "host" else ["ref"]
-    kernels = able[0] if target in (None, "best") else str(target)
-    if kernels not in able:
-        raise ToolkitError(f"--target {kernels}: no f32 kernels of {board.name}; it has {', '.join(able)}")
+    has = able(board)
+    kernels = str(target) if target not in (None, "best") else has[0] if has else "ref"
+    if has and kernels not in has:
+        raise ToolkitError(f"--target {kernels}: no f32 kernels of {board.name}; it has {', '.join(has)}")
     folder = out if out is not None else file.parent / "c" / f"{board.name}_f32"
     files = generate_f32(network, network_digest(file), board, kernels)
     write_folder(files, folder)
