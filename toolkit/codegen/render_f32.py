@@ -17,15 +17,20 @@ from toolkit.targets import F32
 OWN = {"copy", "in_mean", "in_std", "out_mean", "out_std", "now", "next", "part", "ring", "newest", "held"} | LOCALS
 
 
+def require_fpu(board: Board) -> None:
+    """Raises: ToolkitError when the board has none."""
+    if board.fpu == "none":
+        raise ToolkitError(
+            f"{board.name}: its core has no FPU, and no software floats are linked; take the quantized model "
+            f"(leave out --scheme f32), or choose a board with an FPU"
+        )
+
+
 def generate_f32(network: Network, digest: str, board: Board, target: str) -> dict[str, str]:
     """File name -> text. Deterministic. digest: of the float model; target: a key of F32.
 
     Raises: ToolkitError when the board has no FPU, or a name cannot be used in C."""
-    if board.fpu == "none":
-        raise ToolkitError(
-            f"{board.name}: its core has no FPU, and no software floats are linked; generate the quantized model "
-            f"(leave out --scheme f32), or choose a board with an FPU"
-        )
+    require_fpu(board)
     facts = _facts(network, board, target)
     kernels = ", ".join(f"{x['name']} {x['target']}" for x in facts["layers"])
     facts["banner"] = (

@@ -12,6 +12,7 @@ import numpy as np
 
 from quantize import oracle
 from quantize.errors import QuantizeError
+from quantize.network import Network
 from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit import emulate
 from toolkit.boards import Board
@@ -23,7 +24,7 @@ from toolkit.host import HostModel
 from toolkit.lock import locked
 from toolkit.stages.generate import folder_for, kernels_of
 from toolkit.toolchain import host_toolchain
-from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, expect_steps, from_runs, header, model_header
+from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, expect_steps, header, model_header, walk
 
 STEPS = 1024  # replayed on a board unless asked otherwise
 
@@ -42,13 +43,14 @@ class Job:
     emulator: str = "auto"  # auto, qemu or unicorn
     rebuild: bool = True  # False: run the image as it lies there
     slice: int | None = None  # steps in slices of this many hidden units, instead of predict
+    scheme: str | None = None  # f32: the float model, by stages/firmware_f32.py
 
     @property
     def folder(self) -> Path:
         """Where the build lands."""
         if self.slice:
             return self.run / "slices" / f"{self.board.name}-{self.slice}"
-        return self.run / "build" / self.board.name
+        return self.run / (self.scheme or "build") / self.board.name
 
 
 def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -126,27 +128,36 @@ def vectors_of(job: Job, q: QNetwork) -> Vectors:
             start = job.state.read_bytes()
         except OSError as e:
             raise ToolkitError(f"{job.state}: cannot read: {e.strerror}; expected a saved state") from None
-    if (job.run / "data.safetensors").is_file():
-        prepared = load_prepared(job.run / "data.safetensors")
-        check_series(prepared, q, job.run)
-        series = prepared.values[:, list(prepared.inputs)]
-        parts = [series[a:b] for a, b in runs(prepared, "test")]
-    else:
-        rng = np.random.default_rng(0)
-        reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs])
-        centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
-        parts = [
-            centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (job.first + job.steps, len(q.inputs))), axis=0)) * 0.6
-        ]
-    ops, raw = (v[job.first :] for v in from_runs(q, parts, job.first + job.steps))
-    if not len(ops):
-        raise ToolkitError(f"--first {job.first}: the test rows have no such step; use a smaller one")
+    reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs]) * 0.6
+    centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
+    ops, values = samples(job, q, centre, reach)
+    raw = oracle.to_raw(q.inputs, values)
     if start:
         ops[0] = PREDICT if ops[0] == RESET else ops[0]  # continue, do not reset
     try:
         return expect_steps(q, raw, start) if job.slice else expect(q, ops, raw, start)
     except QuantizeError as e:
         raise ToolkitError(f"{job.state}: {e}") from None
+
+
+def samples(
+    job: Job, network: Network | QNetwork, centre: np.ndarray, reach: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """ops and real values [step, inputs] of a job: from the run's series, else a walk within centre +- reach.
+
+    Raises: ToolkitError when the series is another model's, or has no such steps."""
+    if (job.run / "data.safetensors").is_file():
+        prepared = load_prepared(job.run / "data.safetensors")
+        check_series(prepared, network, job.run)
+        series = prepared.values[:, list(prepared.inputs)]
+        parts = [series[a:b] for a, b in runs(prepared, "test")]
+    else:
+        turns = np.random.default_rng(0).normal(0, 0.3, (job.first + job.steps, len(centre)))
+        parts = [centre + reach * np.sin(np.cumsum(turns, axis=0))]
+    ops, values = (v[job.first :] for v in walk(parts, job.first + job.steps))
+    if not len(ops):
+        raise ToolkitError(f"--first {job.first}: the test rows have no such step; use a smaller one")
+    return ops, values
 
 
 def _on_host(job: Job, q: QNetwork, vectors: Vectors) -> dict[str, Any]:
