@@ -12,12 +12,15 @@
 #define V __m256
 #define LANES 8u
 #define VECTORS 2u
+#define CHAINS 1u
+#define BOTH_WAYS 1
 #define LEAF static inline
 #define ALL _mm256_set1_ps
 #define LOAD _mm256_load_ps
 #define X V
 #define spread ALL
 #define multiply_add _mm256_fmadd_ps
+#define IN_ORDER __asm__("" ::: "memory")
 #define multiply_x multiply_add
 
 static inline V limit(V t, V most)

@@ -12,12 +12,15 @@
 #define V __m512
 #define LANES 16u
 #define VECTORS 2u
+#define CHAINS 2u
+#define BOTH_WAYS 1
 #define LEAF static inline
 #define ALL _mm512_set1_ps
 #define LOAD _mm512_load_ps
 #define X V
 #define spread ALL
 #define multiply_add _mm512_fmadd_ps
+#define IN_ORDER __asm__("" ::: "memory")
 #define multiply_x multiply_add
 
 static inline V limit(V t, V most)

@@ -2,27 +2,43 @@
 /* The sums of the float32 kernels with vectors. Beside what tl_tiles_f32.h says, a target's file defines:
  *   X, spread(v)              an activation as multiply_x wants it
  *   multiply_x(a, x, c)       a x + c
- *   total(v)                  the sum of the lanes */
+ *   total(v)                  the sum of the lanes
+ *   IN_ORDER                  keeps the loads in the order of memory where a prefetcher wants that, else nothing */
 #ifndef TL_DOT_F32_H
 #define TL_DOT_F32_H
 
 #include "tl_f32.h"
 #include "tl_inline.h"
 
-/* acc[section][vector] += tile column times v[k]; bit s of `sections` is set where the columns have section s.
- * Returns what lies behind the columns. */
-INLINE const float *dot(V acc[4 * VECTORS], const float *w, const float *v, uint32_t n, const uint32_t sections)
+/* acc[section][vector] += the tile's column times v; bit s of `sections` is set where columns have section s. */
+INLINE void add_column(V acc[4 * VECTORS], const float *column, float v, const uint32_t sections)
 {
-    for (uint32_t k = 0; k < n; k++) {
-        const X x = spread(v[k]);
-        UNROLL for (uint32_t i = 0; i < 4 * VECTORS; i++) {
-            if (sections >> (i / VECTORS) & 1u) {
-                acc[i] = multiply_x(LOAD(w), x, acc[i]);
-                w += LANES;
-            }
+    const X x = spread(v);
+    UNROLL for (uint32_t i = 0; i < 4 * VECTORS; i++) {
+        if (sections >> (i / VECTORS) & 1u) {
+            acc[i] = multiply_x(LOAD(column), x, acc[i]);
+            column += LANES;
+            IN_ORDER;
         }
     }
-    return w;
+}
+
+/* n columns at w times v [n], first to last or last to first. */
+INLINE void dot(V acc[CHAINS * 4 * VECTORS], const float *w, const float *v, uint32_t n, const uint32_t sections,
+                const uint32_t down)
+{
+    const uint32_t size = (sections == 15 ? 4 : 3) * VECTORS * LANES;
+    uint32_t k = 0;
+    for (; k + CHAINS <= n; k += CHAINS) {
+        UNROLL for (uint32_t chain = 0; chain < CHAINS; chain++) {
+            const uint32_t at = down ? n - 1 - k - chain : k + chain;
+            add_column(acc + chain * 4 * VECTORS, w + at * size, v[at], sections);
+        }
+    }
+    if (k < n) {
+        const uint32_t at = down ? 0 : k;
+        add_column(acc, w + at * size, v[at], sections);
+    }
 }
 
 static inline void dense(float *y, const float *h, const tl_dense_f32 *p)

@@ -56,8 +56,9 @@ TL_KERNEL void tl_dense_f32_ref(float *y, const float *h, const tl_dense_f32 *p)
 
 /* All targets but ref: a recurrent layer in blocks of as many units as the target says, the last one padded with zeros.
  * Sections: i, f, g, o of the LSTM; r, z, nx, nh of the GRU (reset after). A row is scaled by -log2(e), those of g, nx and
- * nh by twice that, so that the sum is the exponent of 2. Steps that alternate between two buffers of h, and so go once
- * up and once down the blocks, find a part of a large layer still in the cache: down when h_new lies below h. */
+ * nh by twice that, so that the sum is the exponent of 2. Steps that alternate between two buffers of h go once up and once
+ * down the weights (down when h_new lies below h, on cores with caches), and find a part of a large layer still in the
+ * cache. The two ways round differently: what a stream gives depends on the buffer that it starts from. */
 typedef struct tl_tiles_f32 {
     const float *w; /* [block][bias, inputs, hidden][section][unit of the block]; GRU: only the sections that a column
                        has, r z nx nh for the bias, r z nx for an input, r z nh for h. Aligned to 64 bytes. */

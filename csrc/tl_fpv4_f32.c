@@ -7,6 +7,8 @@
 #define V float
 #define LANES 1u
 #define VECTORS 2u
+#define CHAINS 1u
+#define BOTH_WAYS 0
 #define LEAF static __attribute__((noinline)) /* its arguments are in registers */
 #define ALL(v) (v)
 #define LOAD(p) (*(p))
@@ -69,7 +71,7 @@ INLINE void store_units(float *p, float v, uint32_t n)
 #define USED "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "memory"
 
 /* n columns of 4 sections. */
-INLINE const float *columns8(float acc[8], const float *w, const float *v, uint32_t n)
+INLINE void columns8(float acc[8], const float *w, const float *v, uint32_t n)
 {
     for (; n >= 2; n -= 2) {
         __asm__(TWO COLUMN8(FIRST) COLUMN8(SECOND)
@@ -79,11 +81,10 @@ INLINE const float *columns8(float acc[8], const float *w, const float *v, uint3
         __asm__(ONE COLUMN8(FIRST)
                 : SUMS(acc, acc + 4), [a6] "+t"(acc[6]), [a7] "+t"(acc[7]), [w] "+r"(w), [v] "+r"(v)::USED);
     }
-    return w;
 }
 
 /* n columns of 3 sections: acc [4] and last [2]. */
-INLINE const float *columns6(float acc[4], float last[2], const float *w, const float *v, uint32_t n)
+INLINE void columns6(float acc[4], float last[2], const float *w, const float *v, uint32_t n)
 {
     for (; n >= 2; n -= 2) {
         __asm__(TWO COLUMN6(FIRST) COLUMN6(SECOND) : SUMS(acc, last), [w] "+r"(w), [v] "+r"(v)::USED);
@@ -91,12 +92,16 @@ INLINE const float *columns6(float acc[4], float last[2], const float *w, const 
     if (n != 0) {
         __asm__(ONE COLUMN6(FIRST) : SUMS(acc, last), [w] "+r"(w), [v] "+r"(v)::USED);
     }
-    return w;
 }
 
-INLINE const float *dot(float acc[8], const float *w, const float *v, uint32_t n, const uint32_t sections)
+INLINE void dot(float acc[8], const float *w, const float *v, uint32_t n, const uint32_t sections, const uint32_t down)
 {
-    return sections == 15 ? columns8(acc, w, v, n) : columns6(acc, acc + (sections == 7 ? 4 : 6), w, v, n);
+    (void)down; /* 0 */
+    if (sections == 15) {
+        columns8(acc, w, v, n);
+    } else {
+        columns6(acc, acc + (sections == 7 ? 4 : 6), w, v, n);
+    }
 }
 
 #elif defined(TL_HOST)
@@ -105,6 +110,7 @@ INLINE const float *dot(float acc[8], const float *w, const float *v, uint32_t n
 #define spread(v) (v)
 #define multiply_x multiply_add
 #define total(v) (v)
+#define IN_ORDER (void)0
 #include "tl_dot_f32.h"
 
 #else

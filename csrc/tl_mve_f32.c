@@ -12,11 +12,14 @@
 #define V float32x4_t
 #define LANES 4u
 #define VECTORS 1u
+#define CHAINS 1u
+#define BOTH_WAYS 0
 #define LEAF static inline
 #define ALL vdupq_n_f32
 #define LOAD vld1q_f32
 #define X float
 #define spread(v) (v)
+#define IN_ORDER (void)0
 #define multiply_add(a, b, c) vfmaq_f32(c, a, b)
 #define multiply_x(a, x, c) vfmaq_n_f32(c, a, x)
 #define floor_ vrndmq_f32

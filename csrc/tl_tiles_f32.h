@@ -8,16 +8,19 @@
  *   floor_(t), scale(p, t, n) the floor; p * 2^n for n = floor_(t)
  *   LEAF                      static inline, or a function of its own
  *   load_units(p, n), store_units(p, v, n)   the first n of a vector, the whole one where there are more
- *   dot(acc, w, v, n, sections)   adds n columns times v: see tl_dot_f32.h, which has it for most
+ *   BOTH_WAYS                 1: a step goes down the weights where h_new lies below h (tl_f32.h)
+ *   CHAINS                    1, or 2: sums of the even columns and of the odd ones, for a core that waits for its sums
+ *   dot(acc, w, v, n, sections, down)   adds n columns times v: see tl_dot_f32.h, which has it for most
  *
- * A block has 4 * VECTORS accumulators: acc[section * VECTORS + vector]. */
+ * A block has 4 * VECTORS sums: acc[section * VECTORS + vector], and with two chains as many again behind them. */
 #ifndef TL_TILES_F32_H
 #define TL_TILES_F32_H
 
 #include "tl_f32.h"
+#include "tl_inline.h"
 
 #define UNITS (VECTORS * LANES)
-#define EVERY (4 * VECTORS) /* accumulators */
+#define EVERY (4 * VECTORS) /* sums */
 
 /* 2^t, t limited to +-29. Estrin's order: as monotone as Horner's, since all terms are positive, and half as deep. */
 LEAF V power_of_2(V t)
@@ -50,57 +53,87 @@ LEAF void gru_update(float *h_new, const float *h, V zr, V zz, V nx, V nh, uint3
     store_units(h_new, multiply_add(load_units(h, n), below, z * (one - e)) / (below * (one + z)), n);
 }
 
-/* Block k of a step that goes up or down: see tl_f32.h. The numbers do not depend on the order. */
-static inline uint32_t block(uint32_t k, uint32_t n, const float *h_new, const float *h)
-{
-    return (uintptr_t)h_new < (uintptr_t)h ? n - 1 - k : k;
-}
-
-static inline const float *biases(V acc[EVERY], const float *w)
+INLINE void add_biases(V acc[EVERY], const float *w)
 {
     UNROLL for (uint32_t i = 0; i < EVERY; i++) {
-        acc[i] = LOAD(w + i * LANES);
+        acc[i] += LOAD(w + i * LANES);
     }
-    return w + EVERY * LANES;
+}
+
+/* The sums of a block from w on, in acc[0 .. EVERY - 1]. Going down, the columns come last to first. */
+INLINE void sums(V acc[CHAINS * EVERY], const float *w, const float *h, const float *x, const tl_tiles_f32 *p,
+                 const uint32_t from_x, const uint32_t from_h, const uint32_t down)
+{
+    const float *w_x = w + 4 * UNITS, *w_h = w_x + p->inputs * (from_x == 15 ? 4 * UNITS : 3 * UNITS);
+    UNROLL for (uint32_t i = 0; i < EVERY; i++) {
+        acc[i] = ALL(0.0f);
+        acc[EVERY * (CHAINS - 1) + i] = ALL(0.0f);
+    }
+    if (down) {
+        dot(acc, w_h, h, p->hidden, from_h, 1);
+        dot(acc, w_x, x, p->inputs, from_x, 1);
+        add_biases(acc, w);
+    } else {
+        add_biases(acc, w);
+        dot(acc, w_x, x, p->inputs, from_x, 0);
+        dot(acc, w_h, h, p->hidden, from_h, 0);
+    }
+    UNROLL for (uint32_t i = 0; CHAINS == 2 && i < EVERY; i++) {
+        acc[i] += acc[EVERY * (CHAINS - 1) + i];
+    }
+}
+
+INLINE void lstm_block(float *h_new, float *c, const float *h, const float *x, const tl_tiles_f32 *p, uint32_t u,
+                       const uint32_t down)
+{
+    V acc[CHAINS * EVERY];
+    sums(acc, p->w + (uintptr_t)u * 4 * (1u + p->inputs + p->hidden), h, x, p, 15, 15, down);
+    UNROLL for (uint32_t i = 0; i < VECTORS; i++, u += LANES) {
+        if (i == 0 || u < p->hidden) {
+            lstm_update(h_new + u, c + u, acc[i], acc[VECTORS + i], acc[2 * VECTORS + i], acc[3 * VECTORS + i],
+                        p->hidden - u);
+        }
+    }
+}
+
+INLINE void gru_block(float *h_new, const float *h, const float *x, const tl_tiles_f32 *p, uint32_t u,
+                      const uint32_t down)
+{
+    V acc[CHAINS * EVERY];
+    sums(acc, p->w + (uintptr_t)u * (4u + 3u * (p->inputs + p->hidden)), h, x, p, 7, 11, down);
+    UNROLL for (uint32_t i = 0; i < VECTORS; i++, u += LANES) {
+        if (i == 0 || u < p->hidden) {
+            gru_update(h_new + u, h + u, acc[i], acc[VECTORS + i], acc[2 * VECTORS + i], acc[3 * VECTORS + i],
+                       p->hidden - u);
+        }
+    }
 }
 
 static inline void lstm_step(float *h_new, float *c, const float *h, const float *x, const tl_tiles_f32 *p)
 {
-    const uint32_t hidden = p->hidden, all = (hidden + UNITS - 1) / UNITS;
-    const uint32_t size = 4 * UNITS * (1u + p->inputs + hidden);
-    for (uint32_t k = 0; k < all; k++) {
-        const uint32_t at = block(k, all, h_new, h), u = UNITS * at;
-        V acc[EVERY];
-        const float *w = biases(acc, p->w + (uintptr_t)at * size);
-        w = dot(acc, w, x, p->inputs, 15);
-        (void)dot(acc, w, h, hidden, 15);
-        UNROLL for (uint32_t i = 0; i < VECTORS; i++) {
-            const uint32_t v = u + i * LANES;
-            if (i == 0 || v < hidden) {
-                lstm_update(h_new + v, c + v, acc[i], acc[VECTORS + i], acc[2 * VECTORS + i], acc[3 * VECTORS + i],
-                            hidden - v);
-            }
+    const uint32_t end = (p->hidden + UNITS - 1) / UNITS * UNITS;
+    if (BOTH_WAYS && (uintptr_t)h_new < (uintptr_t)h) {
+        for (uint32_t u = end; u != 0; u -= UNITS) {
+            lstm_block(h_new, c, h, x, p, u - UNITS, 1);
         }
+        return;
+    }
+    for (uint32_t u = 0; u < end; u += UNITS) {
+        lstm_block(h_new, c, h, x, p, u, 0);
     }
 }
 
 static inline void gru_step(float *h_new, const float *h, const float *x, const tl_tiles_f32 *p)
 {
-    const uint32_t hidden = p->hidden, all = (hidden + UNITS - 1) / UNITS;
-    const uint32_t size = UNITS * (4u + 3u * (p->inputs + hidden));
-    for (uint32_t k = 0; k < all; k++) {
-        const uint32_t at = block(k, all, h_new, h), u = UNITS * at;
-        V acc[EVERY];
-        const float *w = biases(acc, p->w + (uintptr_t)at * size);
-        w = dot(acc, w, x, p->inputs, 7);
-        (void)dot(acc, w, h, hidden, 11);
-        UNROLL for (uint32_t i = 0; i < VECTORS; i++) {
-            const uint32_t v = u + i * LANES;
-            if (i == 0 || v < hidden) {
-                gru_update(h_new + v, h + v, acc[i], acc[VECTORS + i], acc[2 * VECTORS + i], acc[3 * VECTORS + i],
-                           hidden - v);
-            }
+    const uint32_t end = (p->hidden + UNITS - 1) / UNITS * UNITS;
+    if (BOTH_WAYS && (uintptr_t)h_new < (uintptr_t)h) {
+        for (uint32_t u = end; u != 0; u -= UNITS) {
+            gru_block(h_new, h, x, p, u - UNITS, 1);
         }
+        return;
+    }
+    for (uint32_t u = 0; u < end; u += UNITS) {
+        gru_block(h_new, h, x, p, u, 0);
     }
 }
 

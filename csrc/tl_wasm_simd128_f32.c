@@ -14,6 +14,8 @@ typedef float four __attribute__((vector_size(16)));
 #define V four
 #define LANES 4u
 #define VECTORS 2u
+#define CHAINS 1u
+#define BOTH_WAYS 1
 #define LEAF static inline
 #define ALL(v) ((four)wasm_f32x4_splat(v))
 #define LOAD(p) ((four)wasm_v128_load(p))
@@ -21,6 +23,7 @@ typedef float four __attribute__((vector_size(16)));
 #define X four
 #define spread ALL
 #define multiply_add(a, b, c) ((a) * (b) + (c))
+#define IN_ORDER (void)0
 #define multiply_x multiply_add
 #define floor_(t) ((four)wasm_f32x4_floor((v128_t)(t)))
 #define total(v) (((v)[0] + (v)[1]) + ((v)[2] + (v)[3]))
