@@ -12,9 +12,9 @@
 #define V __m256
 #define LANES 8u
 #define VECTORS 2u
-#define CHAINS 1u
 #define BOTH_WAYS 1
 #define LEAF static inline
+#define fraction(t, n) ((t) - (n))
 #define ALL _mm256_set1_ps
 #define LOAD _mm256_load_ps
 #define X V

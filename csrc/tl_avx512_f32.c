@@ -12,7 +12,6 @@
 #define V __m512
 #define LANES 16u
 #define VECTORS 2u
-#define CHAINS 2u
 #define BOTH_WAYS 1
 #define LEAF static inline
 #define ALL _mm512_set1_ps
@@ -31,6 +30,12 @@ static inline V limit(V t, V most)
 static inline V floor_(V t)
 {
     return _mm512_roundscale_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+
+static inline V fraction(V t, V n)
+{
+    (void)n;
+    return _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 }
 
 static inline V scale(V p, V t, V n)

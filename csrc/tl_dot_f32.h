@@ -10,34 +10,22 @@
 #include "tl_f32.h"
 #include "tl_inline.h"
 
-/* acc[section][vector] += the tile's column times v; bit s of `sections` is set where columns have section s. */
-INLINE void add_column(V acc[4 * VECTORS], const float *column, float v, const uint32_t sections)
-{
-    const X x = spread(v);
-    UNROLL for (uint32_t i = 0; i < 4 * VECTORS; i++) {
-        if (sections >> (i / VECTORS) & 1u) {
-            acc[i] = multiply_x(LOAD(column), x, acc[i]);
-            column += LANES;
-            IN_ORDER;
-        }
-    }
-}
-
-/* n columns at w times v [n], first to last or last to first. */
-INLINE void dot(V acc[CHAINS * 4 * VECTORS], const float *w, const float *v, uint32_t n, const uint32_t sections,
+/* acc[section][vector] += n of the tile's columns times v [n], first to last, or last to first; bit s of `sections` is set
+ * where columns have section s. */
+INLINE void dot(V acc[4 * VECTORS], const float *w, const float *v, uint32_t n, const uint32_t sections,
                 const uint32_t down)
 {
-    const uint32_t size = (sections == 15 ? 4 : 3) * VECTORS * LANES;
-    uint32_t k = 0;
-    for (; k + CHAINS <= n; k += CHAINS) {
-        UNROLL for (uint32_t chain = 0; chain < CHAINS; chain++) {
-            const uint32_t at = down ? n - 1 - k - chain : k + chain;
-            add_column(acc + chain * 4 * VECTORS, w + at * size, v[at], sections);
+    for (uint32_t k = 0; k < n; k++) {
+        const uint32_t at = down ? n - 1 - k : k;
+        const float *column = w + at * (sections == 15 ? 4 : 3) * VECTORS * LANES;
+        const X x = spread(v[at]);
+        UNROLL for (uint32_t i = 0; i < 4 * VECTORS; i++) {
+            if (sections >> (i / VECTORS) & 1u) {
+                acc[i] = multiply_x(LOAD(column), x, acc[i]);
+                column += LANES;
+                IN_ORDER;
+            }
         }
-    }
-    if (k < n) {
-        const uint32_t at = down ? 0 : k;
-        add_column(acc, w + at * size, v[at], sections);
     }
 }
 

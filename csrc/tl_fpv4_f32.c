@@ -7,9 +7,9 @@
 #define V float
 #define LANES 1u
 #define VECTORS 2u
-#define CHAINS 1u
 #define BOTH_WAYS 0
 #define LEAF static __attribute__((noinline)) /* its arguments are in registers */
+#define fraction(t, n) ((t) - (n))
 #define ALL(v) (v)
 #define LOAD(p) (*(p))
 

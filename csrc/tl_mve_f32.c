@@ -12,9 +12,9 @@
 #define V float32x4_t
 #define LANES 4u
 #define VECTORS 1u
-#define CHAINS 1u
 #define BOTH_WAYS 0
 #define LEAF static inline
+#define fraction(t, n) ((t) - (n))
 #define ALL vdupq_n_f32
 #define LOAD vld1q_f32
 #define X float

@@ -8,9 +8,9 @@
 #define V float32x4_t
 #define LANES 4u
 #define VECTORS 2u
-#define CHAINS 1u
 #define BOTH_WAYS 1
 #define LEAF static inline
+#define fraction(t, n) ((t) - (n))
 #define ALL vdupq_n_f32
 #define LOAD vld1q_f32
 #define STORE vst1q_f32

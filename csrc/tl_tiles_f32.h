@@ -5,14 +5,13 @@
  *   ALL(v), LOAD(p)           v in every lane; a vector of weights
  *   multiply_add(a, b, c)     a b + c
  *   limit(t, most)            t, but within +-most; a NaN counts as one of the two
- *   floor_(t), scale(p, t, n) the floor; p * 2^n for n = floor_(t)
+ *   floor_(t), fraction(t, n), scale(p, t, n)   n, the floor; t - n, exact; p * 2^n
  *   LEAF                      static inline, or a function of its own
  *   load_units(p, n), store_units(p, v, n)   the first n of a vector, the whole one where there are more
  *   BOTH_WAYS                 1: a step goes down the weights where h_new lies below h (tl_f32.h)
- *   CHAINS                    1, or 2: sums of the even columns and of the odd ones, for a core that waits for its sums
  *   dot(acc, w, v, n, sections, down)   adds n columns times v: see tl_dot_f32.h, which has it for most
  *
- * A block has 4 * VECTORS sums: acc[section * VECTORS + vector], and with two chains as many again behind them. */
+ * A block has 4 * VECTORS sums: acc[section * VECTORS + vector]. */
 #ifndef TL_TILES_F32_H
 #define TL_TILES_F32_H
 
@@ -26,7 +25,7 @@
 LEAF V power_of_2(V t)
 {
     t = limit(t, ALL(TL_EXP2_MOST));
-    const V n = floor_(t), r = t - n, r2 = r * r;
+    const V n = floor_(t), r = fraction(t, n), r2 = r * r;
     const V low = multiply_add(r, ALL(TL_EXP2_C1), ALL(1.0f));
     const V middle = multiply_add(r, ALL(TL_EXP2_C3), ALL(TL_EXP2_C2));
     const V high = multiply_add(r, ALL(TL_EXP2_C5), ALL(TL_EXP2_C4));
@@ -60,14 +59,13 @@ INLINE void add_biases(V acc[EVERY], const float *w)
     }
 }
 
-/* The sums of a block from w on, in acc[0 .. EVERY - 1]. Going down, the columns come last to first. */
-INLINE void sums(V acc[CHAINS * EVERY], const float *w, const float *h, const float *x, const tl_tiles_f32 *p,
+/* The sums of a block from w on. Going down, the columns come last to first. */
+INLINE void sums(V acc[EVERY], const float *w, const float *h, const float *x, const tl_tiles_f32 *p,
                  const uint32_t from_x, const uint32_t from_h, const uint32_t down)
 {
     const float *w_x = w + 4 * UNITS, *w_h = w_x + p->inputs * (from_x == 15 ? 4 * UNITS : 3 * UNITS);
     UNROLL for (uint32_t i = 0; i < EVERY; i++) {
         acc[i] = ALL(0.0f);
-        acc[EVERY * (CHAINS - 1) + i] = ALL(0.0f);
     }
     if (down) {
         dot(acc, w_h, h, p->hidden, from_h, 1);
@@ -78,15 +76,12 @@ INLINE void sums(V acc[CHAINS * EVERY], const float *w, const float *h, const fl
         dot(acc, w_x, x, p->inputs, from_x, 0);
         dot(acc, w_h, h, p->hidden, from_h, 0);
     }
-    UNROLL for (uint32_t i = 0; CHAINS == 2 && i < EVERY; i++) {
-        acc[i] += acc[EVERY * (CHAINS - 1) + i];
-    }
 }
 
 INLINE void lstm_block(float *h_new, float *c, const float *h, const float *x, const tl_tiles_f32 *p, uint32_t u,
                        const uint32_t down)
 {
-    V acc[CHAINS * EVERY];
+    V acc[EVERY];
     sums(acc, p->w + (uintptr_t)u * 4 * (1u + p->inputs + p->hidden), h, x, p, 15, 15, down);
     UNROLL for (uint32_t i = 0; i < VECTORS; i++, u += LANES) {
         if (i == 0 || u < p->hidden) {
@@ -99,7 +94,7 @@ INLINE void lstm_block(float *h_new, float *c, const float *h, const float *x, c
 INLINE void gru_block(float *h_new, const float *h, const float *x, const tl_tiles_f32 *p, uint32_t u,
                       const uint32_t down)
 {
-    V acc[CHAINS * EVERY];
+    V acc[EVERY];
     sums(acc, p->w + (uintptr_t)u * (4u + 3u * (p->inputs + p->hidden)), h, x, p, 7, 11, down);
     UNROLL for (uint32_t i = 0; i < VECTORS; i++, u += LANES) {
         if (i == 0 || u < p->hidden) {
@@ -112,7 +107,7 @@ INLINE void gru_block(float *h_new, const float *h, const float *x, const tl_til
 static inline void lstm_step(float *h_new, float *c, const float *h, const float *x, const tl_tiles_f32 *p)
 {
     const uint32_t end = (p->hidden + UNITS - 1) / UNITS * UNITS;
-    if (BOTH_WAYS && (uintptr_t)h_new < (uintptr_t)h) {
+    if (BOTH_WAYS && end > UNITS && (uintptr_t)h_new < (uintptr_t)h) {
         for (uint32_t u = end; u != 0; u -= UNITS) {
             lstm_block(h_new, c, h, x, p, u - UNITS, 1);
         }
@@ -126,7 +121,7 @@ static inline void lstm_step(float *h_new, float *c, const float *h, const float
 static inline void gru_step(float *h_new, const float *h, const float *x, const tl_tiles_f32 *p)
 {
     const uint32_t end = (p->hidden + UNITS - 1) / UNITS * UNITS;
-    if (BOTH_WAYS && (uintptr_t)h_new < (uintptr_t)h) {
+    if (BOTH_WAYS && end > UNITS && (uintptr_t)h_new < (uintptr_t)h) {
         for (uint32_t u = end; u != 0; u -= UNITS) {
             gru_block(h_new, h, x, p, u - UNITS, 1);
         }

@@ -14,9 +14,9 @@ typedef float four __attribute__((vector_size(16)));
 #define V four
 #define LANES 4u
 #define VECTORS 2u
-#define CHAINS 1u
 #define BOTH_WAYS 1
 #define LEAF static inline
+#define fraction(t, n) ((t) - (n))
 #define ALL(v) ((four)wasm_f32x4_splat(v))
 #define LOAD(p) ((four)wasm_v128_load(p))
 #define STORE(p, v) wasm_v128_store(p, (v128_t)(v))
