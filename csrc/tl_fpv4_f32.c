@@ -54,43 +54,58 @@ INLINE void store_units(float *p, float v, uint32_t n)
 
 #ifdef __ARM_FP
 
-#define TIMES(row) "vmul.f32 s" #row ", s" #row ", "
-#define PLUS(acc, row) "vadd.f32 %[a" #acc "], %[a" #acc "], s" #row "\n\t"
-#define COLUMN6(x)                                                                                                     \
-    "vldmia %[w]!, {s16-s21}\n\t" TIMES(16) x TIMES(17) x TIMES(18) x TIMES(19) x TIMES(20) x TIMES(21) x              \
-    PLUS(0, 16) PLUS(1, 17) PLUS(2, 18) PLUS(3, 19) PLUS(4, 20) PLUS(5, 21)
-#define COLUMN8(x)                                                                                                     \
-    "vldmia %[w]!, {s16-s23}\n\t" TIMES(16) x TIMES(17) x TIMES(18) x TIMES(19) x TIMES(20) x TIMES(21) x TIMES(22) x  \
-    TIMES(23) x PLUS(0, 16) PLUS(1, 17) PLUS(2, 18) PLUS(3, 19) PLUS(4, 20) PLUS(5, 21) PLUS(6, 22) PLUS(7, 23)
-#define ONE "vldmia %[v]!, {s24}\n\t"
-#define TWO "vldmia %[v]!, {s24-s25}\n\t"
-#define FIRST "s24\n\t"
-#define SECOND "s25\n\t"
-#define SUMS(a, b) \
+/* Instructions on a column: 6 or 8 weights, from s8 or behind the column before, times an activation; then to the sums. */
+#define LOAD_ACTIVATIONS(registers) "vldmia %[v]!, {" registers "}\n\t"
+#define LOAD_WEIGHTS(registers) "vldmia %[w]!, {" registers "}\n\t"
+#define TIMES(x, row) "vmul.f32 s" #row ", s" #row ", " x "\n\t"
+#define PLUS(sum, row) "vadd.f32 %[a" #sum "], %[a" #sum "], s" #row "\n\t"
+#define TIMES6(x, a, b, c, d, e, f) TIMES(x, a) TIMES(x, b) TIMES(x, c) TIMES(x, d) TIMES(x, e) TIMES(x, f)
+#define PLUS6(a, b, c, d, e, f) PLUS(0, a) PLUS(1, b) PLUS(2, c) PLUS(3, d) PLUS(4, e) PLUS(5, f)
+
+#define ONE6(x) LOAD_WEIGHTS("s8-s13") TIMES6(x, 8, 9, 10, 11, 12, 13) PLUS6(8, 9, 10, 11, 12, 13)
+#define TWO6(x, y)                                                                                                     \
+    LOAD_WEIGHTS("s8-s19")                                                                                             \
+    TIMES6(x, 8, 9, 10, 11, 12, 13) TIMES6(y, 14, 15, 16, 17, 18, 19)                                                  \
+    PLUS6(8, 9, 10, 11, 12, 13) PLUS6(14, 15, 16, 17, 18, 19)
+#define ONE8(x)                                                                                                        \
+    LOAD_WEIGHTS("s8-s15")                                                                                             \
+    TIMES6(x, 8, 9, 10, 11, 12, 13) TIMES(x, 14) TIMES(x, 15)                                                          \
+    PLUS6(8, 9, 10, 11, 12, 13) PLUS(6, 14) PLUS(7, 15)
+#define TWO8(x, y)                                                                                                     \
+    LOAD_WEIGHTS("s8-s23")                                                                                             \
+    TIMES6(x, 8, 9, 10, 11, 12, 13) TIMES(x, 14) TIMES(x, 15)                                                          \
+    TIMES6(y, 16, 17, 18, 19, 20, 21) TIMES(y, 22) TIMES(y, 23)                                                        \
+    PLUS6(8, 9, 10, 11, 12, 13) PLUS(6, 14) PLUS(7, 15)                                                                \
+    PLUS6(16, 17, 18, 19, 20, 21) PLUS(6, 22) PLUS(7, 23)
+
+#define SUMS6(a, b)                                                                                                    \
     [a0] "+t"((a)[0]), [a1] "+t"((a)[1]), [a2] "+t"((a)[2]), [a3] "+t"((a)[3]), [a4] "+t"((b)[0]), [a5] "+t"((b)[1])
-#define USED "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "memory"
+#define SUMS8(a) SUMS6(a, (a) + 4), [a6] "+t"((a)[6]), [a7] "+t"((a)[7])
+#define USED                                                                                                           \
+    "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23",      \
+        "s24", "s25", "s26", "s27", "memory"
 
 /* n columns of 4 sections. */
 INLINE void columns8(float acc[8], const float *w, const float *v, uint32_t n)
 {
-    for (; n >= 2; n -= 2) {
-        __asm__(TWO COLUMN8(FIRST) COLUMN8(SECOND)
-                : SUMS(acc, acc + 4), [a6] "+t"(acc[6]), [a7] "+t"(acc[7]), [w] "+r"(w), [v] "+r"(v)::USED);
+    for (; n >= 4; n -= 4) {
+        __asm__(LOAD_ACTIVATIONS("s24-s27") TWO8("s24", "s25") TWO8("s26", "s27")
+                : SUMS8(acc), [w] "+r"(w), [v] "+r"(v)::USED);
     }
-    if (n != 0) {
-        __asm__(ONE COLUMN8(FIRST)
-                : SUMS(acc, acc + 4), [a6] "+t"(acc[6]), [a7] "+t"(acc[7]), [w] "+r"(w), [v] "+r"(v)::USED);
+    for (; n != 0; n--) {
+        __asm__(LOAD_ACTIVATIONS("s24") ONE8("s24") : SUMS8(acc), [w] "+r"(w), [v] "+r"(v)::USED);
     }
 }
 
 /* n columns of 3 sections: acc [4] and last [2]. */
 INLINE void columns6(float acc[4], float last[2], const float *w, const float *v, uint32_t n)
 {
-    for (; n >= 2; n -= 2) {
-        __asm__(TWO COLUMN6(FIRST) COLUMN6(SECOND) : SUMS(acc, last), [w] "+r"(w), [v] "+r"(v)::USED);
+    for (; n >= 4; n -= 4) {
+        __asm__(LOAD_ACTIVATIONS("s24-s27") TWO6("s24", "s25") TWO6("s26", "s27")
+                : SUMS6(acc, last), [w] "+r"(w), [v] "+r"(v)::USED);
     }
-    if (n != 0) {
-        __asm__(ONE COLUMN6(FIRST) : SUMS(acc, last), [w] "+r"(w), [v] "+r"(v)::USED);
+    for (; n != 0; n--) {
+        __asm__(LOAD_ACTIVATIONS("s24") ONE6("s24") : SUMS6(acc, last), [w] "+r"(w), [v] "+r"(v)::USED);
     }
 }
 
