@@ -13,7 +13,7 @@ from tests.conftest import needs
 from tests.test_f32_model import network
 from toolkit import cli
 
-SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 17, 33)
+SIZES = (1, 1, 2, 2, 3, 3, 5, 5, 7, 7, 8, 8, 9, 9, 17, 17, 33, 33)
 BOARDS = {
     "mps2_an386": ("fpv4", "arm-gcc", "qemu"),
     "mps2_an500": ("fpv4", "arm-gcc", "unicorn"),
@@ -33,12 +33,12 @@ def generated(folder: Path, board: str, cells: str) -> Path:
     return folder / "c" / f"{board}_f32"
 
 
-@pytest.mark.parametrize("cells", ["llllllllll", "aaaaaaaaaa"], ids=["lstm", "gru"])
 @pytest.mark.parametrize("board", BOARDS)
-def test_every_size_of_a_block(tmp_path: Path, board: str, cells: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_size_of_a_block(tmp_path: Path, board: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An LSTM and a GRU of each."""
     target, compiler, emulator = BOARDS[board]
     needs(compiler, emulator, "host-cc")
-    banner = (generated(tmp_path, board, cells) / "net3.h").read_text("utf-8")
+    banner = (generated(tmp_path, board, "la" * (len(SIZES) // 2)) / "net3.h").read_text("utf-8")
     assert all(f"cell{k} {target}," in banner for k in range(len(SIZES)))
     run = ["run", str(tmp_path), "--scheme", "f32", "--board", board, "--steps", "120"]
     assert cli.main([*run, *(["--emulator", "unicorn"] if emulator == "unicorn" else [])]) == 0
@@ -49,7 +49,7 @@ def test_every_size_of_a_block(tmp_path: Path, board: str, cells: str, capsys: p
     assert 0 < result["stack"] < result["stack_total"] and result["changes"] > 100
 
 
-@pytest.mark.parametrize("board", ["mps3_an547", "mps2_an386", "aarch64_user"])
+@pytest.mark.parametrize("board", ["mps3_an547", "mps2_an386"])
 def test_with_zig(tmp_path: Path, board: str) -> None:
     needs("zig", BOARDS[board][2], "host-cc")
     generated(tmp_path, board, "lab")
