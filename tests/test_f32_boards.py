@@ -74,7 +74,9 @@ def test_a_wrong_weight_is_found_on_the_board(tmp_path: Path, capsys: pytest.Cap
 def test_a_wrong_weight_is_found_on_this_computer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needs("host-cc")
     path = generated(tmp_path, "host", "l") / "net3_weights.h"
-    path.write_text(path.read_text("utf-8").replace("float dense0_b[2] = {\n    ", "float dense0_b[2] = {\n    1e-4f + "))
+    path.write_text(
+        path.read_text("utf-8").replace("float dense0_b[2] = {\n    ", "float dense0_b[2] = {\n    1e-4f + ")
+    )
     assert cli.main(["run", str(tmp_path), "--scheme", "f32", "--board", "host", "--steps", "60"]) == 3
     said = capsys.readouterr().err
     assert "failed: host: the generated C, on this computer, is " in said and "from float64 at step " in said

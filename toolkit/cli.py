@@ -113,10 +113,8 @@ def _run(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.firmware_f32 import run_f32
 
     job = _job(a)
-    if a.scheme:
-        return run_f32(job, say=say)
     try:
-        result = run(job, say=say)
+        result = (run_f32 if a.scheme else run)(job, say=say)
     except CheckFailed:
         if not job.slice:
             write_report(a.run)  # which says so

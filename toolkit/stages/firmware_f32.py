@@ -76,6 +76,7 @@ def _build(
 def _run(job: Job, vectors: FloatVectors, c_dir: Path, *, say: Callable[[str], None]) -> dict[str, Any]:
     worst, step = _on_host(job, vectors, c_dir)
     result = {"board": job.board.name, "scheme": "f32", "tolerance": TOLERANCE, "host_error": worst}
+    result["digest"] = network_digest(job.run / "model.safetensors")
     if worst > TOLERANCE:
         where = f"{job.board.name}: the generated C, on this computer,"
         raise CheckFailed(f"{where} is {worst:.2g} from float64 at step {step}; {TEXT} allowed")
