@@ -2,20 +2,26 @@
 /* AVX2 with FMA: blocks of 16 units. */
 #include <immintrin.h>
 
-#include "tl_f32.h"
+#include "tl_inline.h"
+#include "tl_kernels.h"
 
 #if !(defined(__AVX2__) && defined(__FMA__))
 #error "build this file with -mavx2 -mfma"
 #endif
 
 #define V __m256
-#define MM(op) _mm256_##op
 #define LANES 8u
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
+#define VECTORS 2u
+#define BOTH_WAYS 1
+#define LEAF static inline
+#define fraction(t, n) ((t) - (n))
+#define ALL _mm256_set1_ps
+#define LOAD _mm256_load_ps
+#define X V
+#define spread ALL
+#define multiply_add _mm256_fmadd_ps
+#define IN_ORDER __asm__("" ::: "memory")
+#define multiply_x multiply_add
 
 static inline V limit(V t, V most)
 {
@@ -61,7 +67,8 @@ static inline float total(V v)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-#include "tl_x86_f32.h"
+#include "tl_dot_f32.h"
+#include "tl_tiles_f32.h"
 
 void tl_lstm_step_f32_avx2(float *h_new, float *c, const float *h, const float *x, const tl_tiles_f32 *p)
 {

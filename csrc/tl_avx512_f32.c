@@ -2,20 +2,25 @@
 /* AVX-512: blocks of 32 units. */
 #include <immintrin.h>
 
-#include "tl_f32.h"
+#include "tl_inline.h"
+#include "tl_kernels.h"
 
 #if !(defined(__AVX512F__) && defined(__AVX512DQ__))
 #error "build this file with -mavx512f -mavx512dq"
 #endif
 
 #define V __m512
-#define MM(op) _mm512_##op
 #define LANES 16u
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
+#define VECTORS 2u
+#define BOTH_WAYS 1
+#define LEAF static inline
+#define ALL _mm512_set1_ps
+#define LOAD _mm512_load_ps
+#define X V
+#define spread ALL
+#define multiply_add _mm512_fmadd_ps
+#define IN_ORDER __asm__("" ::: "memory")
+#define multiply_x multiply_add
 
 static inline V limit(V t, V most)
 {
@@ -25,6 +30,12 @@ static inline V limit(V t, V most)
 static inline V floor_(V t)
 {
     return _mm512_roundscale_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+
+static inline V fraction(V t, V n)
+{
+    (void)n;
+    return _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 }
 
 static inline V scale(V p, V t, V n)
@@ -58,7 +69,8 @@ static inline float total(V v)
     return _mm512_reduce_add_ps(v);
 }
 
-#include "tl_x86_f32.h"
+#include "tl_dot_f32.h"
+#include "tl_tiles_f32.h"
 
 void tl_lstm_step_f32_avx512vnni(float *h_new, float *c, const float *h, const float *x, const tl_tiles_f32 *p)
 {

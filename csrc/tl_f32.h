@@ -54,24 +54,35 @@ typedef struct tl_dense_f32 {
 
 TL_KERNEL void tl_dense_f32_ref(float *y, const float *h, const tl_dense_f32 *p);
 
-/* x86-64: a recurrent layer in blocks of 2 vectors of units (avx512: 32, avx2: 16), the last one padded with zeros.
+/* All targets but ref: a recurrent layer in blocks of as many units as the target says, the last one padded with zeros.
  * Sections: i, f, g, o of the LSTM; r, z, nx, nh of the GRU (reset after). A row is scaled by -log2(e), those of g, nx and
- * nh by twice that, so that the sum is the exponent of 2. Steps that alternate between two buffers of h, and so go once
- * up and once down the blocks, find a part of a large layer still in the cache: down when h_new lies below h. */
+ * nh by twice that, so that the sum is the exponent of 2. Steps that alternate between two buffers of h go once up and once
+ * down the weights (down when h_new lies below h, on cores with caches), and find a part of a large layer still in the
+ * cache. The two ways round differently: what a stream gives depends on the buffer that it starts from. */
 typedef struct tl_tiles_f32 {
     const float *w; /* [block][bias, inputs, hidden][section][unit of the block]; GRU: only the sections that a column
                        has, r z nx nh for the bias, r z nx for an input, r z nh for h. Aligned to 64 bytes. */
     uint16_t inputs, hidden;
 } tl_tiles_f32;
 
-TL_KERNEL void tl_lstm_step_f32_avx2(float *h_new, float *c, const float *h, const float *x, const tl_tiles_f32 *p);
-TL_KERNEL void tl_gru_step_f32_avx2(float *h_new, float *reset, const float *h, const float *x, const tl_tiles_f32 *p);
-TL_KERNEL void tl_dense_f32_avx2(float *y, const float *h, const tl_dense_f32 *p);
-TL_KERNEL void tl_lstm_step_f32_avx512vnni(float *h_new, float *c, const float *h, const float *x,
-                                           const tl_tiles_f32 *p);
-TL_KERNEL void tl_gru_step_f32_avx512vnni(float *h_new, float *reset, const float *h, const float *x,
-                                          const tl_tiles_f32 *p);
-TL_KERNEL void tl_dense_f32_avx512vnni(float *y, const float *h, const tl_dense_f32 *p);
+#define TL_F32_STEPS(target)                                                                                           \
+    TL_KERNEL void tl_lstm_step_f32_##target(float *h_new, float *c, const float *h, const float *x,                   \
+                                             const tl_tiles_f32 *p);                                                   \
+    TL_KERNEL void tl_gru_step_f32_##target(float *h_new, float *reset, const float *h, const float *x,                \
+                                            const tl_tiles_f32 *p)
+#define TL_F32_DENSE(target) TL_KERNEL void tl_dense_f32_##target(float *y, const float *h, const tl_dense_f32 *p)
+
+TL_F32_STEPS(fpv4); /* blocks of 2 units; its dense layer is that of ref */
+TL_F32_STEPS(mve);  /* 4 */
+TL_F32_DENSE(mve);
+TL_F32_STEPS(neon); /* 8 */
+TL_F32_DENSE(neon);
+TL_F32_STEPS(wasm_simd128); /* 8 */
+TL_F32_DENSE(wasm_simd128);
+TL_F32_STEPS(avx2); /* 16 */
+TL_F32_DENSE(avx2);
+TL_F32_STEPS(avx512vnni); /* 32 */
+TL_F32_DENSE(avx512vnni);
 
 #ifdef __cplusplus
 }

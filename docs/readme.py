@@ -41,6 +41,7 @@ def targets_table() -> str:
             schemes.setdefault(OPS[op], []).append(scheme)
         own = ", ".join(f"{op} {' '.join(sorted(names))}" for op, names in schemes.items())
         rows.append(f"| `{t.name}` | {t.cores} | {own} | {t.table_bytes} B |")
+    rows.append("| `fpv4` | Cortex-M4, M7, M33 with an FPU | LSTM f32, GRU f32 | – |")
     return "\n".join(rows)
 
 

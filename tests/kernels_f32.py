@@ -9,8 +9,8 @@ import cffi
 import numpy as np
 
 from quantize.network import Layer, layer
+from tests.kernels import library
 from toolkit.bench_ours import aligned, cdef
-from toolkit.build import build_kernels
 from toolkit.codegen.pack_f32 import KERNELS, place
 
 
@@ -32,7 +32,7 @@ class FloatKernels:
     def __init__(self, folder: Path, sanitize: str | None = None) -> None:
         self.ffi = cffi.FFI()
         self.ffi.cdef(cdef())
-        self.lib = self.ffi.dlopen(str(build_kernels(folder, sanitize=sanitize)))
+        self.lib = self.ffi.dlopen(str(library(folder, sanitize)))
 
     def pointer(self, array: np.ndarray) -> Any:
         return self.ffi.cast("float *", array.ctypes.data)

@@ -13,6 +13,7 @@ import pytest
 from quantize.network import layer
 from quantize.ops import OPS
 from tests.conftest import needs
+from tests.kernels import runnable
 from tests.kernels_f32 import Cell, FloatKernels, random_layer
 from toolkit import cpu
 from toolkit.targets import F32
@@ -32,7 +33,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> FloatKernels:
 
 @pytest.fixture(params=F32)
 def target(request: pytest.FixtureRequest) -> str:
-    if request.param not in cpu.host_targets():
+    if not runnable(request.param):
         pytest.skip(f"SKIPPED: this processor has no {request.param}")
     return str(request.param)
 

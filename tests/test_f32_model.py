@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from unicorn import arm_const
 
+from quantize.float_stream import FloatStream
 from quantize.network import Network, save_network
-from quantize.ops import OPS
 from tests.arm_call import Arm
 from tests.conftest import needs
 from tests.kernels_f32 import random_layer
@@ -22,15 +22,17 @@ from toolkit.build import build_host
 from toolkit.codegen.pack_f32 import host_target
 from toolkit.codegen.render import write_folder
 from toolkit.codegen.render_f32 import generate_f32
+from toolkit.errors import ToolkitError
+from toolkit.host import load_model
 from toolkit.host_f32 import FloatModel
 from toolkit.targets import ROOT
 
 DIGEST = "0" * 64
 
 
-def network(seed: int, cells: str, mode: str, missing: str) -> Network:
+def network(seed: int, cells: str, mode: str, missing: str, sizes: tuple[int, ...] = (18, 7)) -> Network:
     """Two inputs, a layer per letter of `cells` (l LSTM, a GRU reset after, b GRU reset before), two outputs."""
-    rng, sizes = np.random.default_rng(seed), (18, 7)[: len(cells)]
+    rng, sizes = np.random.default_rng(seed), sizes[: len(cells)]
     shape = Shape(2, sizes, 2, (16,) * len(cells), mode, 5 if mode == "window" else 0, missing, 2)
     made = random_network(rng, shape, f"net{seed}")
     layers, width = [], 2
@@ -41,66 +43,9 @@ def network(seed: int, cells: str, mode: str, missing: str) -> Network:
     return replace(made, layers=(*layers, made.layers[-1]))
 
 
-class Stream64:
-    """The network in float64, with the generated C's treatment of lost samples."""
-
-    def __init__(self, n: Network) -> None:
-        self.n = n
-        self.reset()
-
-    def reset(self) -> None:
-        self.steps = self.lost = 0
-        self.samples: list[np.ndarray] = []
-        self.clear()
-
-    def clear(self) -> None:
-        self.state = {
-            x.name: {k: np.zeros((1, OPS[x.op].output_size(x))) for k in OPS[x.op].STATE} for x in self.n.layers[:-1]
-        }
-
-    def advance(self, x: np.ndarray) -> None:
-        v = x[None]
-        for layer in self.n.layers[:-1]:
-            v, self.state[layer.name] = OPS[layer.op].float_step(layer, v, self.state[layer.name])
-
-    def accept(self, x: np.ndarray) -> None:
-        self.steps += 1
-        self.samples = [*self.samples, x][-max(self.n.window, 1) :]
-        if self.n.mode != "window":
-            self.advance(x)
-
-    def forecast(self) -> np.ndarray:
-        if self.n.mode == "window":
-            self.clear()
-            for x in self.samples:
-                self.advance(x)
-        h = self.state[self.n.layers[-2].name]["h"][0]
-        y = self.n.layers[-1].weights["w"].astype(np.float64) @ h + self.n.layers[-1].weights["b"]
-        return y * [c.std for c in self.n.outputs] + [c.mean for c in self.n.outputs]
-
-    def predict(self, raw: np.ndarray) -> np.ndarray:
-        x = (raw - [c.mean for c in self.n.inputs]) / [c.std for c in self.n.inputs]
-        if self.n.missing == "interpolate":
-            last = self.samples[-1] if self.samples else x
-            for k in range(1, self.lost + 1):
-                self.accept(last + (x - last) * k / (self.lost + 1))
-        self.lost = 0
-        self.accept(x)
-        return self.forecast()
-
-    def predict_missing(self) -> np.ndarray:
-        if self.steps:
-            self.lost += 1
-            if self.n.missing == "reset" or self.lost > self.n.max_gap:
-                self.reset()
-            elif self.n.missing == "hold":
-                self.accept(self.samples[-1])
-        return self.forecast()
-
-
 def load(n: Network, folder: Path, target: str) -> FloatModel:
     write_folder(generate_f32(n, DIGEST, load_board("host"), target), folder / "c")
-    return FloatModel(n, folder / "c", build_host(folder / "c", folder / "out"))
+    return FloatModel(folder / "c", build_host(folder / "c", folder / "out"))
 
 
 def close(n: Network, got: np.ndarray, wanted: np.ndarray) -> bool:
@@ -117,7 +62,7 @@ def test_model_follows_float64(tmp_path: Path, mode: str, cells: str, missing: s
     rng = np.random.default_rng(9)
     reach, centre = np.array([c.std for c in n.inputs]), np.array([c.mean for c in n.inputs])
     for target in {host_target(), "ref"}:
-        model, oracle = load(n, tmp_path / target, target), Stream64(n)
+        model, oracle = load(n, tmp_path / target, target), FloatStream(n)
         for i in range(200):
             raw = (centre + reach * rng.normal(0, 1, 2)).astype(np.float32)
             lost = rng.random() < 0.2
@@ -146,6 +91,29 @@ def test_run_is_step_and_a_copied_state_goes_on(tmp_path: Path) -> None:
     assert np.array_equal([model.step(row) for row in x[3:]][-1], whole)
 
 
+def test_the_same_window_gives_the_same_bits(tmp_path: Path) -> None:
+    """Though a step sums up or down, by the buffer that it starts from."""
+    needs("host-cc")
+    model = load(network(8, "la", "window", "hold", (40, 70)), tmp_path, host_target())
+    raw = np.array([30.0, -4.0], np.float32)
+    made = [model.predict(raw) for _ in range(9)][4:]  # windows of 5
+    assert all(np.array_equal(forecast, made[0]) for forecast in made)
+
+
+def test_load_model_takes_the_folder(tmp_path: Path) -> None:
+    needs("host-cc")
+    n = network(6, "la", "stateful", "hold")
+    save_network(n, tmp_path / "model.safetensors")
+    assert cli.main(["generate-c", str(tmp_path), "--scheme", "f32", "--board", "host"]) == 0
+    model, oracle = load_model(tmp_path / "c" / "host_f32"), FloatStream(n)
+    assert isinstance(model, FloatModel)
+    for _ in range(3):
+        raw = np.array([c.mean + c.std for c in n.inputs], np.float32)
+        assert close(n, model.predict(raw), oracle.predict(raw.astype(np.float64)))
+    with pytest.raises(ToolkitError, match=r"net6: an array of shape \[3\]; expected \[2\]"):
+        model.predict(np.zeros(3))
+
+
 def test_generate_c_scheme_f32(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_network(network(4, "l", "stateful", "hold"), tmp_path / "model.safetensors")
     arguments = ["generate-c", str(tmp_path), "--scheme", "f32", "--board"]
@@ -153,6 +121,7 @@ def test_generate_c_scheme_f32(tmp_path: Path, capsys: pytest.CaptureFixture[str
     made = tmp_path / "c" / "mps2_an386_f32"
     assert {p.name for p in made.iterdir()} == {
         "net4.c", "net4.h", "net4_weights.h", "tl_f32.h", "tl_kernels.h", "tl_math.h", "tl_ref_f32.c",
+        "tl_fpv4_f32.c", "tl_tiles_f32.h", "tl_dot_f32.h", "tl_inline.h",
     }  # fmt: skip
     capsys.readouterr()
     assert cli.main([*arguments, "microbit"]) == 1
@@ -162,11 +131,12 @@ def test_generate_c_scheme_f32(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no f32 kernels of mps2_an386" in capsys.readouterr().err
 
 
-def test_the_same_c_on_a_cortex_m4f(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "cells"), [("ref", "lb"), ("fpv4", "la"), ("fpv4", "al")])
+def test_the_same_c_on_a_cortex_m4f(tmp_path: Path, target: str, cells: str) -> None:
     """Real instructions in unicorn, linked with nothing but our own mem*."""
     needs("arm-gcc")
-    n = network(5, "lb", "window", "interpolate")
-    write_folder(generate_f32(n, DIGEST, load_board("mps2_an386"), "ref"), tmp_path / "c")
+    n = network(5, cells, "window", "interpolate")
+    write_folder(generate_f32(n, DIGEST, load_board("mps2_an386"), target), tmp_path / "c")
     flags = [
         "-mcpu=cortex-m4",
         "-mthumb",
@@ -191,7 +161,7 @@ def test_the_same_c_on_a_cortex_m4f(tmp_path: Path) -> None:
     script.write_text("SECTIONS { . = 0x10000; .text : { *(.text*) *(.rodata*) } /DISCARD/ : { *(.ARM*) } }\n")
     sources = [*map(str, sorted((tmp_path / "c").glob("*.c"))), str(ROOT / "firmware" / "libmem.c")]
     subprocess.run(["arm-none-eabi-gcc", *flags, "-T", str(script), "-o", str(image), *sources], check=True)
-    machine, oracle, rng = Arm(image), Stream64(n), np.random.default_rng(2)
+    machine, oracle, rng = Arm(image), FloatStream(n), np.random.default_rng(2)
     access = machine.uc.reg_read(arm_const.UC_ARM_REG_C1_C0_2)
     machine.uc.reg_write(arm_const.UC_ARM_REG_C1_C0_2, access | 0xF << 20)
     machine.uc.reg_write(arm_const.UC_ARM_REG_FPEXC, 1 << 30)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from quantize.network import load_network, save_network
+from quantize.network import load_network, network_digest, save_network
 from tests.report_run import Page, change, fabricate, make_run, put, with_boards
+from toolkit.errors import write_whole
 from toolkit.report import summary, write_report
 
 
@@ -31,9 +32,12 @@ def keys(value: Any, path: str = "") -> Iterator[str]:
     """Paths of the leaves, as docs/report.md writes them."""
     if isinstance(value, dict):
         for k, v in value.items():
-            name = {"boards": "<name>", "quantization.saturation": "<value>", "boards.<name>.kernels": "<layer>"}.get(
-                path, k
-            )
+            name = {
+                "boards": "<name>",
+                "f32": "<name>",
+                "quantization.saturation": "<value>",
+                "boards.<name>.kernels": "<layer>",
+            }.get(path, k)
             yield from keys(v, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for v in value:
@@ -52,6 +56,7 @@ def test_keys_are_the_documented_ones(run: Path, tmp_path: Path) -> None:
     fabricate(stateful, "mps2_an386")
     change(stateful, "mps2_an386", "run", passed=False, problems=["step 3 differs from the oracle"])
     put(stateful, "microbit", "run", {"digest": "of another"})
+    float_run(stateful, "mps2_an386", error=7.8e-8, passed=True)
     found = {*keys(write_report(run)), *keys(write_report(stateful))}
     missing = {k for k in documented() if k not in found}
     assert missing == set()
@@ -65,6 +70,23 @@ def test_keys_are_the_documented_ones(run: Path, tmp_path: Path) -> None:
     )
     undocumented = {k for k in found if k not in documented() and k.removesuffix("[]") not in lists}
     assert undocumented - {"quantization.drift"} == set()
+
+
+def float_run(run: Path, board: str, **more: Any) -> None:
+    """What `run --scheme f32` leaves."""
+    ran = {"steps": 9, "tolerance": 1e-5, "emulator": "qemu", "digest": network_digest(run / "model.safetensors")}
+    write_whole(run / "f32" / board / "run.json", json.dumps(ran | more))
+
+
+def test_a_float32_run_is_within_a_tolerance(run: Path) -> None:
+    float_run(run, "mps2_an386", error=7.8e-8, passed=True)
+    float_run(run, "mps2_an500", error=2e-5, passed=False)
+    float_run(run, "aarch64_user", error=1e-7, passed=True, digest="of another")
+    report = write_report(run)
+    assert list(report["f32"]) == ["mps2_an386", "mps2_an500"]
+    for text in (summary(report), (run / "report.html").read_text("utf-8")):
+        assert "float32, mps2_an386: 9 steps within 1e-5 of float64, at most 7.8e-08." in text
+        assert "float32, mps2_an500: not within 1e-5 of float64." in text
 
 
 def test_types_are_the_documented_ones(run: Path) -> None:

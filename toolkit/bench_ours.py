@@ -40,9 +40,10 @@ def cdef() -> str:
     text = "".join(re.sub(r"/\*.*?\*/", "", (CSRC / name).read_text("utf-8"), flags=re.S) for name in _headers())
     out = [f"typedef struct {b} {k};" for b, k in re.findall(r"typedef struct tl_\w+ (\{.*?\}) (\w+);", text, re.S)]
     out += [f"typedef {old} {new};" for old, new in re.findall(r"typedef (tl_\w+) (tl_\w+);", text)]
-    for target in cpu.host_targets():
+    for target in F32:
         out += [f"void tl_{op}_step_f32_{target}(void *, void *, void *, void *, void *);" for op in ("lstm", "gru")]
         out += [f"void tl_dense_f32_{target}(void *, void *, void *);"]
+    for target in cpu.host_targets():
         out += [f"void tl_lstm_step_{s}_{target}(void *, void *, void *, void *, void *);" for s in ("w8a16", "w8a8")]
     return "\n".join([*out, CALLS])
 
@@ -70,7 +71,7 @@ class Ours:
     def __init__(self, folder: Path) -> None:
         self.ffi = cffi.FFI()
         self.ffi.cdef(cdef())
-        widest = F32[pack_f32.host_target()][1]
+        widest = F32[pack_f32.host_target()].host_flags
         self.library = self.ffi.dlopen(str(build_kernels(folder, extra=[LOOP], extra_flags=widest)))
 
     def at(self, array: np.ndarray) -> Any:

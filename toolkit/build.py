@@ -137,10 +137,10 @@ def _libc(board: Board, toolchain: Toolchain) -> list[Path]:
     return [FIRMWARE / "libc", *([FIRMWARE / "libc_gcc"] if bare else [])]
 
 
-def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain) -> Plan:
+def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain, main: str) -> Plan:
     model = [(p, out / "obj" / f"model_{p.stem}.o", TARGETS[board.target].flags) for p in _sources(c_dir)]
     own: list[tuple[Path, Path, Sequence[str]]] = []
-    for stem in (*_STARTS[board.toolchain], "main", "print", "probe", "libmem", f"hal_{board.hal}"):
+    for stem in (*_STARTS[board.toolchain], main, "print", "probe", "libmem", f"hal_{board.hal}"):
         flags = no_loop_calls(toolchain) if stem in ("startup", "startup_riscv", "libmem") else ()
         own.append((FIRMWARE / f"{stem}.c", out / "obj" / f"firmware_{stem}.o", flags))
     defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
@@ -165,11 +165,12 @@ def _sha256(path: Path) -> str:
 
 
 def build_firmware(
-    c_dir: Path, board: Board, out_dir: Path, *, toolchain: str, say: Callable[[str], None]
+    c_dir: Path, board: Board, out_dir: Path, *, toolchain: str, say: Callable[[str], None], main: str = "main"
 ) -> dict[str, Any]:
     """Builds the image of a generated folder for a board, beside `model.h` and `vectors.h` in out_dir.
 
-    toolchain: `auto`, `gcc` or `zig`. Writes firmware.elf, .bin, .hex and, last, build.json, which it returns.
+    toolchain: `auto`, `gcc` or `zig`. main: the file of firmware/ that replays the vectors.
+    Writes firmware.elf, .bin, .hex and, last, build.json, which it returns.
     Raises: ToolkitError when the C does not build; CheckFailed when the image fails a check of toolkit/checks.py."""
     memory = board.memory
     if memory is None:
@@ -183,7 +184,7 @@ def build_firmware(
     compiler = cross_toolchain(toolchain, board.toolchain)
     say(f"build {board.name} with {compiler.version}")
     write_whole(out / "link.ld", linker_script(memory, 4096 if board.toolchain == "aarch64-linux" else 4))
-    plan = _firmware_plan(c_dir, board, out, compiler)
+    plan = _firmware_plan(c_dir, board, out, compiler, main)
     objects = [o for _, o, _ in plan.objects]
     log = _scons(plan, out)
     if log:
@@ -250,7 +251,8 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
     """Builds a generated folder as a shared library whose only visible functions are those marked TL_API.
 
     sanitize: None, `address`, `undefined` or both with a comma. Raises: ToolkitError."""
-    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values(), NORM)} | dict(F32.values())
+    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values(), NORM)}
+    flags |= {t.source: t.host_flags for t in F32.values()}
     sources = [(p, flags.get(p.name, ())) for p in _sources(c_dir)]
     return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
 
@@ -264,7 +266,7 @@ def build_kernels(
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
     here = [t for t in (*TARGETS.values(), *W8A8.values(), NORM) if t.name not in cpu.FEATURES or cpu.is_x86()]
     sources += [(CSRC / t.source, t.host_flags) for t in here]
-    sources += [(CSRC / name, flags) for t, (name, flags) in F32.items() if t not in cpu.FEATURES or cpu.is_x86()]
+    sources += [(CSRC / t.source, t.host_flags) for name, t in F32.items() if name not in cpu.FEATURES or cpu.is_x86()]
     sources += [(path, extra_flags) for path in extra]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 

@@ -96,23 +96,25 @@ def _job(a: argparse.Namespace) -> Any:
         raise ToolkitError(f"--first {a.first} --steps {a.steps}: expected 0 or more, and 1 or more")
     if a.slice is not None and a.slice < 1:
         raise ToolkitError(f"--slice {a.slice}: expected hidden units, 1 or more")
-    run_only = {k: getattr(a, k) for k in ("emulator", "save_state", "rebuild", "slice") if hasattr(a, k)}
+    run_only = {k: getattr(a, k) for k in ("emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)}
     return Job(_run_folder(a.run), load_board(a.board), a.steps, a.first, a.state, toolchain=a.toolchain, **run_only)
 
 
 def _build(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.firmware import build
+    from toolkit.stages.firmware_f32 import build_f32
 
-    return build(_job(a), say=say)
+    return (build_f32 if a.scheme else build)(_job(a), say=say)
 
 
 def _run(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.report import summary, write_report
     from toolkit.stages.firmware import run
+    from toolkit.stages.firmware_f32 import run_f32
 
     job = _job(a)
     try:
-        result = run(job, say=say)
+        result = (run_f32 if a.scheme else run)(job, say=say)
     except CheckFailed:
         if not job.slice:
             write_report(a.run)  # which says so
@@ -263,8 +265,7 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--target", help="other kernels than the board's: a name, or `best` on the host")
     text = "what counts: time, flash, or flash at no more than a quarter more time (speed)"
     p.add_argument("--optimize", choices=("speed", "size", "balanced"), default="speed", help=text)
-    text = "float32 from the float model; the quantized model's own scheme unless given"
-    p.add_argument("--scheme", choices=("f32",), help=text)
+    _scheme(p)
     p.add_argument("--float-api", action="store_true", help="predict_f32 also where the core has no FPU")
 
 
@@ -277,11 +278,13 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
 
     p = verb("build", _build, "Build the image for a board.", "runs/room --board microbit")
     _job_arguments(p)
+    _scheme(p)
     _toolchain(p)
 
     text = "Build, run on the emulated board, and compare every bit with the oracle."
     p = verb("run", _run, text, "runs/room --board mps2_an386")
     _job_arguments(p)
+    _scheme(p)
     p.add_argument("--save-state", type=Path, help="write the state after the last step to this file")
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="run the image as it lies there")
     _tools(p)
@@ -289,6 +292,7 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     text = "Count what a step costs on a board: by function, by layer, in time and in memory."
     p = verb("profile", _profile, text, "runs/room --board mps2_an386")
     _job_arguments(p)
+    _scheme(p)
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
@@ -322,6 +326,11 @@ def _job_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--state", type=Path, help="a saved state to continue from")
     text = "not predict: steps in slices (step_begin, step_poll) of at most this many hidden units"
     p.add_argument("--slice", type=int, metavar="UNITS", help=text)
+
+
+def _scheme(p: argparse.ArgumentParser) -> None:
+    text = "float32 from the float model, within 1e-5 of float64; the quantized model's own scheme unless given"
+    p.add_argument("--scheme", choices=("f32",), help=text)
 
 
 def _toolchain(p: argparse.ArgumentParser) -> None:

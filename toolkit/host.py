@@ -19,6 +19,7 @@ from toolkit.codegen.choose import choose
 from toolkit.codegen.lower import destination, state_bytes
 from toolkit.codegen.render import generate, write_folder
 from toolkit.errors import ToolkitError
+from toolkit.host_f32 import FloatModel, model_name
 from toolkit.toolchain import CACHE, SUFFIX, host_toolchain
 
 API = """
@@ -42,18 +43,29 @@ REASONS = {
 }
 
 
-def load_model(path: str | Path, *, target: str = "best") -> HostModel:
+def load_model(path: str | Path, *, target: str = "best") -> HostModel | FloatModel:
     """A model.q.safetensors, or the run that holds it, ready to run here: generated, built (once) and loaded.
 
+    A folder of `generate-c --scheme f32 --board host` gives a FloatModel, with the kernels that the folder has.
     target: the kernels; `best` are the fastest that this processor has, `ref` run anywhere.
     Raises: QuantizeError or ToolkitError: the file is bad, the processor cannot run them, or there is no compiler."""
     path = Path(path)
+    name = model_name(path) if path.is_dir() else ""
+    if name:
+        files = {p.name: p.read_text("utf-8") for p in path.glob("*.[ch]")}
+        return FloatModel(path, _built(name, files))
     q = load_qnetwork(path / "model.q.safetensors" if path.is_dir() else path)
     board = load_board("host")
     choices = choose(q, board, optimize="speed", wanted=target, tune=None)
     files = generate(q, destination(board, choices, True))
-    key = hashlib.sha256("\0".join([host_toolchain("auto").version, *sorted(files), *files.values()]).encode())
-    folder = CACHE / "models" / f"{q.name}-{key.hexdigest()[:16]}"
+    return HostModel(q, _built(q.name, files), float_api=True)
+
+
+def _built(name: str, files: dict[str, str]) -> Path:
+    """The library of generated files, built once."""
+    texts = (files[file] for file in sorted(files))
+    key = hashlib.sha256("\0".join([host_toolchain("auto").version, *sorted(files), *texts]).encode())
+    folder = CACHE / "models" / f"{name}-{key.hexdigest()[:16]}"
     library = folder / f"model{SUFFIX}"
     if not library.is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +73,7 @@ def load_model(path: str | Path, *, target: str = "best") -> HostModel:
             write_folder(files, Path(work) / "c")
             folder.mkdir(exist_ok=True)
             os.replace(build_host(Path(work) / "c", Path(work) / "out"), library)
-    return HostModel(q, library, float_api=True)
+    return library
 
 
 class HostModel:

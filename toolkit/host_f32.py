@@ -9,7 +9,7 @@ from typing import Any
 import cffi
 import numpy as np
 
-from quantize.network import Network
+from toolkit.errors import ToolkitError
 
 API = """
 void {n}_reset(struct {n}_state *s);
@@ -21,35 +21,47 @@ bool {n}_warmed_up(const struct {n}_state *s);
 """
 
 
+def model_name(c_dir: Path) -> str:
+    """The model whose float32 C a folder holds; empty where it holds none."""
+    for weights in c_dir.glob("*_weights.h"):
+        if ", float32; do not edit." in weights.read_text("utf-8")[:200]:
+            return weights.name.removesuffix("_weights.h")
+    return ""
+
+
 class FloatModel:
-    """One stream. library: a folder of `generate-c --scheme f32`, built by `build_host`; c_dir: that folder.
+    """One stream. c_dir: a folder of `generate-c --scheme f32`; library: the same, built by `build_host`.
 
     Values in and out are float32 arrays: predict in raw units, step and run normalised."""
 
-    def __init__(self, network: Network, c_dir: Path, library: Path) -> None:
-        self.network, self._ffi = network, cffi.FFI()
-        header = re.sub(r"/\*.*?\*/", "", (c_dir / f"{network.name}.h").read_text("utf-8"), flags=re.S)
+    def __init__(self, c_dir: Path, library: Path) -> None:
+        self.name, self._ffi = model_name(c_dir), cffi.FFI()
+        header = re.sub(r"/\*.*?\*/", "", (c_dir / f"{self.name}.h").read_text("utf-8"), flags=re.S)
         sizes = dict(re.findall(r"#define (\w+) (\d+)", header))
+        self.inputs, self.outputs = (int(sizes[f"{self.name.upper()}_{side}"]) for side in ("INPUTS", "OUTPUTS"))
         body = re.findall(r"typedef (struct \w+_state \{.*?\}) \w+;", header, re.S)[0]
         body = re.sub(r"\[(\w+)\]", lambda m: f"[{sizes.get(m[1], m[1])}]", body)
-        self._ffi.cdef(body + ";" + API.replace("{n}", network.name))
+        self._ffi.cdef(body + ";" + API.replace("{n}", self.name))
         self._library = self._ffi.dlopen(str(library))
-        self._state = self._ffi.new(f"struct {network.name}_state *")
+        self._state = self._ffi.new(f"struct {self.name}_state *")
         self.reset()
 
     def _call(self, function: str, *arguments: Any) -> np.ndarray:
         """A function whose last argument is an array of the outputs."""
-        y = np.empty(len(self.network.outputs), np.float32)
+        y = np.empty(self.outputs, np.float32)
         out = self._ffi.cast("float *", y.ctypes.data)
-        getattr(self._library, f"{self.network.name}_{function}")(self._state, *arguments, out)
+        getattr(self._library, f"{self.name}_{function}")(self._state, *arguments, out)
         return y
 
-    def _in(self, values: np.ndarray) -> Any:
-        return self._ffi.from_buffer("float[]", np.ascontiguousarray(values, np.float32))
+    def _in(self, values: np.ndarray, *shape: int) -> Any:
+        array = np.ascontiguousarray(values, np.float32)
+        if array.shape != (*shape, self.inputs):
+            raise ToolkitError(f"{self.name}: an array of shape {list(array.shape)}; expected {[*shape, self.inputs]}")
+        return self._ffi.from_buffer("float[]", array)
 
     def reset(self) -> None:
         """The state before the first sample."""
-        getattr(self._library, f"{self.network.name}_reset")(self._state)
+        getattr(self._library, f"{self.name}_reset")(self._state)
 
     def step(self, x: np.ndarray) -> np.ndarray:
         """Normalised [inputs] -> [outputs]."""
@@ -57,7 +69,7 @@ class FloatModel:
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """Normalised [time, inputs] -> [outputs] after the last step."""
-        return self._call("run", self._in(x), len(x))
+        return self._call("run", self._in(x, len(x)), len(x))
 
     def predict(self, raw: np.ndarray) -> np.ndarray:
         """Raw units [inputs] -> forecast [outputs]; a NaN counts as a lost sample."""
@@ -70,7 +82,7 @@ class FloatModel:
     @property
     def warmed_up(self) -> bool:
         """Whether the forecast is to be trusted yet."""
-        return bool(getattr(self._library, f"{self.network.name}_warmed_up")(self._state))
+        return bool(getattr(self._library, f"{self.name}_warmed_up")(self._state))
 
     def state(self) -> bytes:
         """The state as this machine's bytes."""

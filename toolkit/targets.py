@@ -148,12 +148,37 @@ TARGETS: dict[str, Target] = {
     )
 }
 
-F32: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ref": ("tl_ref_f32.c", ()),
-    "avx2": ("tl_avx2_f32.c", ("-mavx2", "-mfma")),
-    "avx512vnni": ("tl_avx512_f32.c", ("-mavx512f", "-mavx512dq")),
+
+@dataclass(frozen=True, slots=True)
+class FloatTarget:
+    """One file of float32 kernels (tl_f32.h).
+
+    headers: what it needs beside tl_f32.h; units: of a block, 0 in the layout of `ref`; dense: whether it has that
+    kernel, too; needs: the features of toolkit/isa.py that a board must have, None: the host alone runs it;
+    host_flags: as in Target.
+    """
+
+    source: str
+    headers: tuple[str, ...]
+    units: int
+    dense: bool
+    needs: frozenset[str] | None
+    host_flags: tuple[str, ...]
+
+
+_F32 = ("tl_inline.h", "tl_dot_f32.h", "tl_tiles_f32.h")
+_F32_UNITS = (*_F32, "tl_units_f32.h")
+
+F32: dict[str, FloatTarget] = {
+    "avx512vnni": FloatTarget("tl_avx512_f32.c", _F32, 32, True, None, ("-mavx512f", "-mavx512dq")),
+    "avx2": FloatTarget("tl_avx2_f32.c", _F32, 16, True, None, ("-mavx2", "-mfma")),
+    "wasm_simd128": FloatTarget("tl_wasm_simd128_f32.c", _F32_UNITS, 8, True, None, _SHIMMED),
+    "neon": FloatTarget("tl_neon_f32.c", _F32_UNITS, 8, True, frozenset({"neon"}), () if _ON_ARM else _SHIMMED),
+    "mve": FloatTarget("tl_mve_f32.c", _F32, 4, True, frozenset({"v81m", "fp"}), _SHIMMED),
+    "fpv4": FloatTarget("tl_fpv4_f32.c", _F32, 2, False, frozenset({"thumb2", "fp"}), ()),
+    "ref": FloatTarget("tl_ref_f32.c", (), 0, True, frozenset({"fp"}), ()),
 }
-"""Target -> the file of csrc/ with its float32 kernels (tl_f32.h), and what a compiler needs to build it."""
+"""Float32 kernels by target; where a board can run several, the first is the fastest."""
 
 W8A8: dict[str, Target] = {
     t.name: t

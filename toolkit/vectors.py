@@ -63,16 +63,15 @@ def expect_steps(q: QNetwork, raw: np.ndarray, start: bytes = b"") -> Vectors:
     return Vectors(np.full(len(x), PREDICT), x, y, hashes, start, blob)
 
 
-def from_runs(q: QNetwork, runs: list[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """ops and raw of at most `steps` steps over gap-free runs of real values [time, inputs].
+def walk(runs: list[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """ops, and real values [step, inputs], of at most `steps` steps over gap-free runs [time, inputs].
 
     Each run begins with a reset; now and then a sample is lost, so that every path of the C is walked."""
     ops: list[int] = []
     parts: list[np.ndarray] = []
     for run in runs:
-        raw = oracle.to_raw(q.raws, run[: steps - len(ops)])
-        parts.append(raw)
-        ops += [PREDICT if i else RESET for i in range(len(raw))]
+        parts.append(run[: steps - len(ops)])
+        ops += [PREDICT if i else RESET for i in range(len(parts[-1]))]
         if len(ops) >= steps:
             break
     for i in range(61, len(ops), 97):
@@ -80,6 +79,12 @@ def from_runs(q: QNetwork, runs: list[np.ndarray], steps: int) -> tuple[np.ndarr
             if ops[k] == PREDICT:
                 ops[k] = MISSING
     return np.array(ops, np.int64), np.concatenate(parts)
+
+
+def from_runs(q: QNetwork, runs: list[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """`walk` in raw fixed point."""
+    ops, values = walk(runs, steps)
+    return ops, oracle.to_raw(q.raws, values)
 
 
 def header(v: Vectors, in_slices: bool = False) -> str:

@@ -171,4 +171,57 @@ static inline int16x8_t vqrshrntq_n_s32(int16x8_t a, int32x4_t v, const int n)
     SHIM_16(i % 2 == 1 ? shim_saturate(((int64_t)v.lane[i / 2] + (1 << (n - 1))) >> n, 16) : a.lane[i]);
 }
 
+/* Floats, with C's operators. vminnm and vmaxnm: a number wins over a NaN. The product of a fused one is exact in
+ * double precision. */
+typedef float float32x4_t __attribute__((vector_size(16)));
+#define SHIM_F32(EXPRESSION)                                                                                           \
+    float32x4_t r;                                                                                                     \
+    for (int i = 0; i < 4; i++) {                                                                                      \
+        r[i] = (float)(EXPRESSION);                                                                                    \
+    }                                                                                                                  \
+    return r
+static inline mve_pred16_t vctp32q(uint32_t n) { return (mve_pred16_t)(n >= 4 ? 0xFFFFu : (1u << (4 * n)) - 1u); }
+static inline float32x4_t vdupq_n_f32(float v) { SHIM_F32(v); }
+static inline float32x4_t vld1q_f32(const float *p) { SHIM_F32(p[i]); }
+static inline float32x4_t vldrwq_z_f32(const float *p, mve_pred16_t q) { SHIM_F32((q >> (4 * i) & 1) != 0 ? p[i] : 0); }
+static inline void vstrwq_p_f32(float *p, float32x4_t v, mve_pred16_t q)
+{
+    for (int i = 0; i < 4; i++) {
+        if ((q >> (4 * i) & 1) != 0) {
+            p[i] = v[i];
+        }
+    }
+}
+static inline float32x4_t vfmaq_f32(float32x4_t c, float32x4_t a, float32x4_t b) { SHIM_F32(c[i] + (double)a[i] * b[i]); }
+static inline float32x4_t vfmaq_n_f32(float32x4_t c, float32x4_t a, float b) { SHIM_F32(c[i] + (double)a[i] * b); }
+static inline float32x4_t vnegq_f32(float32x4_t v) { SHIM_F32(-v[i]); }
+static inline float32x4_t vminnmq_f32(float32x4_t a, float32x4_t b)
+{
+    SHIM_F32(a[i] < b[i] || b[i] != b[i] ? a[i] : b[i]);
+}
+static inline float32x4_t vmaxnmq_f32(float32x4_t a, float32x4_t b)
+{
+    SHIM_F32(a[i] > b[i] || b[i] != b[i] ? a[i] : b[i]);
+}
+static inline float32x4_t vrndmq_f32(float32x4_t v) { SHIM_F32((int32_t)v[i] - (v[i] < (float)(int32_t)v[i])); }
+static inline float vgetq_lane_f32(float32x4_t v, int lane) { return v[lane]; }
+static inline int32x4_t vcvtq_s32_f32(float32x4_t v) { SHIM_32(v[i]); }
+static inline int32x4_t vshlq_n_s32(int32x4_t v, const int n) { SHIM_32((int64_t)v.lane[i] * ((int64_t)1 << n)); }
+static inline int32x4_t vreinterpretq_s32_f32(float32x4_t v)
+{
+    union {
+        float32x4_t from;
+        int32x4_t to;
+    } u = {v};
+    return u.to;
+}
+static inline float32x4_t vreinterpretq_f32_s32(int32x4_t v)
+{
+    union {
+        int32x4_t from;
+        float32x4_t to;
+    } u = {v};
+    return u.to;
+}
+
 #endif

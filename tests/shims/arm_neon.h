@@ -162,4 +162,38 @@ SHIM uint16x8_t vreinterpretq_u16_s16(int16x8_t v)
     return (uint16x8_t)v;
 }
 
+/* Floats. vminnm and vmaxnm: a number wins over a NaN. The product of a fused one is exact in double precision. */
+typedef float float32x4_t __attribute__((vector_size(16)));
+
+LANEWISE(float32x4_t, 4, vdupq_n_f32, (float v), v)
+LANEWISE(float32x4_t, 4, vld1q_f32, (const float *p), p[i])
+LANEWISE(float32x4_t, 4, vfmaq_f32, (float32x4_t c, float32x4_t a, float32x4_t b), c[i] + (double)a[i] * b[i])
+LANEWISE(float32x4_t, 4, vfmaq_n_f32, (float32x4_t c, float32x4_t a, float b), c[i] + (double)a[i] * b)
+LANEWISE(float32x4_t, 4, vminnmq_f32, (float32x4_t a, float32x4_t b), a[i] < b[i] || b[i] != b[i] ? a[i] : b[i])
+LANEWISE(float32x4_t, 4, vmaxnmq_f32, (float32x4_t a, float32x4_t b), a[i] > b[i] || b[i] != b[i] ? a[i] : b[i])
+LANEWISE(float32x4_t, 4, vrndmq_f32, (float32x4_t v), (int32_t)v[i] - (v[i] < (float)(int32_t)v[i]))
+LANEWISE(int32x4_t, 4, vcvtq_s32_f32, (float32x4_t v), v[i])
+
+SHIM void vst1q_f32(float *p, float32x4_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        p[i] = v[i];
+    }
+}
+
+SHIM float vaddvq_f32(float32x4_t v)
+{
+    return (v[0] + v[1]) + (v[2] + v[3]);
+}
+
+SHIM int32x4_t vreinterpretq_s32_f32(float32x4_t v)
+{
+    return (int32x4_t)v;
+}
+
+SHIM float32x4_t vreinterpretq_f32_s32(int32x4_t v)
+{
+    return (float32x4_t)v;
+}
+
 #endif

@@ -107,4 +107,13 @@ SHIM v128_t wasm_i32x4_shuffle(v128_t a, v128_t b, int c0, int c1, int c2, int c
     return (v128_t){shim_pick(a, b, 4, c0), shim_pick(a, b, 4, c1), shim_pick(a, b, 4, c2), shim_pick(a, b, 4, c3)};
 }
 
+/* Floats. pmin, pmax: the first where the comparison is false. */
+typedef float shim_f32 __attribute__((vector_size(16)));
+#define F32(v) ((shim_f32)(v))
+LANEWISE(shim_f32, 4, wasm_f32x4_splat, (float v), v)
+LANEWISE(shim_f32, 4, wasm_f32x4_floor, (v128_t v), (int32_t)F32(v)[i] - (F32(v)[i] < (float)(int32_t)F32(v)[i]))
+LANEWISE(shim_f32, 4, wasm_f32x4_pmin, (v128_t a, v128_t b), F32(b)[i] < F32(a)[i] ? F32(b)[i] : F32(a)[i])
+LANEWISE(shim_f32, 4, wasm_f32x4_pmax, (v128_t a, v128_t b), F32(a)[i] < F32(b)[i] ? F32(b)[i] : F32(a)[i])
+LANEWISE(v128_t, 4, wasm_i32x4_trunc_sat_f32x4, (v128_t v), F32(v)[i])
+
 #endif

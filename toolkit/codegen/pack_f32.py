@@ -8,26 +8,34 @@ import numpy as np
 
 from quantize.network import Layer
 from quantize.ops import OPS, gru
-from toolkit import cpu
+from toolkit import cpu, isa
+from toolkit.boards import Board
 from toolkit.codegen.pack import Packed, PackedArray
 from toolkit.targets import F32
 
-LANES = {"avx2": 8, "avx512vnni": 16}
 KERNELS = {"lstm": "lstm_step_f32", "gru": "gru_step_f32", "dense": "dense_f32"}
 GATES = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
 
 
+def able(board: Board) -> list[str]:
+    """The targets whose float32 kernels a board runs, the fastest first; none where its core has no FPU."""
+    if board.toolchain == "host":
+        return [t for t in F32 if t in cpu.host_targets()]
+    has = isa.features(board.core, board.fpu)
+    return [name for name, t in F32.items() if t.needs is not None and t.needs <= has]
+
+
 def host_target() -> str:
     """The fastest target with float32 kernels that this computer runs."""
-    return next(t for t in cpu.host_targets() if t in F32)
+    return next(t for t in F32 if t in cpu.host_targets())
 
 
 def place(layer: Layer, target: str) -> tuple[str, Packed]:
     """Whose kernel runs a layer, and the layer in its layout: `target`, or `ref` where that has no kernel for it."""
     if layer.op == "dense":
-        return target if target in LANES else "ref", _dense(layer)
-    if target in LANES and (layer.op == "lstm" or gru.reset_after(layer)):
-        return target, _tiles(layer, LANES[target])
+        return target if F32[target].dense else "ref", _dense(layer)
+    if F32[target].units and (layer.op == "lstm" or gru.reset_after(layer)):
+        return target, _tiles(layer, F32[target].units)
     return "ref", _rows(layer)
 
 
@@ -64,8 +72,8 @@ def _rows(layer: Layer) -> Packed:
     return Packed(f"tl_{layer.op}_f32", arrays, tuple(fields))
 
 
-def _tiles(layer: Layer, lanes: int) -> Packed:
-    """tl_tiles_f32: per block of 2 * lanes units the bias, the inputs and h, one column after the other."""
+def _tiles(layer: Layer, wide: int) -> Packed:
+    """tl_tiles_f32: per block of `wide` units the bias, the inputs and h, one column after the other."""
     size, weights = OPS[layer.op].output_size(layer), layer.weights
     scale = -math.log2(math.e)
     if layer.op == "lstm":
@@ -74,19 +82,19 @@ def _tiles(layer: Layer, lanes: int) -> Packed:
         factors = [scale, scale, 2 * scale, 2 * scale]  # r, z, nx, nh
         from_x, from_h = factors[:3], [*factors[:2], factors[3]]
     parts = [
-        _columns(weights["b"][:, None], factors, size, lanes),
-        _columns(weights["w_ih"], from_x, size, lanes),
-        _columns(weights["w_hh"], from_h, size, lanes),
+        _columns(weights["b"][:, None], factors, size, wide),
+        _columns(weights["w_ih"], from_x, size, wide),
+        _columns(weights["w_hh"], from_h, size, wide),
     ]
     sections = "i, f, g, o" if layer.op == "lstm" else "r, z, nx or nh"
-    meaning = f"[block][bias, inputs, h][{sections}][{2 * lanes} units], times -log2(e), g and n times -2 log2(e)"
+    meaning = f"[block][bias, inputs, h][{sections}][{wide} units], times -log2(e), g and n times -2 log2(e)"
     stream = PackedArray("w", "_Alignas(64) float", np.concatenate(parts, axis=1).reshape(-1), meaning, None)
     return Packed("tl_tiles_f32", (stream,), (("w", "@w"), *_sizes(layer)))
 
 
-def _columns(w: np.ndarray, factors: list[float], size: int, lanes: int) -> np.ndarray:
-    """[sections * units, columns] -> [block, columns * sections * 2 * lanes], scaled, padded with zeros."""
-    wide, columns, sections = 2 * lanes, w.shape[1], len(factors)
+def _columns(w: np.ndarray, factors: list[float], size: int, wide: int) -> np.ndarray:
+    """[sections * units, columns] -> [block, columns * sections * wide], scaled, padded with zeros."""
+    columns, sections = w.shape[1], len(factors)
     blocks = -(-size // wide)
     padded = np.zeros((sections, blocks * wide, columns), np.float32)
     padded[:, :size] = w.reshape(sections, size, columns).astype(np.float64) * np.array(factors)[:, None, None]

@@ -6,13 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
-<<<<<<< HEAD
-from toolkit.codegen import pack_dsp, pack_mve, pack_mve_w8a8, pack_small, pack_tiles, pack_w8a8
-from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_norm_ref, lstm_ref
-=======
 from toolkit.codegen import pack_dsp, pack_dsp_size, pack_mve, pack_mve_w8a8, pack_small, pack_tiles, pack_w8a8
-from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
->>>>>>> k_size
+from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_norm_ref, lstm_ref
 from toolkit.targets import file_of
 
 PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {

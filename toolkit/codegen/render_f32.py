@@ -17,15 +17,20 @@ from toolkit.targets import F32
 OWN = {"copy", "in_mean", "in_std", "out_mean", "out_std", "now", "next", "part", "ring", "newest", "held"} | LOCALS
 
 
+def require_fpu(board: Board) -> None:
+    """Raises: ToolkitError when the board has none."""
+    if board.fpu == "none":
+        raise ToolkitError(
+            f"{board.name}: its core has no FPU, and no software floats are linked; take the quantized model "
+            f"(leave out --scheme f32), or choose a board with an FPU"
+        )
+
+
 def generate_f32(network: Network, digest: str, board: Board, target: str) -> dict[str, str]:
     """File name -> text. Deterministic. digest: of the float model; target: a key of F32.
 
     Raises: ToolkitError when the board has no FPU, or a name cannot be used in C."""
-    if board.fpu == "none":
-        raise ToolkitError(
-            f"{board.name}: its core has no FPU, and no software floats are linked; generate the quantized model "
-            f"(leave out --scheme f32), or choose a board with an FPU"
-        )
+    require_fpu(board)
     facts = _facts(network, board, target)
     kernels = ", ".join(f"{x['name']} {x['target']}" for x in facts["layers"])
     facts["banner"] = (
@@ -39,7 +44,7 @@ def generate_f32(network: Network, digest: str, board: Board, target: str) -> di
         for suffix, template in ((".h", "model_f32.h"), (".c", "model_f32.c"), ("_weights.h", "weights.h"))
     }
     owners = {x["target"] for x in facts["layers"]}
-    names = {F32[t][0] for t in owners} | ({"tl_x86_f32.h"} if owners - {"ref"} else set())
+    names = {name for t in owners for name in (F32[t].source, *F32[t].headers)}
     for name in sorted(names | {"tl_f32.h", "tl_kernels.h", "tl_math.h"}):
         files[name] = (CSRC / name).read_text(encoding="utf-8")
     return files

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
-_NUMBERS = ("steps", "hash_changes", "degenerate", "restore", "ram", "state_bytes")
+_NUMBERS = ("steps", "hash_changes", "degenerate", "restore", "ram", "state_bytes", "changes", "worst_e9")
 _STACK_NUMBERS = ("stack", "stack_save", "stack_total")
 _MISMATCH_NUMBERS = ("mismatch_step", "op")
 _MISMATCH_TEXTS = ("previous", "got", "got_hash", "expected_hash")
 _MISMATCH_LISTS = ("input", "output", "expected")
+_MISMATCH_FLOATS = ("output_f32", "expected_f32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def parse(lines: tuple[str, ...]) -> dict[str, Any]:
             mismatch[key] = value
         elif key in _MISMATCH_LISTS:
             mismatch[key] = [int(v) for v in value.split(",")]
+        elif key in _MISMATCH_FLOATS:
+            mismatch[key] = [struct.unpack(">f", bytes.fromhex(v))[0] for v in value.split(",")]
         elif key in (*_NUMBERS, *_STACK_NUMBERS) and value.isdigit():
             fields[key] = int(value)
         elif key in fields and key not in ("exit", "fault", "mismatch"):
@@ -81,6 +85,8 @@ def problems(outcome: Outcome, fields: dict[str, Any], *, steps_asked: int, time
         found.append(f"{fields.get('steps', 0)} steps compared, {steps_asked} asked")
     if fields.get("hash_changes", 1) == 0:
         found.append("the state never changed")
+    if fields.get("changes", 1) == 0:
+        found.append("the forecast never changed")
     if fields.get("degenerate", 0) != 0:
         found.append("the states stayed zero, saturated or unmoved in every step")
     if not 0 < fields.get("stack_total", stack if fields["exit"] != 0 else 0) <= stack:

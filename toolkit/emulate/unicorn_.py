@@ -56,6 +56,9 @@ class Machine:
         # MCLASS alone means a Cortex-M33; the model must be set before anything else is done.
         self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self.uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{board.run.unicorn.upper().replace('-', '_')}"))
+        if board.fpu != "none":  # the start-up code's write to CPACR lands in plain memory
+            self.uc.reg_write(_register("C1_C0_2"), self.uc.reg_read(_register("C1_C0_2")) | 0xF << 20)
+            self.uc.reg_write(_register("FPEXC"), 1 << 30)
         for region in (self.flash, self.ram, _SYSTEM):
             self.uc.mem_map(region.origin, -(-region.length // _PAGE) * _PAGE)
         self.reads, self.uart_write = dict(board.run.reads), board.run.uart_write

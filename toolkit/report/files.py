@@ -47,6 +47,7 @@ class RunFiles:
     forecast: dict[str, np.ndarray] | None
     epochs: tuple[dict[str, Any], ...]
     boards: dict[str, BoardFiles]  # in the order of deploy.boards, then by name
+    floats: dict[str, dict[str, Any]]  # what `run --scheme f32` wrote, by board
     wanted: tuple[str, ...]  # deploy.boards
     stale: tuple[str, ...]
 
@@ -86,6 +87,7 @@ def read_run(run: Path) -> RunFiles:
         forecast=forecast,
         epochs=_epochs(run / "metrics.jsonl") if train is not None else (),
         boards=boards,
+        floats=_floats(run / "f32", digest),
         wanted=wanted,
         stale=(*stale, *(f"build/{name}/{f}" for name, b in boards.items() for f in b.stale)),
     )
@@ -148,6 +150,12 @@ def _boards(build: Path, wanted: tuple[str, ...], digest: str | None) -> dict[st
     found = sorted(p.name for p in build.iterdir() if p.is_dir()) if build.is_dir() else []
     order = [*(n for n in wanted if n in found), *(n for n in found if n not in wanted)]
     return {name: _board(build / name, digest) for name in order}
+
+
+def _floats(folder: Path, digest: str | None) -> dict[str, dict[str, Any]]:
+    """The float32 runs of the current float model."""
+    found = {path.parent.name: read_json(path) for path in sorted(folder.glob("*/run.json"))}
+    return {name: ran for name, ran in found.items() if ran is not None and digest and ran.get("digest") == digest}
 
 
 def _board(folder: Path, digest: str | None) -> BoardFiles:

@@ -53,6 +53,10 @@ def gather(run: Path, files: RunFiles) -> dict[str, Any]:
         "memory": {"board": primary} | (boards[primary]["memory"] if primary else _model_memory(files.q)),
         "boards": boards,
         "parity": parity(files.boards, files.wanted),
+        "f32": {
+            name: {key: ran.get(key) for key in ("passed", "steps", "error", "tolerance", "emulator")}
+            for name, ran in files.floats.items()
+        },
         "versions": _versions(files, boards),
         "stale": list(files.stale),
     }

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from toolkit.report import charts
 from toolkit.report.files import METHODS, RunFiles
 from toolkit.report.svg import moment
-from toolkit.report.terminal import LABELS, by_folder, kernels, size
+from toolkit.report.terminal import LABELS, by_folder, float_line, kernels, size
 
 TARGETS = 4  # drawn at most
 FLASH_KINDS = (
@@ -35,7 +35,7 @@ def page(files: RunFiles, report: dict[str, Any]) -> str:
     environment.filters.update(
         size=size, kernels=kernels, count=lambda v: "–" if v is None else f"{v:,.0f}".replace(",", "\u202f")
     )
-    environment.globals.update(both=both, labels=LABELS)
+    environment.globals.update(both=both, float_line=float_line, labels=LABELS)
     return environment.get_template("report.html.j2").render(
         r=report,
         targets=_targets(files, report),

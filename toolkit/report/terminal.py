@@ -43,7 +43,7 @@ def summary(report: dict[str, Any]) -> str:
     console = Console(highlight=False)
     console.width = min(console.width, WIDTH)
     parts: list[RenderableType] = [Text()]
-    parts += [*_accuracy(report["accuracy"]), *_parity(report), *_memory(report)]
+    parts += [*_accuracy(report["accuracy"]), *_parity(report), *_floats(report), *_memory(report)]
     if report["stale"]:
         parts.append(
             Text(
@@ -101,6 +101,17 @@ def _parity(report: dict[str, Any]) -> list[RenderableType]:
     else:
         said = Text("Parity is not shown: something differs, or was not compared.", "bold red")
     return [table, said]
+
+
+def float_line(name: str, f: dict[str, Any]) -> str:
+    """What a float32 run is held to: never equal bits."""
+    if not f["passed"]:
+        return f"float32, {name}: not within 1e-5 of float64."
+    return f"float32, {name}: {f['steps']} steps within 1e-5 of float64, at most {f['error']:.2g}."
+
+
+def _floats(report: dict[str, Any]) -> list[RenderableType]:
+    return [Text(float_line(k, f), style="green" if f["passed"] else "bold red") for k, f in report["f32"].items()]
 
 
 def kernels(found: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from quantize import oracle
 from quantize.errors import QuantizeError
 from quantize.graph import layered
+from quantize.network import Network
 from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit import emulate
 from toolkit.boards import Board
@@ -24,7 +25,7 @@ from toolkit.host import HostModel
 from toolkit.lock import locked
 from toolkit.stages.generate import folder_for, kernels_of
 from toolkit.toolchain import host_toolchain
-from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, expect_steps, from_runs, header, model_header
+from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, expect_steps, header, model_header, walk
 
 STEPS = 1024  # replayed on a board unless asked otherwise
 
@@ -44,13 +45,14 @@ class Job:
     rebuild: bool = True  # False: run the image as it lies there
     slice: int | None = None  # steps in slices of this many hidden units, instead of predict
     under: str = "build"  # the folder of the run where the build lands, in one of its own for the board
+    scheme: str | None = None  # f32: the float model, by stages/firmware_f32.py
 
     @property
     def folder(self) -> Path:
         """Where the build lands."""
         if self.slice:
             return self.run / "slices" / f"{self.board.name}-{self.slice}"
-        return self.run / self.under / self.board.name
+        return self.run / (self.scheme or self.under) / self.board.name
 
 
 def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -136,16 +138,12 @@ def vectors_of(job: Job, q: QNetwork) -> Vectors:
             start = job.state.read_bytes()
         except OSError as e:
             raise ToolkitError(f"{job.state}: cannot read: {e.strerror}; expected a saved state") from None
-    if (job.run / "data.safetensors").is_file():
-        prepared = load_prepared(job.run / "data.safetensors")
-        check_series(prepared, q, job.run)
-        series = prepared.values[:, : prepared.raws]
-        parts = [series[a:b] for a, b in runs(prepared, "test")]
-    else:
-        parts = [_walk(q, job.first + job.steps)]
-    ops, raw = (v[job.first :] for v in from_runs(q, parts, job.first + job.steps))
-    if not len(ops):
-        raise ToolkitError(f"--first {job.first}: the test rows have no such step; use a smaller one")
+    reach, centre = np.full(len(q.raws), 600.0), np.full(len(q.raws), 2000.0)  # features have no range
+    if q.front is None:
+        reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs]) * 0.6
+        centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
+    ops, values = samples(job, q, centre, reach)
+    raw = oracle.to_raw(q.raws, values)
     if start:
         ops[0] = PREDICT if ops[0] == RESET else ops[0]  # continue, do not reset
     try:
@@ -154,14 +152,24 @@ def vectors_of(job: Job, q: QNetwork) -> Vectors:
         raise ToolkitError(f"{job.state}: {e}") from None
 
 
-def _walk(q: QNetwork, steps: int) -> np.ndarray:
-    """Raw samples [steps, raws] that go up and down through a column's range; features have none: +-1000 units."""
-    rng = np.random.default_rng(0)
-    reach, centre = np.full(len(q.raws), 1000.0), np.full(len(q.raws), 2000.0)
-    if q.front is None:
-        reach = np.array([(c.high - c.low) / 10.0**c.decimals for c in q.inputs])
-        centre = np.array([c.offset / 10.0**c.decimals for c in q.inputs])
-    return np.asarray(centre + reach * np.sin(np.cumsum(rng.normal(0, 0.3, (steps, len(q.raws))), axis=0)) * 0.6)
+def samples(
+    job: Job, network: Network | QNetwork, centre: np.ndarray, reach: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """ops and real values [step, inputs] of a job: from the run's series, else a walk within centre +- reach.
+
+    Raises: ToolkitError when the series is another model's, or has no such steps."""
+    if (job.run / "data.safetensors").is_file():
+        prepared = load_prepared(job.run / "data.safetensors")
+        check_series(prepared, network, job.run)
+        series = prepared.values[:, : prepared.raws]
+        parts = [series[a:b] for a, b in runs(prepared, "test")]
+    else:
+        turns = np.random.default_rng(0).normal(0, 0.3, (job.first + job.steps, len(centre)))
+        parts = [centre + reach * np.sin(np.cumsum(turns, axis=0))]
+    ops, values = (v[job.first :] for v in walk(parts, job.first + job.steps))
+    if not len(ops):
+        raise ToolkitError(f"--first {job.first}: the test rows have no such step; use a smaller one")
+    return ops, values
 
 
 def _on_host(job: Job, q: QNetwork, vectors: Vectors) -> dict[str, Any]:

@@ -118,7 +118,11 @@ def _engine(run: Path, network: Network, prepared: Prepared, target: str) -> Eng
     if target == "float":
         return Floats(network, prepared)
     q = load_qnetwork(run / "model.q.safetensors")
-    return Integers(oracle.Stream(q) if target == "oracle" else load_model(run), q)
+    if target == "oracle":
+        return Integers(oracle.Stream(q), q)
+    model = load_model(run)
+    assert isinstance(model, HostModel)  # an f32 folder would be another path
+    return Integers(model, q)
 
 
 def _forecast(

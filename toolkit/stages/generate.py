@@ -7,17 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from quantize.network import load_network, network_digest
+from quantize.network import Network, load_network, network_digest
 from quantize.qnetwork import QNetwork, load_qnetwork
-from toolkit import cpu
 from toolkit.boards import Board
 from toolkit.codegen.choose import choose
 from toolkit.codegen.lower import destination
+from toolkit.codegen.pack_f32 import able
 from toolkit.codegen.render import generate, write_folder
-from toolkit.codegen.render_f32 import generate_f32
+from toolkit.codegen.render_f32 import generate_f32, require_fpu
 from toolkit.errors import ToolkitError
 from toolkit.stages.tuned import read_tune, tune_file
-from toolkit.targets import F32
 
 
 def model_file(path: Path) -> Path:
@@ -67,11 +66,11 @@ def generate_c_f32(
     Raises: QuantizeError or ToolkitError, one line."""
     file = run / "model.safetensors" if run.is_dir() else run
     network = load_network(file)
-    able = [t for t in cpu.host_targets() if t in F32]
-    able = able if board.toolchain == "host" else ["ref"]
-    kernels = able[0] if target in (None, "best") else str(target)
-    if kernels not in able:
-        raise ToolkitError(f"--target {kernels}: no f32 kernels of {board.name}; it has {', '.join(able)}")
+    require_fpu(board)
+    has = able(board)
+    kernels = has[0] if target in (None, "best") else str(target)
+    if kernels not in has:
+        raise ToolkitError(f"--target {kernels}: no f32 kernels of {board.name}; it has {', '.join(has)}")
     folder = out if out is not None else file.parent / "c" / f"{board.name}_f32"
     files = generate_f32(network, network_digest(file), board, kernels)
     write_folder(files, folder)
@@ -80,7 +79,7 @@ def generate_c_f32(
     return {"name": network.name, "board": board.name, "scheme": "f32", "folder": str(folder), "files": names}
 
 
-def kernels_of(folder: Path, q: QNetwork) -> dict[str, str]:
+def kernels_of(folder: Path, q: QNetwork | Network) -> dict[str, str]:
     """Layer -> target of a generated folder, as its banner says."""
     text = (folder / f"{q.name}.h").read_text(encoding="utf-8")
     found = re.search(r"; kernels: (.*)\.\n", text)
@@ -91,13 +90,21 @@ def folder_for(run: Path, q: QNetwork, board: Board) -> Path:
     """The generated folder of a run for a board.
 
     Raises: ToolkitError when it is not there, or was made from another model."""
-    folder = run / "c" / board.name
-    header = folder / f"{q.name}.h"
+    return _folder(run / "model.q.safetensors", q.name, q.digest, board, "", "")
+
+
+def folder_for_f32(run: Path, network: Network, digest: str, board: Board) -> Path:
+    """`folder_for` of the float model, which `digest` is of."""
+    return _folder(run / "model.safetensors", network.name, digest, board, "_f32", " --scheme f32")
+
+
+def _folder(model: Path, name: str, digest: str, board: Board, suffix: str, option: str) -> Path:
+    run = model.parent
+    folder = run / "c" / f"{board.name}{suffix}"
+    header = folder / f"{name}.h"
+    command = f"run `python3 run.py generate-c {run} --board {board.name}{option}`"
     if not header.is_file():
-        raise ToolkitError(f"{folder}: no C; run `python3 run.py generate-c {run} --board {board.name}` first")
-    if f" * Model {q.digest} " not in header.read_text(encoding="utf-8"):
-        raise ToolkitError(
-            f"{folder}: generated from another model than {run / 'model.q.safetensors'}; "
-            f"run `python3 run.py generate-c {run} --board {board.name}` again"
-        )
+        raise ToolkitError(f"{folder}: no C; {command} first")
+    if f" * Model {digest} " not in header.read_text(encoding="utf-8"):
+        raise ToolkitError(f"{folder}: generated from another model than {model}; {command} again")
     return folder

@@ -11,9 +11,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from quantize.network import Layer, Network, load_network, network_digest
 from quantize.qnetwork import QLayer, QNetwork, load_qnetwork
 from toolkit import elf, emulate
 from toolkit.boards import Board
+from toolkit.codegen.pack_f32 import KERNELS
 from toolkit.codegen.packers import functions
 from toolkit.emulate.cores import CODE_LEVEL, CORES, Core
 from toolkit.emulate.counter import NO_LAYER, Profile
@@ -21,7 +23,8 @@ from toolkit.emulate.outcome import Counts
 from toolkit.errors import ToolkitError, nearest, write_whole
 from toolkit.report.terminal import size
 from toolkit.stages.firmware import Job, build
-from toolkit.stages.generate import folder_for, kernels_of
+from toolkit.stages.firmware_f32 import build_f32
+from toolkit.stages.generate import folder_for, folder_for_f32, kernels_of
 
 _WIDTH = 110
 
@@ -34,14 +37,12 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
     board = job.board
     costs = choose_core(board, core)
     if job.rebuild and board.memory is not None:
-        build(job, say=say)
-    q = load_qnetwork(job.run / "model.q.safetensors")
+        (build_f32 if job.scheme else build)(job, say=say)
+    q, digest, used = _model(job)
     image = job.folder / "firmware.elf"
-    _check_model(job, q)
+    _check_model(job, digest)
     say(f"profile {board.name}" + (f" with the cycles of {costs.name}" if costs else ", instructions only"))
-    layers: dict[str, str] = {}
-    if board.memory is not None and not job.slice:  # a slice has parameters of its own
-        layers = functions(q, kernels_of(folder_for(job.run, q, board), q))
+    layers = {} if job.slice else used  # a slice has parameters of its own
     fields, counts, spent = emulate.profile(image, board, core=costs, layers=layers)
     for name in layers:
         if not spent.entries.get(name):
@@ -50,7 +51,7 @@ def profile(job: Job, *, core: str | None, say: Callable[[str], None]) -> dict[s
         "board": board.name,
         "title": board.title,
         "slice": job.slice,
-        "digest": q.digest,
+        "digest": digest,
         "clock_hz": board.clock_hz,
         "core": board.core if costs is None else costs.name,
         "manual": "" if costs is None else costs.manual,
@@ -88,21 +89,35 @@ def choose_core(board: Board, wanted: str | None) -> Core | None:
     return CORES[wanted]
 
 
-def _check_model(job: Job, q: QNetwork) -> None:
+def _model(job: Job) -> tuple[QNetwork | Network, str, dict[str, str]]:
+    """The job's model, its digest, and the functions of its layers by name, in the order of a step."""
+    if not job.scheme:
+        q = load_qnetwork(job.run / "model.q.safetensors")
+        used = {} if job.board.memory is None else functions(q, kernels_of(folder_for(job.run, q, job.board), q))
+        return q, q.digest, used
+    file = job.run / "model.safetensors"
+    network, digest = load_network(file), network_digest(file)
+    owners = kernels_of(folder_for_f32(job.run, network, digest, job.board), network)
+    return network, digest, {x.name: f"tl_{KERNELS[x.op]}_{owners[x.name]}" for x in network.layers}
+
+
+def _check_model(job: Job, digest: str) -> None:
     path = job.folder / "vectors.json"
     again = f"run `toolkit build {job.run} --board {job.board.name}` first"
     if job.board.memory is not None and not (path.is_file() and (job.folder / "build.json").is_file()):
         raise ToolkitError(f"{job.folder}: no finished build here; {again}")
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["digest"] != q.digest:
-        raise ToolkitError(f"{job.folder}: built from another model than {job.run / 'model.q.safetensors'}; {again}")
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["digest"] != digest:
+        model = job.run / ("model.safetensors" if job.scheme else "model.q.safetensors")
+        raise ToolkitError(f"{job.folder}: built from another model than {model}; {again}")
 
 
-def macs(layer: QLayer) -> int:
+def macs(layer: QLayer | Layer) -> int:
     """Multiply-accumulates of one call: every weight of its matrices once."""
-    return sum(int(a.size) for a in layer.arrays.values() if a.ndim == 2)
+    arrays = layer.arrays if isinstance(layer, QLayer) else layer.weights
+    return sum(int(a.size) for a in arrays.values() if a.ndim == 2)
 
 
-def _step(board: Board, core: Core | None, counts: Counts, spent: Profile, q: QNetwork) -> dict[str, Any]:
+def _step(board: Board, core: Core | None, counts: Counts, spent: Profile, q: QNetwork | Network) -> dict[str, Any]:
     work = sum(macs(layer) * spent.entries.get(layer.name, 0) for layer in q.layers) / counts.calls
     total, low, high = spent.cycles
     mean = counts.sum / counts.calls
@@ -144,7 +159,7 @@ def _functions(counts: Counts, spent: Profile, core: Core | None) -> list[dict[s
     return sorted(rows, key=lambda r: (-r["share"], r["function"], r["layer"]))
 
 
-def _layers(counts: Counts, spent: Profile, core: Core | None, q: QNetwork) -> list[dict[str, Any]]:
+def _layers(counts: Counts, spent: Profile, core: Core | None, q: QNetwork | Network) -> list[dict[str, Any]]:
     """In the order of the network; last, without a name, what ran outside every layer."""
     rows = []
     for name, layer in [*((x.name, x) for x in q.layers), (NO_LAYER, None)]:
