@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import contextlib
 import re
-import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,13 +15,15 @@ import numpy as np
 
 from quantize.ops import gru
 from quantize.qnetwork import QLayer
+from tests.images import write_lists
 from toolkit import cpu
 from toolkit.build import build_kernels
 from toolkit.codegen.packers import place
-from toolkit.targets import CSRC, TARGETS, W8A8
-from toolkit.toolchain import CACHE, SUFFIX, host_toolchain
+from toolkit.errors import ToolkitError
+from toolkit.lock import locked
+from toolkit.targets import CSRC, SHIMS, TARGETS, W8A8
+from toolkit.toolchain import CACHE
 
-SHIMS = Path(__file__).with_name("shims")
 STRUCTS = """
 typedef struct { int32_t low, high, offset; int16_t m; uint8_t k, s; } tl_input;
 typedef struct { int32_t offset; int16_t m; uint8_t s; } tl_output;
@@ -70,35 +71,38 @@ def runnable(target: str) -> bool:
     return shimmed or target in cpu.host_targets()
 
 
-def library(folder: Path, sanitize: str | None = None) -> Path:
-    """The library with every shim of this folder; built once per source and compiler, since many tests want it."""
-    sources = [*sorted(CSRC.iterdir()), *sorted(SHIMS.iterdir()), CSRC.parent / "toolkit" / "targets.py"]
-    text = b"".join(path.read_bytes() for path in sources) + host_toolchain("auto").version.encode()
-    key = hashlib.sha256(text + (sanitize or "").encode()).hexdigest()[:16]
-    kept = CACHE / "kernels" / f"kernels-{key}{SUFFIX}"
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        built = build_kernels(folder, extra=[SHIMS / "twin.c"], sanitize=sanitize)
-        part = kept.with_name(f"{kept.name}.{os.getpid()}")
-        shutil.copy(built, part)
-        os.replace(part, kept)  # two processes may build it at once
-    return kept
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[Path]:
+    """A folder of build/tests that outlives the run, while no other process has it: what is there need not be built."""
+    folder = CACHE / "tests" / name
+    with contextlib.ExitStack() as stack:
+        for _ in range(6000):
+            with contextlib.suppress(ToolkitError):
+                stack.enter_context(locked(folder))
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(f"{folder}: another process has held it for 10 minutes")
+        yield folder
+
+
+def library(sanitize: str | None = None) -> Path:
+    """The library of every kernel and every shim of this folder; SCons makes anew what changed since the last run."""
+    with alone(f"kernels-{sanitize or 'plain'}") as folder:
+        lists = write_lists(folder, [t.name for t in HERE if runnable(t.name)])
+        shims = [SHIMS / f"{stem}.c" for stem in ("twin", "twin_w8a8", "stream")]
+        return build_kernels(folder, extra=[*shims, lists], sanitize=sanitize)
 
 
 class Kernels:
     """The library; arrays go in and out as numpy arrays whose buffers are exactly as long as the contract says."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, sanitize: str | None = None) -> None:
         self.ffi = cffi.FFI()
         calls = [f"void tl_{op}_{t.name}{CALLS[op]}" for t in HERE for op in sorted(t.ops)]
         self.ffi.cdef(STRUCTS + structs() + TWINS + "\n".join(calls))
-        self.lib = self.ffi.dlopen(str(library))
+        self.lib = self.ffi.dlopen(str(library(sanitize)))
         self.kept: WeakKeyDictionary[Any, dict[str, np.ndarray]] = WeakKeyDictionary()  # arrays live as long as structs
-
-    @classmethod
-    def build(cls, folder: Path, sanitize: str | None = None) -> Kernels:
-        """Compiles it, in `folder`, unless one of the same sources is there."""
-        return cls(library(folder, sanitize))
 
     def pointer(self, array: np.ndarray) -> Any:
         """A pointer to an array's own memory; the caller keeps the array alive."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import cffi
 import numpy as np
 
 from quantize.network import Layer, layer
+from tests.kernels import library
 from toolkit.bench_ours import aligned, cdef
-from toolkit.build import build_kernels
 from toolkit.codegen.pack_f32 import KERNELS, place
 
 
@@ -29,10 +28,10 @@ def random_layer(rng: np.random.Generator, op: str, inputs: int, hidden: int, *,
 class FloatKernels:
     """The library of all kernels."""
 
-    def __init__(self, folder: Path, sanitize: str | None = None) -> None:
+    def __init__(self, sanitize: str | None = None) -> None:
         self.ffi = cffi.FFI()
         self.ffi.cdef(cdef())
-        self.lib = self.ffi.dlopen(str(build_kernels(folder, sanitize=sanitize)))
+        self.lib = self.ffi.dlopen(str(library(sanitize)))
 
     def pointer(self, array: np.ndarray) -> Any:
         return self.ffi.cast("float *", array.ctypes.data)

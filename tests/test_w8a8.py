@@ -18,12 +18,12 @@ from quantize.network import frozen_arrays, layer
 from quantize.ops import dense_w16a8, lstm, lstm_w8a8
 from quantize.qnetwork import QLayer, load_qnetwork, save_qnetwork
 from tests.conftest import needs
-from tests.kernels import SHIMS, runnable
+from tests.kernels import library, runnable
 from tests.litert_lstm import qlayer, random_lstm, tflite
 from tests.nets import Shape, random_network, series
 from toolkit import cpu, vectors
 from toolkit.boards import load_board
-from toolkit.build import build_firmware, build_kernels
+from toolkit.build import build_firmware
 from toolkit.codegen.choose import choose
 from toolkit.codegen.lower import destination
 from toolkit.codegen.packers import place
@@ -47,16 +47,11 @@ void tl_dense_w16a8_ref(int32_t *y, const int8_t *h, const void *p);
 class Kernels:
     """The library of kernels, with the w8a8 ones declared."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, sanitize: str | None = None) -> None:
         self.ffi = cffi.FFI()
         calls = "(int8_t *h_new, int16_t *c, const int8_t *h, const int8_t *x, const void *p);"
         self.ffi.cdef(TWINS + "".join(f"void tl_lstm_step_w8a8_{t}{calls}" for t in HERE) + self.structs())
-        self.lib = self.ffi.dlopen(str(library))
-
-    @classmethod
-    def build(cls, folder: Path, sanitize: str | None = None) -> Kernels:
-        """Compiles it into `folder`."""
-        return cls(build_kernels(folder, extra=[SHIMS / "twin_w8a8.c"], sanitize=sanitize))
+        self.lib = self.ffi.dlopen(str(library(sanitize)))
 
     @staticmethod
     def structs() -> str:
@@ -93,9 +88,9 @@ class Kernels:
 
 
 @pytest.fixture(scope="module")
-def c(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+def c() -> Kernels:
     needs("host-cc")
-    return Kernels.build(tmp_path_factory.mktemp("kernels"))
+    return Kernels()
 
 
 def extreme_layers(rng: np.random.Generator, inputs: int, hidden: int) -> Iterator[QLayer]:
