@@ -102,6 +102,7 @@ class Kernels:
         calls = [f"void tl_{op}_{t.name}{CALLS[op]}" for t in HERE for op in sorted(t.ops)]
         self.ffi.cdef(STRUCTS + structs() + TWINS + "\n".join(calls))
         self.lib = self.ffi.dlopen(str(library(sanitize)))
+        self.last: dict[tuple[QLayer, str], tuple[str, Any]] = {}  # packing costs more than a step
         self.kept: WeakKeyDictionary[Any, dict[str, np.ndarray]] = WeakKeyDictionary()  # arrays live as long as structs
 
     def pointer(self, array: np.ndarray) -> Any:
@@ -127,8 +128,17 @@ class Kernels:
         return y.astype(np.int64)
 
     def parameters(self, q: QLayer, target: str) -> Any:
-        """A layer packed for a target, as the generator writes it: a pointer to its struct."""
-        _, packed = place(q, target)
+        """A layer packed for a target, as the generator writes it: a pointer to its struct, whose fields stay so."""
+        return self._placed(q, target)[1]
+
+    def _placed(self, q: QLayer, target: str) -> tuple[str, Any]:
+        """Whose layout it is, and that pointer."""
+        if (q, target) not in self.last:
+            self.last = {(q, target): self._place(q, target)}
+        return self.last[q, target]
+
+    def _place(self, q: QLayer, target: str) -> tuple[str, Any]:
+        owner, packed = place(q, target)
         arrays = {
             a.suffix: np.ascontiguousarray(a.array, a.ctype.split()[-1].removesuffix("_t")) for a in packed.arrays
         }
@@ -138,7 +148,7 @@ class Kernels:
                 continue
             setattr(p, field, self.pointer(arrays[value[1:]]) if value.startswith("@") else int(value))
         self.kept[p] = arrays
-        return p
+        return owner, p
 
     def lstm_step(
         self, target: str, q: QLayer, x: np.ndarray, h: np.ndarray, c: np.ndarray
@@ -158,7 +168,8 @@ class Kernels:
 
     def gru_step(self, target: str, q: QLayer, x: np.ndarray, h: np.ndarray) -> np.ndarray:
         """One step of a target's kernel -> h'."""
-        return self.gru_step_of(place(q, target)[0], q, self.parameters(q, target), x, h)
+        owner, p = self._placed(q, target)
+        return self.gru_step_of(owner, q, p, x, h)
 
     def gru_step_of(self, target: str, q: QLayer, p: Any, x: np.ndarray, h: np.ndarray) -> np.ndarray:
         """The same of a layer that `parameters` packed. With reset after there is no scratch, and none to touch."""
@@ -173,7 +184,7 @@ class Kernels:
         self, target: str, q: QLayer, p: Any, x: np.ndarray, state: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """One step of any recurrent layer that `parameters` packed for `target` -> its state, tensor by tensor."""
-        owner = place(q, target)[0]
+        owner = self._placed(q, target)[0]
         if q.op == "gru":
             return {"h": self.gru_step_of(owner, q, p, x, state["h"])}
         h, c = self.lstm_step_of(owner, p, x, state["h"], state["c"])
