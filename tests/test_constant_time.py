@@ -1,7 +1,7 @@
 """Constant time: the instructions of a layer's call do not depend on weights' signs, on states or on inputs.
 
-Each image carries a random network of every shape. Before every step its states and its inputs are drawn anew, a quarter
-of them at the ends of their range, and the emulator counts each call of each layer."""
+Each image carries a random network of every shape. Before every step its states and its inputs are drawn anew, a
+quarter of them at the ends of their range, and the emulator counts each call of each layer."""
 
 from __future__ import annotations
 
