@@ -102,7 +102,8 @@ class Kernels:
         calls = [f"void tl_{op}_{t.name}{CALLS[op]}" for t in HERE for op in sorted(t.ops)]
         self.ffi.cdef(STRUCTS + structs() + TWINS + "\n".join(calls))
         self.lib = self.ffi.dlopen(str(library(sanitize)))
-        self.last: dict[tuple[QLayer, str], tuple[str, Any]] = {}  # packing costs more than a step
+        self.layer: QLayer | None = None  # the last one, and how it is packed: that costs more than a step
+        self.placed: dict[str, tuple[str, Any]] = {}
         self.kept: WeakKeyDictionary[Any, dict[str, np.ndarray]] = WeakKeyDictionary()  # arrays live as long as structs
 
     def pointer(self, array: np.ndarray) -> Any:
@@ -133,9 +134,11 @@ class Kernels:
 
     def _placed(self, q: QLayer, target: str) -> tuple[str, Any]:
         """Whose layout it is, and that pointer."""
-        if (q, target) not in self.last:
-            self.last = {(q, target): self._place(q, target)}
-        return self.last[q, target]
+        if q is not self.layer:
+            self.layer, self.placed = q, {}
+        if target not in self.placed:
+            self.placed[target] = self._place(q, target)
+        return self.placed[target]
 
     def _place(self, q: QLayer, target: str) -> tuple[str, Any]:
         owner, packed = place(q, target)

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from quantize.ops import OPS
-from tests import test_f32, test_fixedpoint, test_ops, test_stream, test_w8a8
+from tests import kept, test_f32, test_fixedpoint, test_ops, test_stream, test_w8a8
 from tests.kernels import Kernels, runnable
 from tests.kernels_f32 import FloatKernels
 from tests.models import assert_same, compile_all, random_calls
 from tests.nets import random_qnetwork, random_shape
+from toolkit import build
 from toolkit.targets import F32, TARGETS
 
 
@@ -66,4 +67,5 @@ def bad(folder: Path, sanitize: str) -> None:
 
 
 if __name__ == "__main__":
+    build._scons = kept.scons
     (bad if sys.argv[3:] == ["bad"] else main)(Path(sys.argv[1]), sys.argv[2])
