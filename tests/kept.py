@@ -38,18 +38,23 @@ def once(key: str, folder: Path, names: Sequence[str], make: Callable[[], str]) 
     kept = FOLDER / key
     if kept.is_dir():
         os.utime(kept)
-        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        _copy(kept, folder, names)
         return ""
     said = make()
     if not said:
         FOLDER.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=FOLDER) as work:
-            for name in names:
-                (Path(work) / "files" / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(folder / name, Path(work) / "files" / name)
+            _copy(folder, Path(work) / "files", names)
             with contextlib.suppress(OSError):  # another process may have been first
                 os.rename(Path(work) / "files", kept)
     return said
+
+
+def _copy(source: Path, to: Path, names: Sequence[str]) -> None:
+    for name in names:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        (to / name).unlink(missing_ok=True)  # not into a library that this process has loaded
+        shutil.copy2(source / name, to / name)
 
 
 def anonymous(text: str, folders: Iterable[Path]) -> str:
