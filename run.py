@@ -252,7 +252,7 @@ def ensure_environment() -> None:
 
 def pytest_arguments(arguments: list[str], environment: dict[str, str]) -> list[str]:
     """pytest's command line for `run.py test ARGUMENTS`; `--long` and `--seconds N` are ours, the rest is pytest's."""
-    command = ["-m", "pytest", "-n", "2"]
+    command = ["-m", "pytest", "-n", "2", "--dist", "worksteal"]  # neighbours share fixtures; nobody waits for a tail
     if "--long" not in arguments:
         return command + arguments
     rest = [a for a in arguments if a != "--long"]

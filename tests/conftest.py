@@ -8,6 +8,9 @@ import shutil
 
 import pytest
 
+from tests import kept
+from toolkit import build
+
 _PROGRAMS = {
     "qemu": ("qemu-system-arm", "qemu-system-arm"),
     "qemu-aarch64": ("qemu-aarch64", "qemu-user"),
@@ -28,6 +31,13 @@ _PACKAGES = {
     "torch": "torch",
     "litert": "ai_edge_litert",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What one test built need not be built again: see tests/kept.py."""
+    build._scons = kept.scons
+    if not hasattr(config, "workerinput"):  # the process that starts the workers
+        kept.forget()
 
 
 def missing(tool: str) -> str | None:

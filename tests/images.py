@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tests import kept
 from toolkit import elf
 from toolkit.build import FIRMWARE
 from toolkit.targets import CSRC, SHARED_SOURCES, SHIMS, TARGETS, W8A8
@@ -73,8 +74,17 @@ def compile_image(
     include = [f"-I{folder}" for folder in (CSRC, FIRMWARE, FIRMWARE / "libc")]
     command = [*tool.cc, *flags, *no_loop_calls(tool), *include, *map(str, files), "-g"]
     command += ["-nostdlib", "-Wl,--no-gc-sections", *link, "-o", str(output)]
-    done = subprocess.run(command, cwd=output.parent, capture_output=True, text=True, env={**os.environ, **tool.env})
-    assert done.returncode == 0 and not done.stderr, done.stderr
+
+    def compiled() -> str:
+        env = {**os.environ, **tool.env}
+        done = subprocess.run(command, cwd=output.parent, capture_output=True, text=True, env=env)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        return ""
+
+    text = kept.anonymous("\n".join([tool.version, *command]), [output.parent])
+    scripts = [Path(a) for a in link if a.endswith(".ld")]
+    key = kept.digest(text, [CSRC, FIRMWARE, FIRMWARE / "libc", SHIMS], [*files, *scripts])
+    kept.once(key, output.parent, [output.name], compiled)
     return output
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import contextlib
 import re
-import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,13 +15,15 @@ import numpy as np
 
 from quantize.ops import gru
 from quantize.qnetwork import QLayer
+from tests.images import write_lists
 from toolkit import cpu
 from toolkit.build import build_kernels
 from toolkit.codegen.packers import place
-from toolkit.targets import CSRC, NORM, TARGETS, W8A8
-from toolkit.toolchain import CACHE, SUFFIX, host_toolchain
+from toolkit.errors import ToolkitError
+from toolkit.lock import locked
+from toolkit.targets import CSRC, NORM, SHIMS, TARGETS, W8A8
+from toolkit.toolchain import CACHE
 
-SHIMS = Path(__file__).with_name("shims")
 STRUCTS = """
 typedef struct { int32_t low, high, offset; int16_t m; uint8_t k, s; } tl_input;
 typedef struct { int32_t offset; int16_t m; uint8_t s; } tl_output;
@@ -75,35 +76,40 @@ def runnable(target: str) -> bool:
     return shimmed or target in cpu.host_targets()
 
 
-def library(folder: Path, sanitize: str | None = None) -> Path:
-    """The library with every shim of this folder; built once per source and compiler, since many tests want it."""
-    sources = [*sorted(CSRC.iterdir()), *sorted(SHIMS.iterdir()), CSRC.parent / "toolkit" / "targets.py"]
-    text = b"".join(path.read_bytes() for path in sources) + host_toolchain("auto").version.encode()
-    key = hashlib.sha256(text + (sanitize or "").encode()).hexdigest()[:16]
-    kept = CACHE / "kernels" / f"kernels-{key}{SUFFIX}"
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        built = build_kernels(folder, extra=[SHIMS / "twin.c"], sanitize=sanitize)
-        part = kept.with_name(f"{kept.name}.{os.getpid()}")
-        shutil.copy(built, part)
-        os.replace(part, kept)  # two processes may build it at once
-    return kept
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[Path]:
+    """A folder of build/tests that outlives the run, while no other process has it: what is there need not be built."""
+    folder = CACHE / "tests" / name
+    with contextlib.ExitStack() as stack:
+        for _ in range(6000):
+            with contextlib.suppress(ToolkitError):
+                stack.enter_context(locked(folder))
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(f"{folder}: another process has held it for 10 minutes")
+        yield folder
+
+
+def library(sanitize: str | None = None) -> Path:
+    """The library of every kernel and every shim of this folder; SCons makes anew what changed since the last run."""
+    with alone(f"kernels-{sanitize or 'plain'}") as folder:
+        lists = write_lists(folder, [t.name for t in HERE if runnable(t.name)])
+        shims = [SHIMS / f"{stem}.c" for stem in ("twin", "twin_w8a8", "stream")]
+        return build_kernels(folder, extra=[*shims, lists], sanitize=sanitize)
 
 
 class Kernels:
     """The library; arrays go in and out as numpy arrays whose buffers are exactly as long as the contract says."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, sanitize: str | None = None) -> None:
         self.ffi = cffi.FFI()
         calls = [f"void tl_{op}_{t.name}{CALLS[op]}" for t in HERE for op in sorted(t.ops)]
         self.ffi.cdef(STRUCTS + structs() + TWINS + "\n".join(calls))
-        self.lib = self.ffi.dlopen(str(library))
+        self.lib = self.ffi.dlopen(str(library(sanitize)))
+        self.layer: QLayer | None = None  # the last one, and how it is packed: that costs more than a step
+        self.placed: dict[str, tuple[str, Any]] = {}
         self.kept: WeakKeyDictionary[Any, dict[str, np.ndarray]] = WeakKeyDictionary()  # arrays live as long as structs
-
-    @classmethod
-    def build(cls, folder: Path, sanitize: str | None = None) -> Kernels:
-        """Compiles it, in `folder`, unless one of the same sources is there."""
-        return cls(library(folder, sanitize))
 
     def pointer(self, array: np.ndarray) -> Any:
         """A pointer to an array's own memory; the caller keeps the array alive."""
@@ -128,8 +134,19 @@ class Kernels:
         return y.astype(np.int64)
 
     def parameters(self, q: QLayer, target: str) -> Any:
-        """A layer packed for a target, as the generator writes it: a pointer to its struct."""
-        _, packed = place(q, target)
+        """A layer packed for a target, as the generator writes it: a pointer to its struct, whose fields stay so."""
+        return self._placed(q, target)[1]
+
+    def _placed(self, q: QLayer, target: str) -> tuple[str, Any]:
+        """Whose layout it is, and that pointer."""
+        if q is not self.layer:
+            self.layer, self.placed = q, {}
+        if target not in self.placed:
+            self.placed[target] = self._place(q, target)
+        return self.placed[target]
+
+    def _place(self, q: QLayer, target: str) -> tuple[str, Any]:
+        owner, packed = place(q, target)
         arrays = {
             a.suffix: np.ascontiguousarray(a.array, a.ctype.split()[-1].removesuffix("_t")) for a in packed.arrays
         }
@@ -139,7 +156,7 @@ class Kernels:
                 continue
             setattr(p, field, self.pointer(arrays[value[1:]]) if value.startswith("@") else int(value))
         self.kept[p] = arrays
-        return p
+        return owner, p
 
     def lstm_step(
         self, target: str, q: QLayer, x: np.ndarray, h: np.ndarray, c: np.ndarray
@@ -159,7 +176,8 @@ class Kernels:
 
     def gru_step(self, target: str, q: QLayer, x: np.ndarray, h: np.ndarray) -> np.ndarray:
         """One step of a target's kernel -> h'."""
-        return self.gru_step_of(place(q, target)[0], q, self.parameters(q, target), x, h)
+        owner, p = self._placed(q, target)
+        return self.gru_step_of(owner, q, p, x, h)
 
     def gru_step_of(self, target: str, q: QLayer, p: Any, x: np.ndarray, h: np.ndarray) -> np.ndarray:
         """The same of a layer that `parameters` packed. With reset after there is no scratch, and none to touch."""
@@ -174,7 +192,7 @@ class Kernels:
         self, target: str, q: QLayer, p: Any, x: np.ndarray, state: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """One step of any recurrent layer that `parameters` packed for `target` -> its state, tensor by tensor."""
-        owner = place(q, target)[0]
+        owner = self._placed(q, target)[0]
         if q.op == "gru":
             return {"h": self.gru_step_of(owner, q, p, x, state["h"])}
         h, c = self.lstm_step_of(owner, p, x, state["h"], state["c"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import cffi
@@ -29,10 +28,10 @@ def random_layer(rng: np.random.Generator, op: str, inputs: int, hidden: int, *,
 class FloatKernels:
     """The library of all kernels."""
 
-    def __init__(self, folder: Path, sanitize: str | None = None) -> None:
+    def __init__(self, sanitize: str | None = None) -> None:
         self.ffi = cffi.FFI()
         self.ffi.cdef(cdef())
-        self.lib = self.ffi.dlopen(str(library(folder, sanitize)))
+        self.lib = self.ffi.dlopen(str(library(sanitize)))
 
     def pointer(self, array: np.ndarray) -> Any:
         return self.ffi.cast("float *", array.ctypes.data)

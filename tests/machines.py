@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.images import Code, code_in, compile_image, functions, sources, target_flags, write_lists
-from tests.kernels import HERE, runnable
+from tests.images import Code, code_in, compile_image, functions, sources, target_flags
+from tests.kernels import HERE, library, runnable
 from tests.memory import Memory
 from toolkit import elf
 from toolkit.boards import BOARDS, Board, load_board
-from toolkit.build import FIRMWARE, build_kernels, linker_script
+from toolkit.build import FIRMWARE, linker_script
 from toolkit.codegen.choose import candidates
 from toolkit.emulate import qemu
 from toolkit.targets import SHIMS, TARGETS
@@ -64,7 +64,7 @@ class Core:
 
 def _host(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     """Its library has every target, the foreign ones by their twins, which need no code made for layers."""
-    library = ctypes.CDLL(str(build_kernels(folder, extra=[SHIMS / "stream.c", write_lists(folder, core.targets)])))
+    host = ctypes.CDLL(str(library()))
     memory = ctypes.create_string_buffer(ROOM + 64)
     base = -(-ctypes.addressof(memory) // 64) * 64
     names = functions(core.targets)
@@ -73,7 +73,7 @@ def _host(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
         assert len(data) <= ROOM
         ctypes.memmove(base, data, len(data))
         for function, arguments in calls:
-            library[names[function]](*(ctypes.c_void_p(a) for a in arguments))
+            host[names[function]](*(ctypes.c_void_p(a) for a in arguments))
         _ = memory  # lives as long as this function
         return ctypes.string_at(base, len(data))
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from quantize.ops import OPS
-from tests import test_f32, test_fixedpoint, test_ops, test_stream, test_w8a8
+from tests import kept, test_f32, test_fixedpoint, test_ops, test_stream, test_w8a8
 from tests.kernels import Kernels, runnable
 from tests.kernels_f32 import FloatKernels
 from tests.models import assert_same, compile_all, random_calls
 from tests.nets import random_qnetwork, random_shape
+from toolkit import build
 from toolkit.targets import F32, TARGETS
 
 
@@ -27,18 +28,18 @@ def main(folder: Path, sanitize: str) -> None:
     compiled = compile_all(networks, folder / "models", sanitize=sanitize)
     for seed, q in enumerate(networks):
         assert_same(q, compiled.host(q), random_calls(np.random.default_rng(seed), q, 25))
-    kernels = Kernels.build(folder / "kernels", sanitize)
+    kernels = Kernels(sanitize)
     for target in filter(runnable, TARGETS):
         for op, check in test_ops.INTEGER.items():
             if OPS[op].KERNEL not in TARGETS[target].ops:
                 continue
             for size in test_ops.SIZES[::2]:
                 check(*size, np.random.default_rng(size), test_ops.call(kernels, op, target))
-    floats = FloatKernels(folder / "floats", sanitize)
+    floats = FloatKernels(sanitize)
     for target in filter(runnable, F32):
         for op, after in test_f32.KINDS:
             test_f32.test_extremes_saturate(floats, target, op, after)
-    small = test_w8a8.Kernels.build(folder / "w8a8", sanitize)
+    small = test_w8a8.Kernels(sanitize)
     for target in filter(runnable, test_w8a8.HERE):
         for shape in test_w8a8.SIZES[::2]:
             test_w8a8.test_step_is_the_oracle(small, target, shape)
@@ -54,7 +55,7 @@ def main(folder: Path, sanitize: str) -> None:
 
 def bad(folder: Path, sanitize: str) -> None:
     """What each sanitizer must stop: a read beyond a buffer, a signed overflow."""
-    kernels = Kernels.build(folder / "kernels", sanitize)
+    kernels = Kernels(sanitize)
     if sanitize == "address":
         short, y = np.zeros(8, np.int32), np.zeros(4096, np.int16)
         kernels.lib.twin_sat16(kernels.pointer(y), kernels.pointer(short), 4096)
@@ -66,4 +67,5 @@ def bad(folder: Path, sanitize: str) -> None:
 
 
 if __name__ == "__main__":
+    build._scons = kept.scons
     (bad if sys.argv[3:] == ["bad"] else main)(Path(sys.argv[1]), sys.argv[2])

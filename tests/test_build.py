@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests import fake_model
+import toolkit.build
+from tests import fake_model, kept
 from tests.conftest import needs
 from toolkit import elf
 from toolkit.boards import BOARDS, load_board
@@ -24,6 +25,11 @@ from toolkit.targets import ROOT
 
 KEEP = '__attribute__((section(".vectors"), used))'  # what nothing calls, and the linker must not drop
 COMPILERS = [("gcc", "arm-gcc"), ("zig", "zig")]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolkit.build, "_scons", kept.REAL)
 
 
 def build(tmp_path: Path, *, board: str = "microbit", compiler: str = "auto", extra: str = "") -> dict[str, Any]:

@@ -24,11 +24,11 @@ SIZES = (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 64, 65, 97, 140)
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> FloatKernels:
+def kernels() -> FloatKernels:
     needs("host-cc")
     if not cpu.is_x86():
         pytest.skip("SKIPPED: the library that is called holds the kernels of x86-64")
-    return FloatKernels(tmp_path_factory.mktemp("f32"))
+    return FloatKernels()
 
 
 @pytest.fixture(params=F32)

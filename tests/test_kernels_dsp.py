@@ -11,10 +11,10 @@ import pytest
 
 from quantize.ops import gru, lstm
 from quantize.qnetwork import QLayer
+from tests import kernels
 from tests.arm_call import Arm, build
 from tests.conftest import needs
 from tests.nets import random_gru, random_x
-from toolkit.build import build_kernels
 from toolkit.codegen.pack import Packed
 from toolkit.codegen.pack_dsp import gru_dsp, lstm_dsp
 from toolkit.toolchain import Toolchain, cross_toolchain
@@ -114,8 +114,8 @@ def expected(q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray) -> tuple[np
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return ctypes.CDLL(str(build_kernels(tmp_path_factory.mktemp("kernels"))))
+def library() -> ctypes.CDLL:
+    return ctypes.CDLL(str(kernels.library()))
 
 
 def pointer(a: np.ndarray) -> int:

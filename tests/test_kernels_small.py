@@ -9,10 +9,10 @@ import cffi
 import numpy as np
 import pytest
 
+from tests import kernels
 from tests import small_layers as small
 from tests.conftest import needs
 from tests.thumb import Kernel, compile_kernel
-from toolkit.build import build_kernels
 from toolkit.codegen.pack import lstm_ref
 from toolkit.codegen.pack_small import lstm_v6m, lstm_v7m
 
@@ -37,8 +37,8 @@ def ffi() -> Any:
 
 
 @pytest.fixture(scope="module")
-def library(ffi: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return ffi.dlopen(str(build_kernels(tmp_path_factory.mktemp("kernels"))))
+def library(ffi: Any) -> Any:
+    return ffi.dlopen(str(kernels.library()))
 
 
 @pytest.mark.parametrize("target", ["v6m", "v7m"])

@@ -22,9 +22,9 @@ SHAPES = [(inputs, hidden) for inputs in (1, 2, 3, 4, 5, 8, 13, 20) for hidden i
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+def kernels() -> Kernels:
     needs("host-cc")
-    return Kernels.build(tmp_path_factory.mktemp("kernels"))
+    return Kernels()
 
 
 @pytest.fixture(params=FORMS)

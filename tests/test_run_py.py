@@ -130,10 +130,11 @@ def test_somebody_elses_venv_is_left_alone(door: ModuleType, capsys: pytest.Capt
 
 def test_pytest_arguments(door: ModuleType) -> None:
     environment: dict[str, str] = {}
-    assert door.pytest_arguments(["-k", "x"], environment) == ["-m", "pytest", "-n", "2", "-k", "x"]
+    pytest_2 = ["-m", "pytest", "-n", "2", "--dist", "worksteal"]
+    assert door.pytest_arguments(["-k", "x"], environment) == [*pytest_2, "-k", "x"]
     assert environment == {}
     long = door.pytest_arguments(["--long", "--seconds", "60", "-x"], environment)
-    assert long == ["-m", "pytest", "-n", "2", "-rP", "tests/long", "-x"]
+    assert long == [*pytest_2, "-rP", "tests/long", "-x"]
     assert environment == {"TEALIGHT_LONG_SECONDS": "60"}
     with pytest.raises(door.SetupError, match='--seconds "soon": expected whole seconds'):
         door.pytest_arguments(["--long", "--seconds", "soon"], environment)

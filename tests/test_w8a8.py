@@ -5,32 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import cffi
 import numpy as np
 import pytest
 
-from quantize import gemmlowp, oracle, ptq
-from quantize.errors import QuantizeError
+from quantize import gemmlowp
 from quantize.network import frozen_arrays, layer
 from quantize.ops import dense_w16a8, lstm, lstm_w8a8
-from quantize.qnetwork import QLayer, load_qnetwork, save_qnetwork
+from quantize.qnetwork import QLayer
 from tests.conftest import needs
-from tests.kernels import SHIMS, runnable
+from tests.kernels import library, runnable
 from tests.litert_lstm import qlayer, random_lstm, tflite
-from tests.nets import Shape, random_network, series
-from toolkit import cpu, vectors
-from toolkit.boards import load_board
-from toolkit.build import build_firmware, build_kernels
-from toolkit.codegen.choose import choose
-from toolkit.codegen.lower import destination
+from toolkit import cpu
 from toolkit.codegen.packers import place
-from toolkit.codegen.render import generate, write_folder
-from toolkit.emulate import run_firmware
-from toolkit.host import load_model
-from toolkit.stages import quantize as quantize_stage
 from toolkit.targets import CSRC, W8A8
 
 SIZES = [(1, 1), (1, 32), (3, 4), (4, 3), (5, 31), (7, 33), (8, 32), (16, 64), (2, 65), (33, 17), (130, 5), (6, 140)]
@@ -47,16 +36,11 @@ void tl_dense_w16a8_ref(int32_t *y, const int8_t *h, const void *p);
 class Kernels:
     """The library of kernels, with the w8a8 ones declared."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, sanitize: str | None = None) -> None:
         self.ffi = cffi.FFI()
         calls = "(int8_t *h_new, int16_t *c, const int8_t *h, const int8_t *x, const void *p);"
         self.ffi.cdef(TWINS + "".join(f"void tl_lstm_step_w8a8_{t}{calls}" for t in HERE) + self.structs())
-        self.lib = self.ffi.dlopen(str(library))
-
-    @classmethod
-    def build(cls, folder: Path, sanitize: str | None = None) -> Kernels:
-        """Compiles it into `folder`."""
-        return cls(build_kernels(folder, extra=[SHIMS / "twin_w8a8.c"], sanitize=sanitize))
+        self.lib = self.ffi.dlopen(str(library(sanitize)))
 
     @staticmethod
     def structs() -> str:
@@ -93,9 +77,9 @@ class Kernels:
 
 
 @pytest.fixture(scope="module")
-def c(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+def c() -> Kernels:
     needs("host-cc")
-    return Kernels.build(tmp_path_factory.mktemp("kernels"))
+    return Kernels()
 
 
 def extreme_layers(rng: np.random.Generator, inputs: int, hidden: int) -> Iterator[QLayer]:
@@ -302,87 +286,3 @@ def test_nodes_are_tflite_micros() -> None:
     n = gemmlowp.SIGMOID_NODES
     assert n[[0, 1, 2, 16, 64, 128, 254, 255]].tolist() == [32768, 33451, 34133, 43304, 61279, 65221, 65534, 65535]
     assert hashlib.sha256(n[:256].astype("<u2").tobytes()).hexdigest() == NODES_SHA256
-
-
-# --- a whole network ---
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_generated_c_is_the_oracle(seed: int, tmp_path: Path) -> None:
-    """Forecasts, states, lost samples, save and restore, slices; stateful and window, one and two layers."""
-    needs("host-cc")
-    rng = np.random.default_rng(seed)
-    deep = 1 + seed % 2
-    shape = Shape(
-        inputs=3,
-        hidden=(17, 9)[:deep],
-        outputs=2,
-        bits=(16, 8)[:deep],
-        mode=("stateful", "window")[deep - 1],
-        window=5 * (deep - 1),
-        missing=("hold", "interpolate", "reset")[seed % 3],
-        max_gap=3,
-    )
-    network = random_network(rng, shape, f"net{seed}")
-    x = series(rng, network, 20, 60)
-    options = ptq.Options(scheme="w8a8", activations=("tflm", "tflite")[seed // 2 % 2])
-    save_qnetwork(ptq.quantize(network, [x], options, "0" * 64), tmp_path / "model.q.safetensors")
-    q = load_qnetwork(tmp_path / "model.q.safetensors")
-    forecast = quantize_stage.integer_forecast(q)(x)
-    real = quantize_stage.float_forecast(network)(x)
-    assert np.sqrt(np.mean((forecast - real) ** 2, (0, 1)) / real.var((0, 1))).max() < 0.08
-    for target in ("ref", "best"):
-        model, stream = load_model(tmp_path, target=target), oracle.Stream(q)
-        for step, raw in enumerate(oracle.to_raw(q.inputs, 1.5 * x[0])):  # now and then beyond the calibrated range
-            lost = step % 7 == 3
-            got = model.predict_missing() if lost else model.predict(raw)
-            np.testing.assert_array_equal(got, stream.predict_missing() if lost else stream.predict(raw))
-            assert model.state() == stream.save()
-            if step == 30:
-                saved = model.state()
-        model.restore(saved)
-        stream.restore(saved)
-        for v in rng.integers(-300, 300, (4, 3)):
-            np.testing.assert_array_equal(model.step(v), stream.step(v))
-            np.testing.assert_array_equal(model.step_in_slices(v, 4), stream.step(v))
-            assert model.state() == stream.save()
-
-
-def test_gru_has_no_w8a8() -> None:
-    rng = np.random.default_rng(0)
-    shape = Shape(2, (4,), 1, (16,), "stateful", 0, "hold", 3, cells=("gru",))
-    network = random_network(rng, shape, "net")
-    with pytest.raises(QuantizeError, match=r'gru0: the scheme w8a8 has no gru; set quantize\.scheme = "w8a16"'):
-        ptq.quantize(network, [series(rng, network, 2, 30)], ptq.Options(scheme="w8a8"), "0" * 64)
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    weights = {"w_ih": np.full((4, 1), 1e-3), "w_hh": np.full((4, 1), 0.1), "b": np.full(4, 30.0)}
-    x = layer("lstm0", "lstm", weights)
-    with pytest.raises(QuantizeError, match=r"lstm0: row 0 \(i0\): its bias 30 does not fit int32"):
-        lstm_w8a8.quantize(x, np.array([1e-3]), {"c": 1.0}, table=True)
-    with pytest.raises(QuantizeError, match="lstm0: the cell reached 65"):
-        lstm_w8a8.quantize(x, np.array([1.0]), {"c": 65.0}, table=True)
-
-
-@pytest.mark.parametrize("activations", ["tflm", "tflite"])
-@pytest.mark.parametrize("board", ["mps2_an386", "microbit"])
-def test_the_chip_is_the_oracle(board: str, activations: str, tmp_path: Path) -> None:
-    """Two layers on an emulated Cortex-M4 and M0: every forecast and every state; no library is linked."""
-    needs("unicorn")
-    rng = np.random.default_rng(9)
-    network = random_network(rng, Shape(2, (13, 6), 1, (16, 8), "stateful", 0, "hold", 3), "net")
-    x = series(rng, network, 8, 80)
-    q = ptq.quantize(network, [x], ptq.Options(scheme="w8a8", activations=activations), "0" * 64)
-    q = save_qnetwork(q, tmp_path / "model.q.safetensors")
-    where = load_board(board)
-    choices = choose(q, where, optimize="speed", wanted=None, tune=None)
-    write_folder(generate(q, destination(where, choices, False)), tmp_path / "c")
-    expected = vectors.expect(q, *vectors.from_runs(q, [x[0], x[1]], 150))
-    build = tmp_path / "build"
-    build.mkdir()
-    (build / "vectors.h").write_text(vectors.header(expected))
-    (build / "model.h").write_text(vectors.model_header(q))
-    build_firmware(tmp_path / "c", where, build, toolchain="auto", say=lambda _: None)
-    result = run_firmware(build, where, emulator="unicorn", say=lambda _: None)
-    assert result["passed"] and result["hash"] == f"{expected.run_hash:08x}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,11 +37,20 @@ class Segment:
     data: bytes
 
 
-def _open(path: Path) -> Any:
+def _read(path: Path) -> bytes:
     try:
-        return ELFFile(io.BytesIO(path.read_bytes()))
+        return path.read_bytes()
     except OSError as e:
         raise ToolkitError(f"{path}: cannot read: {e.strerror}; run `python3 run.py build` first") from None
+
+
+def _open(path: Path) -> Any:
+    return _parse(path, _read(path))
+
+
+def _parse(path: Path, data: bytes) -> Any:
+    try:
+        return ELFFile(io.BytesIO(data))
     except ELFError as e:
         raise ToolkitError(f"{path}: not an ELF file: {e}") from None
 
@@ -61,7 +71,13 @@ def _kind(elf: Any, entry: Any) -> str:
 
 def symbols(path: Path) -> list[Symbol]:
     """Every named symbol but Arm's mapping symbols, section and file names, by address."""
-    elf = _open(path)
+    return list(_symbols(path, _read(path)))
+
+
+@functools.lru_cache(maxsize=64)
+def _symbols(path: Path, data: bytes) -> tuple[Symbol, ...]:
+    """A build asks for those of an image and its objects many times, and pyelftools is slow."""
+    elf = _parse(path, data)
     table = elf.get_section_by_name(".symtab")
     if table is None:
         raise ToolkitError(f"{path}: no symbol table; build it again with `python3 run.py build`")
@@ -73,7 +89,7 @@ def symbols(path: Path) -> list[Symbol]:
             kind = _kind(elf, entry)
             address = entry["st_value"] & ~1 if kind == "code" else entry["st_value"]
             found.append(Symbol(entry.name, address, entry["st_size"], kind))
-    return sorted(found, key=lambda s: (s.address, s.name))
+    return tuple(sorted(found, key=lambda s: (s.address, s.name)))
 
 
 def segments(path: Path) -> list[Segment]:

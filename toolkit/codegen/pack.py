@@ -66,10 +66,11 @@ def _rows_ref(
     q: QLayer, gates: str, gains: np.ndarray
 ) -> tuple[tuple[PackedArray, ...], tuple[tuple[str, str], ...], Slices]:
     a, p, size = q.arrays, q.params, rows.hidden_size(q)
-    scale = rows.row_scale(q, gains)
+    scale = rows.row_scale(q, gains).tolist()  # Python's own floats are written three times as fast
     labels = [f"{gate}{unit}" for gate in gates for unit in range(size)]
+    unit = 2.0 ** -p["f"]
     rows_h = [f"{label} {s:.7g}" for label, s in zip(labels, scale, strict=True)]
-    rows_x = [f"{label} {s * 2.0 ** -p['f']:.7g}" for label, s in zip(labels, scale, strict=True)]
+    rows_x = [f"{label} {s * unit:.7g}" for label, s in zip(labels, scale, strict=True)]
     wide = a["wx"].dtype == np.int16
     arrays = (
         PackedArray("wh", "int8_t", a["wh"], "recurrent weights [row][unit]; real = w * the row's number", rows_h),
