@@ -78,7 +78,7 @@ def library(folder: Path, sanitize: str | None = None) -> Path:
     kept = CACHE / "kernels" / f"kernels-{key}{SUFFIX}"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        built = build_kernels(folder, extra=[SHIMS / "twin.c"], sanitize=sanitize)
+        built = build_kernels(folder, extra=[SHIMS / "twin.c", SHIMS / "twin_w8a8.c"], sanitize=sanitize)
         part = kept.with_name(f"{kept.name}.{os.getpid()}")
         shutil.copy(built, part)
         os.replace(part, kept)  # two processes may build it at once
