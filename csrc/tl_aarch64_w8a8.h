@@ -5,7 +5,7 @@
 
 #include "tl_aarch64.h"
 #include "tl_tables_w8a8.h"
-#include "tl_w8a8.h"
+#include "tl_tiled_w8a8.h"
 
 #define U(v) vreinterpretq_u16_s16(v)
 #define S(v) vreinterpretq_s16_u16(v)
@@ -45,20 +45,14 @@ INLINE void products(W a, W b, D *first, D *second)
     *second = vmull_high_s16(a, b);
 }
 
-/* The first n of a vector, and zeros behind them. */
-INLINE int8x8_t load_some(const int8_t *p, uint32_t n)
+INLINE W load_bytes(const int8_t *p, uint32_t n)
 {
     int8_t part[8] = {0};
     if (n >= 8) {
-        return vld1_s8(p);
+        return vmovl_s8(vld1_s8(p));
     }
     tl_copy8(part, p, n);
-    return vld1_s8(part);
-}
-
-INLINE W load_bytes(const int8_t *p, uint32_t n)
-{
-    return vmovl_s8(load_some(p, n));
+    return vmovl_s8(vld1_s8(part));
 }
 
 INLINE void store_bytes(int8_t *p, W v, uint32_t n)

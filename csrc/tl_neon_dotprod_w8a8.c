@@ -23,8 +23,7 @@ INLINE const int8_t *dot8(D *acc, uint32_t gates, const int8_t *w, const int8_t 
         QUAD(3);
     }
     for (uint32_t k = 0; k < n; k += 4) {
-        const int8x8_t four = load_some(v + k, n - k);
-        const int8x16_t bytes = vcombine_s8(four, four);
+        const int8x16_t bytes = vreinterpretq_s8_u32(vdupq_n_u32(tl_quad(v + k, n - k)));
         QUAD(0);
     }
     return w;

@@ -18,9 +18,8 @@ extern "C" {
 typedef struct tl_lstm_w8a8_tiled {
     const int8_t *w;  /* [B][groups of x, then of h][gate][tile] */
     const int32_t *b; /* [B][of x, of h][gate][half][lane]: bias; for avx512vnni less 128 * sum w of its row, mod 2^32 */
-    const int32_t *m; /* the rest as in tl_lstm_w8a8 */
-    const int8_t *s;
-    uint16_t inputs, hidden;
+    const int32_t *m; /* [9][multiplier, shift to the left, shift to the right], from m and s of tl_lstm_w8a8 */
+    uint16_t inputs, hidden; /* this and the rest as there */
     uint16_t units; /* of a slice: whole blocks, or all that are left */
     int16_t clip;
     int8_t h_zero;
@@ -44,4 +43,18 @@ TL_TILED_W8A8(wasm_simd128);
 #ifdef __cplusplus
 }
 #endif
+
+/* The first four of n activations as the bytes of a word, zeros behind the last. */
+static inline uint32_t tl_quad(const int8_t *v, uint32_t n)
+{
+    uint32_t quad = (uint8_t)v[0];
+    if (n >= 4) {
+        __builtin_memcpy(&quad, v, 4);
+    } else {
+        quad |= n > 1 ? (uint32_t)(uint8_t)v[1] << 8 : 0;
+        quad |= n > 2 ? (uint32_t)(uint8_t)v[2] << 16 : 0;
+    }
+    return quad;
+}
+
 #endif

@@ -13,9 +13,9 @@
 #define BLOCK (2 * LANES)
 
 /* tl_multiply */
-INLINE D multiply(D x, int32_t m, int32_t s)
+INLINE D multiply(D x, const int32_t m[3])
 {
-    return rounding_shift(high_mul(shl32(x, s > 0 ? s : 0), splat32(m)), s < 0 ? (uint32_t)-s : 0);
+    return rounding_shift(high_mul(shl32(x, m[1]), splat32(m[0])), (uint32_t)m[2]);
 }
 
 /* tl_table_sigmoid: the upper bits of 3 |z|, and the lower 9 as a fraction. */
@@ -59,9 +59,9 @@ INLINE void gate_inputs(W z[4], const D from_x[8], const D from_h[8], const tl_l
     UNROLL for (uint32_t gate = 0; gate < 4; gate++) {
         D sum[2];
         UNROLL for (uint32_t half = 0; half < 2; half++) {
-            const D part = multiply(from_x[2 * gate + half], p->m[gate], p->s[gate]);
+            const D part = multiply(from_x[2 * gate + half], p->m + 3 * gate);
             sum[half] = add32(max32(min32(part, top), bottom),
-                              multiply(from_h[2 * gate + half], p->m[4 + gate], p->s[4 + gate]));
+                              multiply(from_h[2 * gate + half], p->m + 12 + 3 * gate));
         }
         z[gate] = narrow(sum[0], sum[1]);
     }
@@ -86,7 +86,7 @@ INLINE void update(int8_t *h_new, int16_t *c, uint32_t n, W i, W f, W g, W o, co
     store_units(c, cell, n);
     products(o, p->table ? table_tanh_cell(cell, lo, hi, p->bits) : gemmlowp_tanh(cell, p->bits), &ot[0], &ot[1]);
     UNROLL for (uint32_t half = 0; half < 2; half++) {
-        ot[half] = add32(multiply(ot[half], p->m[8], p->s[8]), splat32(p->h_zero));
+        ot[half] = add32(multiply(ot[half], p->m + 24), splat32(p->h_zero));
     }
     store_bytes(h_new, narrow(ot[0], ot[1]), n);
 }

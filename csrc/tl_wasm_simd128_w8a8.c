@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* WebAssembly with 128-bit SIMD, scheme w8a8: words of two weights, as in tl_wasm_simd128.c. */
-#include "tl_w8a8.h"
+#include "tl_tiled_w8a8.h"
 #include "tl_wasm.h"
 
 #define ACTIVATION int8_t

@@ -16,6 +16,7 @@ typedef int8_t int8x16_t __attribute__((vector_size(16)));
 typedef int16_t int16x8_t __attribute__((vector_size(16)));
 typedef uint16_t uint16x4_t __attribute__((vector_size(8)));
 typedef uint16_t uint16x8_t __attribute__((vector_size(16)));
+typedef uint32_t uint32x4_t __attribute__((vector_size(16)));
 typedef int32_t int32x4_t __attribute__((vector_size(16)));
 
 /* Not inlined: under sanitizers that would take minutes. */
@@ -49,8 +50,8 @@ LANEWISE(int16x4_t, 4, vdup_n_s16, (int16_t v), v)
 LANEWISE(int16x8_t, 8, vdupq_n_s16, (int16_t v), v)
 LANEWISE(int16x8_t, 8, vdupq_lane_s16, (int16x4_t v, int lane), v[lane])
 LANEWISE(uint16x8_t, 8, vdupq_n_u16, (uint16_t v), v)
+LANEWISE(uint32x4_t, 4, vdupq_n_u32, (uint32_t v), v)
 LANEWISE(int32x4_t, 4, vdupq_n_s32, (int32_t v), v)
-LANEWISE(int16x4_t, 4, vdup_lane_s16, (int16x4_t v, int lane), v[lane])
 LANEWISE(int8x8_t, 8, vld1_s8, (const int8_t *p), p[i])
 LANEWISE(int8x16_t, 16, vld1q_s8, (const int8_t *p), p[i])
 LANEWISE(int16x4_t, 4, vld1_s16, (const int16_t *p), p[i])
@@ -154,7 +155,6 @@ LANEWISE(int16x8_t, 8, vqrshrn_high_n_s32, (int16x4_t low, int32x4_t v, int n),
 LANEWISE(int8x8_t, 8, vget_low_s8, (int8x16_t v), v[i])
 LANEWISE(int16x4_t, 4, vget_low_s16, (int16x8_t v), v[i])
 LANEWISE(int16x8_t, 8, vcombine_s16, (int16x4_t low, int16x4_t high), i < 4 ? low[i & 3] : high[i & 3])
-LANEWISE(int8x16_t, 16, vcombine_s8, (int8x8_t low, int8x8_t high), i < 8 ? low[i & 7] : high[i & 7])
 LANEWISE(int8x16_t, 16, vuzp1q_s8, (int8x16_t a, int8x16_t b), i < 8 ? a[2 * i & 15] : b[2 * i & 15])
 LANEWISE(int8x16_t, 16, vuzp2q_s8, (int8x16_t a, int8x16_t b), i < 8 ? a[(2 * i + 1) & 15] : b[(2 * i + 1) & 15])
 LANEWISE(int16x8_t, 8, vuzp1q_s16, (int16x8_t a, int16x8_t b), i < 4 ? a[2 * i & 7] : b[2 * i & 7])
@@ -182,9 +182,9 @@ SHIM int32_t vaddvq_s32(int32x4_t v)
     return (int32_t)((int64_t)v[0] + v[1] + v[2] + v[3]);
 }
 
-SHIM int8x8_t vreinterpret_s8_s16(int16x4_t v)
+SHIM int8x16_t vreinterpretq_s8_u32(uint32x4_t v)
 {
-    return (int8x8_t)v;
+    return (int8x16_t)v;
 }
 
 SHIM int16x4_t vreinterpret_s16_s8(int8x8_t v)

@@ -34,6 +34,9 @@ def lstm_ref(q: QLayer) -> Packed:
     return Packed("tl_lstm_w8a8", arrays, fields, slices)
 
 
+SCALED = "of x in i, f, g, o, of h in i, f, g, o, of the new h"
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What a target leaves open in csrc/tl_tiled_w8a8.h.
@@ -72,7 +75,9 @@ def lstm_tiled(target: str) -> Callable[[QLayer], Packed | None]:
 
 def _pack(q: QLayer, form: Form) -> Packed | None:
     """None where a weight is too large, or where the half that a shift rounds with would not fit beside the sum."""
-    half = 1 << np.clip(-q.arrays["s"][:8].astype(np.int64), 0, 31) >> 1
+    s = q.arrays["s"].astype(np.int64)
+    scaling = np.stack([q.arrays["m"].astype(np.int64), np.maximum(s, 0), np.maximum(-s, 0)], axis=1)
+    half = 1 << scaling[:8, 2] >> 1
     parts = [(q.arrays[w].astype(np.int64), q.arrays[b].astype(np.int64)) for w, b in (("wx", "bx"), ("wh", "bh"))]
     if int(lstm_w8a8.bounds(q).max()) + int(half.max()) >= 2**31 or max(abs(w).max() for w, _ in parts) > form.top:
         return None
@@ -88,9 +93,9 @@ def _pack(q: QLayer, form: Form) -> Packed | None:
     arrays = (
         PackedArray("w", "_Alignas(64) int8_t", w8, f"weights {meaning}", None),
         PackedArray("b", "int32_t", b, f"biases [block][of x, of h][gate][half][lane]; {blocks}", None),
-        *scales(q),
+        PackedArray("m", "int32_t", scaling, f"[multiplier, shift left, shift right], {SCALED}", None),
     )
-    fields = (*((k, f"@{k}") for k in "wbms"), *numbers(q), ("table", str(q.params["table"])))
+    fields = (*((k, f"@{k}") for k in "wbm"), *numbers(q), ("table", str(q.params["table"])))
     return Packed("tl_lstm_w8a8_tiled", arrays, fields, slices)
 
 
@@ -109,9 +114,8 @@ def dense_ref(q: QLayer) -> Packed:
 
 def scales(q: QLayer) -> tuple[PackedArray, PackedArray]:
     """Multipliers and shifts."""
-    meaning = "of x in i, f, g, o, of h in i, f, g, o, of the new h"
     return (
-        PackedArray("m", "int32_t", q.arrays["m"], f"multipliers, m * 2^(s - 31): {meaning}", None),
+        PackedArray("m", "int32_t", q.arrays["m"], f"multipliers, m * 2^(s - 31): {SCALED}", None),
         PackedArray("s", "int8_t", q.arrays["s"], "their shifts", None),
     )
 
