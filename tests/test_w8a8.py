@@ -19,9 +19,9 @@ from quantize.ops import dense_w16a8, lstm, lstm_w8a8
 from quantize.qnetwork import QLayer, load_qnetwork, save_qnetwork
 from tests.conftest import needs
 from tests.kernels import library, runnable
-from tests.litert_lstm import qlayer, random_lstm, tflite
+from tests.litert_lstm import qlayer, random_lstm
 from tests.nets import Shape, random_network, series
-from toolkit import cpu, vectors
+from toolkit import cpu, tflite, vectors
 from toolkit.boards import load_board
 from toolkit.build import build_firmware
 from toolkit.codegen import pack_w8a8
@@ -165,7 +165,7 @@ def test_oracle_is_litert_byte_for_byte(seed: int, resolver: str) -> None:
     v = random_lstm(rng, inputs, hidden, bits, float(rng.choice([0, 0.3 * 2.0**bits])))
     q = qlayer(v, table=False)
     model = Interpreter(
-        model_content=tflite(v, steps),
+        model_content=tflite.int8(v, steps),
         experimental_op_resolver_type=OpResolverType[resolver],
         experimental_preserve_all_tensors=True,
     )
