@@ -121,7 +121,7 @@ def extreme_layers(rng: np.random.Generator, inputs: int, hidden: int) -> Iterat
     for table in (False, True):
         bits = int(rng.integers(0, 7))
         yield qlayer(random_lstm(rng, inputs, hidden, bits, float(rng.choice([0, 0.3 * 2.0**bits]))), table=table)
-        for top in (127, 127, 127, 128):
+        for top in (127, 127, 128):
             yield extreme_layer(rng, inputs, hidden, table, top)
 
 
