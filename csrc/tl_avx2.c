@@ -1,50 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* AVX2: two rows of int8 weights share a 16-bit word and meet pairs of activations in VPMADDWD. */
-#include <immintrin.h>
-
 #include "tl_avx2.h"
-#include "tl_inline.h"
+#include "tl_x86_256.h"
 
-#ifndef __AVX2__
-#error "build this file with -mavx2"
-#endif
-
-#define D __m256i
-#define W __m256i
-#define MM(op) _mm256_##op
-#define ZERO _mm256_setzero_si256()
-#define LANES 8u
-#define LOAD16(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define LOAD32(p) LOAD16(p)
-#define srai16 _mm256_srai_epi16
-#define srli16 _mm256_srli_epi16
-#define slli16 _mm256_slli_epi16
-#define xor_ _mm256_xor_si256
-#define or_ _mm256_or_si256
-/* gcc would load weights twice and copy accumulators */
-#define KEEP(v) __asm__("" : "+x"(v))
-#define ADD_TO(acc, v) __asm__("vpaddd %1, %0, %0" : "+x"(acc) : "x"(v))
-
-#include "tl_x86.h"
-
-INLINE W load_units(const int16_t *p, uint32_t n)
-{
-    int16_t part[16] = {0};
-    if (n >= 16) {
-        return LOAD16(p);
-    }
-    tl_copy(part, p, n);
-    return LOAD16(part);
-}
-
-INLINE void store_units(int16_t *p, W v, uint32_t n)
-{
-    int16_t all[16];
-    _mm256_storeu_si256((__m256i *)(void *)(n >= 16 ? p : all), v);
-    if (n < 16) {
-        tl_copy(p, all, n);
-    }
-}
+#define ACTIVATION int16_t
 
 INLINE W load_x(const int16_t *p, uint32_t n)
 {
@@ -55,27 +14,9 @@ INLINE W load_x(const int16_t *p, uint32_t n)
     return _mm256_set1_epi32(pair);
 }
 
-/* 2 * 32640 * 32768 < 2^31: a pair never overflows. */
-INLINE D dot_words(D acc, W a, W b)
-{
-    return add32(acc, madd(a, b));
-}
-
-INLINE int32_t total(D v)
-{
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
-    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
-}
-
-/* n[i] in the lower and n[i + 1] in the upper word of each lane. */
-INLINE D node_pairs(const int16_t nodes[257], D index)
-{
-    return _mm256_i32gather_epi32((const int *)(const void *)nodes, index, 2);
-}
-
 #include "tl_tiles_madd.h"
 #include "tl_tiles_words.h"
+#include "tl_words.h"
 #include "tl_tiles.h"
 
 void tl_lstm_step_w8a16_avx2(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,

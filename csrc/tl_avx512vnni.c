@@ -1,58 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* AVX-512 with VNNI: a column of four int8 weights meets int16 activations in two VPDPBUSD, upper and lower bytes. */
-#include <immintrin.h>
-
 #include "tl_avx512vnni.h"
-#include "tl_inline.h"
 #include "tl_tables_planes.h"
-
-#if !(defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512VNNI__))
-#error "build this file with -mavx512f -mavx512bw -mavx512vl -mavx512vnni"
-#endif
-
-#define D __m512i
-#define W __m512i
-#define MM(op) _mm512_##op
-#define ZERO _mm512_setzero_si512()
-#define LANES 16u
-#define LOAD16(p) _mm512_loadu_si512(p)
-#define LOAD32(p) LOAD16(p)
-#define KEEP(v) __asm__("" : "+v"(v)) /* in a register: gcc would load weights twice and copy the accumulators */
-
-#include "tl_x86.h"
-
-INLINE __mmask32 first(uint32_t n)
-{
-    return n >= 32 ? 0xFFFFFFFFu : (__mmask32)((1u << n) - 1);
-}
-
-INLINE W load_units(const int16_t *p, uint32_t n)
-{
-    return n >= 32 ? LOAD16(p) : _mm512_maskz_loadu_epi16(first(n), p);
-}
-
-INLINE void store_units(int16_t *p, W v, uint32_t n)
-{
-    if (n >= 32) {
-        _mm512_storeu_si512(p, v);
-    } else {
-        _mm512_mask_storeu_epi16(p, first(n), v);
-    }
-}
+#include "tl_x86_512.h"
 
 INLINE W load_x(const int16_t *p, uint32_t n)
 {
     return _mm512_broadcastd_epi32(_mm_maskz_loadu_epi16(n > 1 ? 3 : 1, p));
-}
-
-INLINE D dot_words(D acc, W a, W b)
-{
-    return _mm512_dpwssd_epi32(acc, a, b);
-}
-
-INLINE int32_t total(D v)
-{
-    return _mm512_reduce_add_epi32(v);
 }
 
 /* v + 32768 = 256 upper + lower, both unsigned bytes; the 32768 sum w that this adds is taken off in b. */
@@ -81,16 +35,6 @@ INLINE const int8_t *dot8(D *acc, uint32_t gates, const int8_t *w, const int16_t
         acc[i] = _mm512_add_epi32(acc[i], _mm512_slli_epi32(upper[i], 8));
     }
     return w;
-}
-
-/* 32 words out of 256. A permutation takes the lower 6 bits of an index; bit6, bit7 say where the others are set. */
-INLINE W pick(const int16_t table[256], W index, __mmask32 bit6, __mmask32 bit7)
-{
-    const W a = _mm512_permutex2var_epi16(LOAD16(table), index, LOAD16(table + 32));
-    const W b = _mm512_permutex2var_epi16(LOAD16(table + 64), index, LOAD16(table + 96));
-    const W c = _mm512_permutex2var_epi16(LOAD16(table + 128), index, LOAD16(table + 160));
-    const W d = _mm512_permutex2var_epi16(LOAD16(table + 192), index, LOAD16(table + 224));
-    return _mm512_mask_blend_epi16(bit7, _mm512_mask_blend_epi16(bit6, a, b), _mm512_mask_blend_epi16(bit6, c, d));
 }
 
 /* tl_lookup: the table holds 2 * (n[i + 1] - n[i]), so that >> 15 is the upper half of a product. */

@@ -2,7 +2,7 @@
 /* AArch64 with Advanced SIMD: two columns of int8 weights meet two activations in one multiplication. */
 #include "tl_neon.h"
 
-#include "tl_aarch64.h"
+#include "tl_aarch64_w8a16.h"
 
 /* Pairs of columns, acc += (w0 + x1)(w1 + x0): both factors are int16, as |w| <= 127 and |x| <= 32640. The product is
  * w0 x0 + w1 x1 + w0 w1 + x0 x1. */

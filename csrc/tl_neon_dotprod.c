@@ -3,7 +3,7 @@
  * lower bytes. */
 #include "tl_neon_dotprod.h"
 
-#include "tl_aarch64.h"
+#include "tl_aarch64_w8a16.h"
 
 #ifndef __ARM_FEATURE_DOTPROD
 #error "build this file with -march=armv8.2-a+dotprod, or -mcpu of a core that has it"

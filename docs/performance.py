@@ -59,6 +59,12 @@ PARTS = (
         "with the same flags, so that clang may use SIMD as well.",
         ["-m", "docs.perf_wasm"],
     ),
+    (
+        "Scheme `w8a8`",
+        "Instructions per MAC of an LSTM step in the arithmetic of TFLite's int8 LSTM ([w8a8.md](w8a8.md)), exact, of "
+        "each core's kernels and of `ref`; below, WebAssembly in node as above.",
+        ["-m", "docs.perf_w8a8", "gcc"],
+    ),
 )
 
 

@@ -15,17 +15,22 @@ from toolkit.toolchain import Toolchain, no_loop_calls
 
 Code = Sequence[tuple[str, ...]]
 """C that was made for layers' shapes: functions {layer}_step."""
-KERNELS = {"cell": ("lstm_step_w8a16", "gru_step_w8a16"), "head": ("dense_w16a16",)}
+KERNELS = {"cell": ("lstm_step_w8a16", "gru_step_w8a16", "lstm_step_w8a8"), "head": ("dense_w16a16", "dense_w16a8")}
 """What shim_cells and shim_heads of stream.c hold."""
 LISTS = """#include <stdint.h>
-typedef void shim_cell(int16_t *, int16_t *, const int16_t *, const int16_t *, const void *);
-typedef void shim_head(int32_t *, const int16_t *, const void *);
+typedef void shim_cell(void *, int16_t *, const void *, const void *, const void *);
+typedef void shim_head(int32_t *, const void *, const void *);
 """
 
 
 def kernels(kind: str, targets: Iterable[str]) -> list[str]:
     """The functions that shim_cells or shim_heads of an image lists, in this order."""
-    return [f"tl_{op}_{t}" for t in targets for op in KERNELS[kind] if op in TARGETS[t].ops]
+    return [f"tl_{op}_{t}" for t in targets for op in KERNELS[kind] if op in _ops(t)]
+
+
+def _ops(target: str) -> frozenset[str]:
+    """Of both schemes."""
+    return TARGETS[target].ops | (W8A8[target].ops if target in W8A8 else frozenset())
 
 
 def functions(targets: Sequence[str]) -> list[str]:
@@ -47,6 +52,7 @@ def write_lists(folder: Path, targets: Sequence[str]) -> Path:
 def _write_made(folder: Path, targets: Sequence[str], code: Code) -> Path:
     """The C file with the functions made for layers: made0_step and so on."""
     lines = [f'#include "{h}"' for t in targets for h in TARGETS[t].headers if h == f"tl_{t}.h"]
+    lines += [f'#include "{W8A8[t].headers[0]}"' for t in targets if t in W8A8]
     lines += [line.replace("{layer}", f"made{k}") for k, made in enumerate(code) for line in made]
     lines += ["extern void (*const tl_made[])(void);", "void (*const tl_made[])(void) = {"]
     lines += [*(f"    (void (*)(void))made{k}_step," for k in range(len(code))), "};", ""]

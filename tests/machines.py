@@ -32,13 +32,15 @@ ROOM = 0x80_0000
 class Machine:
     """An image on a core. call(calls, data): the memory at `base` as the functions leave it, one after the other.
 
-    pointer: bytes of an address; functions: how `call` knows them; made: the addresses of the steps of Code."""
+    pointer: bytes of an address; functions: how `call` knows them; made: the addresses of the steps of Code;
+    uc: where it is unicorn."""
 
     base: int
     pointer: int
     functions: dict[str, int]
     made: dict[tuple[str, ...], int]
     call: Callable[[Calls, bytes], bytes]
+    uc: Any = None
 
     def memory(self) -> Memory:
         """An empty one."""
@@ -137,7 +139,7 @@ def _cortex_m(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{board.run.unicorn.upper().replace('-', '_')}"))
     given, kept = (range(r, r + n) for r, n in ((arm.UC_ARM_REG_R0, 4), (arm.UC_ARM_REG_R4, 8)))
     call = _calls(uc, image, given, kept, arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_PC)
-    return Machine(_RAM, 4, *code_in(image, code, 1), call)
+    return Machine(_RAM, 4, *code_in(image, code, 1), call, uc)
 
 
 def _rv32im(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
@@ -153,7 +155,7 @@ def _rv32im(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
     given = range(riscv.UC_RISCV_REG_X10, riscv.UC_RISCV_REG_X10 + 8)
     kept = [getattr(riscv, f"UC_RISCV_REG_S{k}") for k in range(12)]
     call = _calls(uc, image, given, kept, riscv.UC_RISCV_REG_SP, riscv.UC_RISCV_REG_RA, riscv.UC_RISCV_REG_PC)
-    return Machine(_RAM, 4, *code_in(image, code, 0), call)
+    return Machine(_RAM, 4, *code_in(image, code, 0), call, uc)
 
 
 # --- a board in QEMU ---

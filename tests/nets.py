@@ -34,7 +34,7 @@ class Shape:
     window: int
     missing: str
     max_gap: int
-    cells: tuple[str, ...] = ()  # ops of the layers; (): LSTM
+    cells: tuple[str, ...] = ()  # ops of the layers; (): LSTM. lstm_w8a8 takes no other beside it
 
     @property
     def ops(self) -> tuple[str, ...]:
@@ -68,7 +68,8 @@ def random_qnetwork(rng: np.random.Generator, shape: Shape, name: str) -> QNetwo
     for k, (cell, hidden, bits) in enumerate(zip(shape.ops, shape.hidden, shape.bits, strict=True)):
         layers.append(random_cell(rng, cell, f"{cell}{k}", width, hidden, bits))
         width = hidden
-    layers.append(random_dense(rng, "dense0", width, shape.outputs))
+    head = "dense_w16a8" if "lstm_w8a8" in shape.ops else "dense"
+    layers.append(random_dense(rng, "dense0", width, shape.outputs, head))
     q = QNetwork(
         name=name,
         layers=tuple(layers),
@@ -129,9 +130,35 @@ def random_cell(rng: np.random.Generator, op: str, name: str, inputs: int, hidde
     """A recurrent layer of any op."""
     if op == "lstm_norm":
         return random_lstm_norm(rng, name, inputs, hidden)
+    if op == "lstm_w8a8":
+        return random_lstm_w8a8(rng, name, inputs, hidden)
     if op == "gru":
         return random_gru(rng, name, inputs, hidden, bits, after=bool(rng.integers(2)))
     return random_lstm(rng, name, inputs, hidden, bits)
+
+
+def random_lstm_w8a8(rng: np.random.Generator, name: str, inputs: int, hidden: int) -> QLayer:
+    """The same of the scheme w8a8, either activation: gates that move, or multipliers, shifts and biases at edges."""
+    moves = bool(rng.integers(2))
+    w = {"wx": _weights(rng, (4 * hidden, inputs), 127), "wh": _weights(rng, (4 * hidden, hidden), 127)}
+    if rng.integers(4) == 0:
+        w = {k: np.where(v == -127, -128, v) for k, v in w.items()}
+    if moves:
+        m, s = rng.integers(2**30, 2**31, 9), np.array([*rng.integers(-3, 2, 8), rng.integers(-23, -20)])
+    else:
+        m = rng.choice([0, 1, 2**30, 2**31 - 1, rng.integers(2**31)], 9)
+        s = np.array([*rng.choice([-31, -20, -9, -8, -1, 0, 1, 7], 8), rng.choice([-31, -24, -23, -22, -9, 0])])
+    arrays = {**w, "m": m, "s": s}
+    for k, part in (("x", s[:4]), ("h", s[4:8])):
+        room = (2**30 >> np.repeat(np.maximum(part, 0), hidden)) - 128 * np.abs(w[f"w{k}"]).sum(1)
+        b = rng.integers(-20000, 20000, 4 * hidden) if moves else room * rng.choice([-1, 0, 1], 4 * hidden)
+        arrays[f"b{k}"] = np.clip(b, -room, room)
+    kinds = OPS["lstm_w8a8"].DTYPES
+    params = {"table": int(rng.integers(2)), "bits": int(rng.integers(7)), "x_zero": 0, "h_zero": 0}
+    params["clip"] = int(rng.choice([0, 1, 20000, 32767]))
+    out = QLayer(name, "lstm_w8a8", frozen_arrays({k: v.astype(kinds[k][0]) for k, v in arrays.items()}), params)
+    assert OPS["lstm_w8a8"].fits(out).all()
+    return out
 
 
 def random_rows(
@@ -159,16 +186,17 @@ def random_rows(
     return {**narrow, "b": np.clip(b, -room, room).astype(np.int32)}, {"t": t, "f": f}
 
 
-def random_dense(rng: np.random.Generator, name: str, inputs: int, outputs: int) -> QLayer:
+def random_dense(rng: np.random.Generator, name: str, inputs: int, outputs: int, op: str = "dense") -> QLayer:
     """`w` over its range, scaled to fit; `b` what is left, often all of it."""
+    top = round(1 / OPS[op].UNIT)
     w = _weights(rng, (outputs, inputs), 32767)
     total = np.maximum(np.abs(w).sum(1), 1)
     w = np.trunc(w * np.minimum(1.0, 65700 / total)[:, None]).astype(np.int64)
-    room = ROOM - fp.AMPLITUDE * np.abs(w).sum(1)
+    room = ROOM - top * np.abs(w).sum(1)
     b = np.where(rng.integers(0, 2, outputs), room * rng.choice([-1, 1], outputs), rng.integers(-1000, 1000, outputs))
     arrays = {"w": w.astype(np.int16), "b": np.clip(b, -room, room).astype(np.int32)}
-    out = QLayer(name, "dense", frozen_arrays(arrays), {})
-    assert OPS["dense"].fits(out).all()
+    out = QLayer(name, op, frozen_arrays(arrays), {})
+    assert OPS[op].fits(out).all()
     return out
 
 

@@ -47,9 +47,13 @@ def expected(q: QNetwork, raw: np.ndarray) -> Case:
 
 
 def network(seed: int) -> QNetwork:
-    """A network of random shape, cells and numbers: three of four straight from integers, one through quantization."""
+    """A network of random shape, cells and numbers: three of four straight from integers, one through quantization.
+
+    Every third one has the scheme w8a8."""
     rng = np.random.default_rng(seed)
-    shape, name = random_shape(rng), f"net{seed}"
+    shape, name, small = random_shape(rng), f"net{seed}", seed % 3 == 2
+    if small:
+        shape = replace(shape, cells=("lstm_w8a8",) * len(shape.hidden))
     return random_qnetwork(rng, shape, name) if seed % 4 else quantized(rng, shape, name)
 
 
@@ -61,8 +65,11 @@ def random_case(seed: int) -> Case:
 
 def quantized(rng: np.random.Generator, shape: Shape, name: str) -> QNetwork:
     """A float network of a shape, quantized with any of the options."""
-    floats = random_network(rng, shape, name)
+    small = "lstm_w8a8" in shape.ops
+    floats = random_network(rng, replace(shape, cells=()) if small else shape, name)
     options = ptq.Options(bool(rng.integers(2)), int(rng.choice([8, 16])))
+    if small:
+        options = replace(options, scheme="w8a8", activations=str(rng.choice(["tflm", "tflite"])))
     q = ptq.quantize(floats, [series(rng, floats, 2, max(shape.window, 8))], options, "0" * 64)
     return replace(q, digest=rng.bytes(32).hex())
 
@@ -104,39 +111,50 @@ class Run:
 def put_network(
     memory: Memory, core: Core, target: str, q: QNetwork, raw: np.ndarray, skew: int
 ) -> tuple[dict[str, int | bytes], Run]:
-    """A network in a target's layouts -> its shim_network of tests/shims/stream.c. skew: 2 puts h on odd half-words."""
+    """A network in a target's layouts -> its shim_network of tests/shims/stream.c. skew: 2 puts h on odd half-words.
+
+    int8 tensors lie at odd addresses."""
     cells, heads = kernels("cell", core.targets), kernels("head", core.targets)
-    layers, widest = [], 1
+    layers, widest = [], max(OPS[x.op].output_size(x) for x in q.layers[:-1])
+    small = q.layers[0].op == "lstm_w8a8"
+    scratch = memory.room(2 * widest, 4, skew)
     for x in q.layers[:-1]:
         owner, p = place(x, target)
-        hidden = OPS[x.op].output_size(x)
-        kernel = cells.index(f"tl_{OPS[x.op].KERNEL}_{owner}")
-        layers.append({"p": memory.layer(p), "kernel": kernel, "hidden": hidden, "has_c": int("c" in OPS[x.op].STATE)})
-        widest = max(widest, hidden)
+        hidden, has_c = OPS[x.op].output_size(x), "c" in OPS[x.op].STATE
+        h = memory.room(hidden, 4, skew + small) if small else memory.room(2 * hidden, 4, skew)
+        layers.append(
+            {
+                "p": memory.layer(p),
+                "h": h,
+                "second": memory.room(2 * hidden, 4, skew) if has_c else scratch,
+                "kernel": cells.index(f"tl_{OPS[x.op].KERNEL}_{owner}"),
+                "hidden": hidden,
+                "has_c": int(has_c),
+            }
+        )
     owner, head = place(q.layers[-1], target)
     columns = [{"low": c.low, "high": c.high, "offset": c.offset, "m": c.m, "k": c.k, "s": c.s} for c in q.inputs]
-    size, steps = save_bytes(q), len(raw)
-    values = (size - HEADER - 4) // 2
+    size, steps, inputs = save_bytes(q), len(raw), len(q.inputs)
     run = Run(memory, memory.room(4 * steps * len(q.outputs), 4), memory.room(4 * steps, 4), memory.room(size, 1))
     network: dict[str, int | bytes] = {
         "layers": memory.structs("shim_layer", layers),
         "head": memory.layer(head),
         "inputs": memory.structs("tl_input", columns),
         "outputs": memory.structs("tl_output", [{"offset": c.offset, "m": c.m, "s": c.s} for c in q.outputs]),
-        "state": memory.room(2 * values, 4, skew),
+        "sample": memory.room(2 * inputs, 4, skew),
+        "narrow": memory.room(inputs, 4, skew + 1),
         "next": memory.room(2 * widest, 4, skew),
-        "reset": memory.room(2 * widest, 4, skew),
         "raw": memory.put(raw.astype(np.int32), 4),
         "forecast": run.forecast,
         "saved": run.saved,
         "hashes": run.hashes,
         "count": len(layers),
-        "state_count": values,
         "save_bytes": size,
         "steps": steps,
-        "raw_count": len(q.inputs),
+        "raw_count": inputs,
         "forecast_count": len(q.outputs),
-        "kernel": heads.index(f"tl_{OPS['dense'].KERNEL}_{owner}"),
+        "kernel": heads.index(f"tl_{OPS[q.layers[-1].op].KERNEL}_{owner}"),
+        "small": int(small),
         "model": bytes.fromhex(q.digest)[:8],
     }
     return network, run
@@ -209,17 +227,19 @@ def differences(bench: Bench, target: str, cases: Sequence[Case], data: Sequence
 
 def first_unit(q: QNetwork, saved: bytes, wanted: bytes) -> str:
     """The first layer, tensor and unit whose saved state is another; empty when none is."""
-    seen, want = (np.frombuffer(blob, "<i2", (len(blob) - HEADER - 4) // 2, HEADER) for blob in (saved, wanted))
-    names = [
-        f"{x.name}, {tensor} of unit {unit}"
+    tensors = [
+        (f"{x.name}, {tensor} of unit", kind, OPS[x.op].output_size(x))
         for x in q.layers
-        for tensor in OPS[x.op].STATE
-        for unit in range(OPS[x.op].output_size(x))
+        for tensor, kind in OPS[x.op].STATE.items()
     ]
-    names += [f"input {j}" for j in range(len(q.inputs))]
-    wrong = seen != want
-    k = int(wrong.argmax())
-    return f"{names[k]}: {seen[k]}, expected {want[k]}" if wrong.any() else ""
+    at = HEADER
+    for name, kind, count in (*tensors, ("input", "int16", len(q.inputs))):
+        seen, want = (np.frombuffer(blob, kind, count, at) for blob in (saved, wanted))
+        at += seen.nbytes
+        if (seen != want).any():
+            k = int((seen != want).argmax())
+            return f"{name} {k}: {seen[k]}, expected {want[k]}"
+    return ""
 
 
 def first_output(seen: np.ndarray, want: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,37 +22,44 @@ Step = tuple[list[int], list[tuple[int, np.ndarray]]]
 
 def recurrent(rng: np.random.Generator, memory: Memory, q: QLayer, p: int) -> Step:
     """One random step of a layer."""
-    hidden = OPS[q.op].output_size(q)
-    x, h = random_x(rng, (1, OPS[q.op].input_size(q))), random_x(rng, (1, hidden))
+    hidden, kind = OPS[q.op].output_size(q), np.dtype(OPS[q.op].STATE["h"])
+    x, h = activations(rng, OPS[q.op].input_size(q), kind), activations(rng, hidden, kind)
     state = {"h": h, "c": rng.choice([-32768, 32767, 0, 5, -77, 20000], (1, hidden))}
     trace: dict[str, np.ndarray] = {}
     new, after = OPS[q.op].int_step(q, x, state, trace)
     skew = 2 * int(rng.integers(4))
-    x_at, h_at, new_at = (memory.put(v.astype(np.int16), 8, skew) for v in (x, h, np.zeros_like(h)))
+    odd = skew + (kind.itemsize == 1)
+    x_at, h_at, new_at = (memory.put(v.astype(kind), 8, odd) for v in (x, h, np.zeros_like(h)))
     second, left = 0, []  # c, or the scratch of reset before
-    if q.op == "lstm":
+    if "c" in OPS[q.op].STATE:
         second = memory.put(state["c"].astype(np.int16), 8, skew)
         left = [(second, after["c"].astype(np.int16))]
     elif not gru.reset_after(q):
         second = memory.put(np.zeros(hidden, np.int16), 8, skew)
         left = [(second, ((trace[f"{q.name}.r"] * h + (1 << 14)) >> 15).astype(np.int16))]
-    return [new_at, second, h_at, x_at, p], [(new_at, new.astype(np.int16)), *left]
+    return [new_at, second, h_at, x_at, p], [(new_at, new.astype(kind)), *left]
 
 
 def dense(rng: np.random.Generator, memory: Memory, q: QLayer, p: int) -> Step:
     """The same of a dense layer."""
-    h = random_x(rng, (1, OPS[q.op].input_size(q)))
+    kind = np.dtype(np.int8 if q.op == "dense_w16a8" else np.int16)
+    h = activations(rng, OPS[q.op].input_size(q), kind)
     y, _ = OPS[q.op].int_step(q, h, {}, None)
-    h_at, y_at = memory.put(h.astype(np.int16), 8, 2 * int(rng.integers(4))), memory.put(np.zeros(y.size, np.int32), 4)
+    h_at = memory.put(h.astype(kind), 8, int(rng.integers(4)) * kind.itemsize)
+    y_at = memory.put(np.zeros(y.size, np.int32), 4)
     return [y_at, h_at, p], [(y_at, y.astype(np.int32))]
 
 
+def activations(rng: np.random.Generator, count: int, kind: np.dtype[Any]) -> np.ndarray:
+    """[1, count] over the range of their kind, with many at its ends."""
+    return random_x(rng, (1, count)) if kind == np.int16 else rng.choice([-128, 127, -1, 0, 77, -90], (1, count))
+
+
 def random_layers(rng: np.random.Generator, sizes: Sequence[tuple[int, int]]) -> list[QLayer]:
-    """Layers of every op at every size; of GRU two, with any reset mode."""
-    cells = [
-        random_cell(rng, op, op, *size, int(rng.choice([8, 16]))) for op in ("lstm", "gru", "gru") for size in sizes
-    ]
-    return [*cells, *(random_dense(rng, "dense", *size) for size in sizes)]
+    """Layers of every op at every size; of GRU and w8a8 two, with any reset mode or activation."""
+    ops = ("lstm", "gru", "gru", "lstm_w8a8", "lstm_w8a8")
+    cells = [random_cell(rng, op, op, *size, int(rng.choice([8, 16]))) for op in ops for size in sizes]
+    return [*cells, *(random_dense(rng, op, *size, op) for op in ("dense", "dense_w16a8") for size in sizes)]
 
 
 def check(bench: Bench, target: str, layout: str | None = None) -> None:
@@ -63,7 +71,7 @@ def check(bench: Bench, target: str, layout: str | None = None) -> None:
     for q in layers:
         owner, packed = place(q, layout or target)
         name = f"tl_{OPS[q.op].KERNEL}_{target if layout else owner}"
-        arguments, left = (dense if q.op == "dense" else recurrent)(rng, memory, q, memory.layer(packed))
+        arguments, left = (recurrent if OPS[q.op].STATE else dense)(rng, memory, q, memory.layer(packed))
         calls.append((machine.functions[name], arguments))
         wanted.append((f"{q.op} {OPS[q.op].input_size(q)} -> {OPS[q.op].output_size(q)}", left))
     assert len(memory.data) <= bench.core.room

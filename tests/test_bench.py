@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from quantize.ops import lstm
+from quantize.ops import lstm, lstm_w8a8
 from tests.conftest import needs
 from toolkit import bench_peers, cli
+from toolkit.bench_ours import RANGE, quantized
 from toolkit.errors import ToolkitError
 from toolkit.stages.bench import SCHEMES, parse_shapes, random_lstm, summary
 
@@ -62,6 +65,30 @@ def test_peers_compute_the_same_lstm() -> None:
     for name in checked:
         call, _ = bench_peers.PEERS[name][1](layer, x)["sequence"]
         assert np.abs(found[name](call()) - state["h"][0]).max() < 1e-5, name
+
+
+@pytest.mark.parametrize("name", ["litert f32", "litert int8"])
+def test_litert_computes_the_same_lstm(name: str) -> None:
+    """Its outputs stay inside: the float ones are the float LSTM's, the int8 ones those of our w8a8."""
+    needs("litert")
+    layer, x = random_lstm(3, 8), np.random.default_rng(0).uniform(-2, 2, (5, 3)).astype(np.float32)
+    call, empty = bench_peers.PEERS[name][1](layer, x)["sequence"]
+    for run in (call, empty):
+        run()
+    interpreter = inspect.signature(call).parameters["keep"].default
+    seen = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+    if name == "litert f32":
+        state = {k: np.zeros((1, 8)) for k in ("h", "c")}
+        for row, h in zip(x, seen, strict=True):
+            _, state = lstm.float_step(layer, row[None].astype(np.float64), state)
+            assert np.abs(h - state["h"][0]).max() < 1e-5
+        return
+    q = quantized(layer, "w8a8")
+    q = replace(q, params={**q.params, "table": 0})
+    integers = {k: np.zeros((1, 8), np.int64) for k in lstm_w8a8.STATE}
+    for row, h in zip(np.rint(x * 127 / RANGE).astype(np.int64), seen, strict=True):
+        _, integers = lstm_w8a8.int_step(q, row[None], integers, None)
+        assert h.tolist() == integers["h"][0].tolist()
 
 
 @pytest.mark.parametrize("text", ["1", "0,4", "a,b", "1,32,4", "-1,3", "1,99999"])

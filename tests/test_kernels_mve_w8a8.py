@@ -42,7 +42,7 @@ def test_instructions_equal_the_oracle(image: Path, tmp_path: Path) -> None:
     m, rng, todo = Caller(image, BOARD), np.random.default_rng(1), []
     for inputs, hidden in (*SIZES, *((17, h) for h in range(1, 18))):
         for q in (
-            extreme_layer(rng, inputs, hidden, True),
+            extreme_layer(rng, inputs, hidden, True, 128),
             qlayer(random_lstm(rng, inputs, hidden, 4, 0.0), table=True),
         ):
             todo.append(call(m, rng, q))

@@ -15,7 +15,8 @@ from tests.conftest import needs
 from tests.machines import CORES
 from tests.parity import Bench, Case, differences, expected, first_unit, long_network, random_case, random_chunks
 from toolkit import cpu
-from toolkit.targets import TARGETS
+from toolkit.codegen.packers import place
+from toolkit.targets import TARGETS, W8A8
 
 NETWORKS = 40
 
@@ -38,6 +39,15 @@ def test_every_target_runs_on_a_core() -> None:
     assert emulated | cpu.FEATURES.keys() == TARGETS.keys()
 
 
+def test_random_networks_reach_every_kernel(cases: list[Case]) -> None:
+    """Of both schemes."""
+    for target in TARGETS:
+        owners = {(OPS[x.op].KERNEL, place(x, target)[0]) for case in cases for x in case.q.layers}
+        for registry in (TARGETS, W8A8):
+            if target in registry:
+                assert {(op, target) for op in registry[target].ops} <= owners
+
+
 def test_every_step_at_every_edge(bench: Bench) -> None:
     for target in bench.core.targets:
         steps.check(bench, target)
@@ -50,7 +60,7 @@ def test_every_state_is_the_oracle_s(bench: Bench, cases: list[Case]) -> None:
 
 def test_a_stream_goes_on(bench: Bench) -> None:
     """Chunk after chunk, as the longest runs are made."""
-    for q in (long_network("lstm"), long_network("gru")):
+    for q in map(long_network, ("lstm", "gru", "lstm_w8a8")):
         chunks = list(random_chunks(q, 20, 3))
         case = expected(q, np.concatenate(chunks))
         for target in bench.core.targets:

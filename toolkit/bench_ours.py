@@ -72,7 +72,8 @@ class Ours:
         self.ffi = cffi.FFI()
         self.ffi.cdef(cdef())
         widest = F32[pack_f32.host_target()].host_flags
-        self.library = self.ffi.dlopen(str(build_kernels(folder, extra=[LOOP], extra_flags=widest)))
+        here = cpu.host_targets()
+        self.library = self.ffi.dlopen(str(build_kernels(folder, extra=[LOOP], extra_flags=widest, targets=here)))
 
     def at(self, array: np.ndarray) -> Any:
         """A pointer to the array's memory; the caller keeps it alive."""

@@ -19,6 +19,8 @@ import numpy as np
 
 from quantize.network import Layer
 from quantize.ops import lstm
+from toolkit import tflite
+from toolkit.bench_ours import RANGE, quantized
 
 Call = Callable[[], Any]
 Calls = dict[str, tuple[Call, Call]]
@@ -122,67 +124,37 @@ def _quiet() -> Iterator[None]:
 
 def litert_f32(layer: Layer, x: np.ndarray) -> Calls:
     """LiteRT (XNNPACK, one thread): `Invoke` of the fused sequence LSTM, the state inside."""
+    return _litert(partial(tflite.float32, layer), x.astype(np.float32))
+
+
+def litert_int8(layer: Layer, x: np.ndarray) -> Calls:
+    """The same of the fused int8 LSTM, whose arithmetic and whose weights are those of our w8a8."""
+    model = tflite.from_qlayer(quantized(layer, "w8a8"), RANGE / 127)
+    return _litert(partial(tflite.int8, model), np.rint(x * 127 / RANGE).astype(np.int8))
+
+
+def _litert(model: Callable[[int], bytes], x: np.ndarray) -> Calls:
+    """model(steps): the file of one."""
     from ai_edge_litert.interpreter import Interpreter
 
-    def invoke(model: bytes, rows: np.ndarray) -> Call:
+    def invoke(content: bytes, rows: np.ndarray) -> Call:
         with _quiet():
-            interpreter = Interpreter(model_content=model, num_threads=1)
+            interpreter = Interpreter(model_content=content, num_threads=1)
             interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], rows[None].astype(np.float32))
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], rows[None])
 
         def call(keep: Any = interpreter, run: Call = interpreter._interpreter.Invoke) -> Any:
             return run()
 
         return call
 
+    def empty(rows: np.ndarray) -> bytes:
+        return tflite.nothing(x.dtype.name, *rows.shape)
+
     return {
-        kind: (invoke(_tflite(layer, len(rows)), rows), invoke(_tflite(None, len(rows), x.shape[1]), rows))
+        kind: (invoke(model(len(rows)), rows), invoke(empty(rows), rows))
         for kind, rows in (("step", x[:1]), ("sequence", x))
     }
-
-
-def _tflite(layer: Layer | None, steps: int, inputs: int = 0) -> bytes:
-    """x [1, steps, inputs] -> h [1, steps, hidden] in one UNIDIRECTIONAL_SEQUENCE_LSTM; None: RELU of x alone."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    m, graph, code, op = schema.ModelT(), schema.SubGraphT(), schema.OperatorCodeT(), schema.OperatorT()
-    kind = schema.BuiltinOperator.RELU if layer is None else schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM
-    code.builtinCode = code.deprecatedBuiltinCode = kind
-    code.version, m.version, m.operatorCodes, m.buffers, graph.tensors = 1, 3, [code], [schema.BufferT()], []
-
-    def tensor(shape: tuple[int, ...], constant: np.ndarray | None = None, variable: bool = False) -> int:
-        t: Any = schema.TensorT()
-        t.name, t.shape, t.type = f"t{len(graph.tensors)}", list(shape), schema.TensorType.FLOAT32
-        t.isVariable, t.buffer = variable, 0
-        if constant is not None:
-            b: Any = schema.BufferT()
-            b.data = np.frombuffer(np.ascontiguousarray(constant, np.float32).tobytes(), np.uint8)
-            m.buffers.append(b)
-            t.buffer = len(m.buffers) - 1
-        graph.tensors.append(t)
-        return len(graph.tensors) - 1
-
-    if layer is None:
-        graph.inputs, graph.outputs = [tensor((1, steps, inputs))], [tensor((1, steps, inputs))]
-        op.inputs = graph.inputs
-    else:
-        hidden, size = lstm.hidden_size(layer), lstm.input_size(layer)
-        parts = [np.split(layer.weights[k], 4) for k in ("w_ih", "w_hh", "b")]
-        graph.inputs = [tensor((1, steps, size))]
-        weights = [tensor(v.shape, v) for gates in parts[:2] for v in gates]
-        biases = [tensor(v.shape, v) for v in parts[2]]
-        states = [tensor((1, hidden), variable=True) for _ in range(2)]
-        op.inputs = [*graph.inputs, *weights, -1, -1, -1, *biases, -1, -1, *states, -1, -1, -1, -1]
-        graph.outputs = [tensor((1, steps, hidden))]
-        options = schema.UnidirectionalSequenceLSTMOptionsT()
-        options.fusedActivationFunction = schema.ActivationFunctionType.TANH
-        op.builtinOptions = options
-        op.builtinOptionsType = schema.BuiltinOptions.UnidirectionalSequenceLSTMOptions
-    op.opcodeIndex, op.outputs, graph.operators, m.subgraphs = 0, graph.outputs, [op], [graph]
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(m.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def torch_f32(layer: Layer, x: np.ndarray) -> Calls:
@@ -218,6 +190,7 @@ def torch_f32(layer: Layer, x: np.ndarray) -> Calls:
 
 PEERS: dict[str, tuple[tuple[str, ...], Callable[[Layer, np.ndarray], Calls]]] = {
     "litert f32": (("ai_edge_litert",), litert_f32),
+    "litert int8": (("ai_edge_litert",), litert_int8),
     "onnxruntime f32": (("onnxruntime", "onnx"), onnxruntime_f32),
     "onnxruntime int8": (("onnxruntime", "onnx"), onnxruntime_int8),
     "torch f32": (("torch",), torch_f32),

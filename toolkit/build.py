@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -17,7 +17,7 @@ from typing import Any
 from toolkit import checks, cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.targets import CSRC, F32, NORM, ROOT, SHARED_SOURCES, TARGETS, W8A8
+from toolkit.targets import CSRC, F32, NORM, ROOT, SHARED_SOURCES, TARGETS, W8A8, Target
 from toolkit.toolchain import (
     CACHE,
     SUFFIX,
@@ -258,15 +258,21 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
 
 
 def build_kernels(
-    out_dir: Path, *, extra: Sequence[Path] = (), extra_flags: Sequence[str] = (), sanitize: str | None = None
+    out_dir: Path,
+    *,
+    extra: Sequence[Path] = (),
+    extra_flags: Sequence[str] = (),
+    sanitize: str | None = None,
+    targets: Collection[str] = tuple({**TARGETS, **F32}),
 ) -> Path:
-    """Builds every kernel target that this computer can, the shared files and `extra`, as one library.
+    """Builds those of `targets` that this computer can, the shared files and `extra`, as one library.
 
     Raises: ToolkitError."""
+    here = [t for t in targets if t not in cpu.FEATURES or cpu.is_x86()]
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
-    here = [t for t in (*TARGETS.values(), *W8A8.values(), NORM) if t.name not in cpu.FEATURES or cpu.is_x86()]
-    sources += [(CSRC / t.source, t.host_flags) for t in here]
-    sources += [(CSRC / t.source, t.host_flags) for name, t in F32.items() if name not in cpu.FEATURES or cpu.is_x86()]
+    registries: tuple[Mapping[str, Target], ...] = (TARGETS, W8A8, F32)
+    sources += [(CSRC / s[t].source, s[t].host_flags) for s in registries for t in here if t in s]
+    sources.append((CSRC / NORM.source, NORM.host_flags))
     sources += [(path, extra_flags) for path in extra]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 

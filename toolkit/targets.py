@@ -53,7 +53,14 @@ _LINES = "tl_tables_lines.h"
 _UNROLLED = "tl_dense_unrolled.h"
 _CHAIN = ("tl_chain.h", "tl_chain_gru.h", _LINES)
 _TILES = ("tl_tiled.h", "tl_tiles.h", "tl_inline.h")
-_WORDS = ("tl_tiles_madd.h", "tl_tiles_words.h", "tl_tables.h")
+_X86_256 = ("tl_x86_256.h", "tl_x86.h")
+_X86_512 = ("tl_x86_512.h", "tl_x86.h")
+_AARCH64 = ("tl_aarch64_w8a16.h", "tl_aarch64.h", "tl_tables.h")
+_WORDS = ("tl_tiles_madd.h", "tl_tiles_words.h", "tl_words.h", "tl_tables.h")
+_W8A8 = frozenset({"lstm_step_w8a8", "dense_w16a8"})
+_TILES_W8A8 = ("tl_tiled_w8a8.h", "tl_tiles_w8a8.h", "tl_gemmlowp.h", "tl_w8a8.h", "tl_inline.h")
+_AARCH64_W8A8 = ("tl_aarch64_w8a8.h", "tl_aarch64.h", "tl_tables_w8a8.h")
+_PAIRS_W8A8 = ("tl_pairs_w8a8.h", "tl_tables_w8a8.h")
 
 TARGETS: dict[str, Target] = {
     t.name: t
@@ -98,7 +105,7 @@ TARGETS: dict[str, Target] = {
             "avx2",
             "x86-64 with AVX2",
             "tl_avx2.c",
-            ("tl_avx2.h", *_TILES, "tl_x86.h", *_WORDS),
+            ("tl_avx2.h", *_TILES, *_X86_256, *_WORDS),
             1028,
             _ALL,
             ("-mavx2",),
@@ -108,7 +115,7 @@ TARGETS: dict[str, Target] = {
             "avx512vnni",
             "x86-64 with AVX-512 VNNI",
             "tl_avx512vnni.c",
-            ("tl_avx512vnni.h", *_TILES, "tl_x86.h", "tl_tiles_madd.h", "tl_tables_planes.h"),
+            ("tl_avx512vnni.h", *_TILES, *_X86_512, "tl_tiles_madd.h", "tl_tables_planes.h"),
             2048,
             _ALL,
             _VNNI,
@@ -118,7 +125,7 @@ TARGETS: dict[str, Target] = {
             "neon",
             "AArch64",
             "tl_neon.c",
-            ("tl_neon.h", *_TILES, "tl_aarch64.h", "tl_tables.h"),
+            ("tl_neon.h", *_TILES, *_AARCH64),
             1028,
             _ALL,
             (),
@@ -129,7 +136,7 @@ TARGETS: dict[str, Target] = {
             "neon_dotprod",
             "AArch64 with dot products (Armv8.2)",
             "tl_neon_dotprod.c",
-            ("tl_neon_dotprod.h", *_TILES, "tl_aarch64.h", "tl_tables.h"),
+            ("tl_neon_dotprod.h", *_TILES, *_AARCH64),
             1028,
             _ALL,
             (),  # the core of its board has them
@@ -139,7 +146,7 @@ TARGETS: dict[str, Target] = {
             "wasm_simd128",
             "WebAssembly with 128-bit SIMD",
             "tl_wasm_simd128.c",
-            ("tl_wasm_simd128.h", *_TILES, *_WORDS),
+            ("tl_wasm_simd128.h", *_TILES, "tl_wasm.h", *_WORDS),
             1028,
             _ALL,
             ("-msimd128",),
@@ -189,7 +196,7 @@ W8A8: dict[str, Target] = {
             "tl_ref_w8a8.c",
             ("tl_w8a8.h", "tl_tables_w8a8.h"),
             514,
-            frozenset({"lstm_step_w8a8", "dense_w16a8"}),
+            _W8A8,
             (),
             (),
         ),
@@ -204,14 +211,54 @@ W8A8: dict[str, Target] = {
             _SHIMMED,
         ),
         Target(
+            "avx2",
+            TARGETS["avx2"].cores,
+            "tl_avx2_w8a8.c",
+            (*_TILES_W8A8, *_X86_256, *_PAIRS_W8A8),
+            514,
+            _W8A8,
+            ("-mavx2",),
+            ("-mavx2",),
+        ),
+        Target(
             "avx512vnni",
-            "x86-64 with AVX-512 VNNI",
+            TARGETS["avx512vnni"].cores,
             "tl_avx512vnni_w8a8.c",
-            ("tl_avx512vnni_w8a8.h", "tl_w8a8.h", "tl_tables_w8a8_planes.h"),
+            (*_TILES_W8A8, *_X86_512, "tl_tables_w8a8_planes.h"),
             1024,
-            frozenset({"lstm_step_w8a8"}),
+            _W8A8,
             _VNNI,
             _VNNI,
+        ),
+        Target(
+            "neon",
+            TARGETS["neon"].cores,
+            "tl_neon_w8a8.c",
+            (*_TILES_W8A8, *_AARCH64_W8A8),
+            514,
+            _W8A8,
+            (),
+            () if _ON_ARM else _SHIMMED,
+        ),
+        Target(
+            "neon_dotprod",
+            TARGETS["neon_dotprod"].cores,
+            "tl_neon_dotprod_w8a8.c",
+            (*_TILES_W8A8, *_AARCH64_W8A8),
+            514,
+            _W8A8,
+            (),
+            _DOTPROD if _ON_ARM else _SHIMMED,
+        ),
+        Target(
+            "wasm_simd128",
+            TARGETS["wasm_simd128"].cores,
+            "tl_wasm_simd128_w8a8.c",
+            (*_TILES_W8A8, "tl_wasm.h", "tl_words.h", *_PAIRS_W8A8),
+            514,
+            _W8A8,
+            ("-msimd128",),
+            _SHIMMED,
         ),
     )
 }

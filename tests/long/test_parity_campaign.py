@@ -55,7 +55,7 @@ def test_instructions_are_the_oracle(benches: list[Bench]) -> None:
         print(*(f"{where}: {count} networks" for where, count in done.items()), sep="\n")
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "lstm_w8a8"])
 def test_longest_run(benches: list[Bench], cell: str) -> None:
     """One stream on every core in step with `ref` here, whose first chunk is the oracle's: all hashes are equal."""
     q, end, done = long_network(cell), time.monotonic() + seconds(), Counter[str]()

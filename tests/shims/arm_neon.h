@@ -14,7 +14,9 @@ typedef int8_t int8x8_t __attribute__((vector_size(8)));
 typedef int16_t int16x4_t __attribute__((vector_size(8)));
 typedef int8_t int8x16_t __attribute__((vector_size(16)));
 typedef int16_t int16x8_t __attribute__((vector_size(16)));
+typedef uint16_t uint16x4_t __attribute__((vector_size(8)));
 typedef uint16_t uint16x8_t __attribute__((vector_size(16)));
+typedef uint32_t uint32x4_t __attribute__((vector_size(16)));
 typedef int32_t int32x4_t __attribute__((vector_size(16)));
 
 /* Not inlined: under sanitizers that would take minutes. */
@@ -48,11 +50,20 @@ LANEWISE(int16x4_t, 4, vdup_n_s16, (int16_t v), v)
 LANEWISE(int16x8_t, 8, vdupq_n_s16, (int16_t v), v)
 LANEWISE(int16x8_t, 8, vdupq_lane_s16, (int16x4_t v, int lane), v[lane])
 LANEWISE(uint16x8_t, 8, vdupq_n_u16, (uint16_t v), v)
+LANEWISE(uint32x4_t, 4, vdupq_n_u32, (uint32_t v), v)
 LANEWISE(int32x4_t, 4, vdupq_n_s32, (int32_t v), v)
+LANEWISE(int8x8_t, 8, vld1_s8, (const int8_t *p), p[i])
 LANEWISE(int8x16_t, 16, vld1q_s8, (const int8_t *p), p[i])
 LANEWISE(int16x4_t, 4, vld1_s16, (const int16_t *p), p[i])
 LANEWISE(int16x8_t, 8, vld1q_s16, (const int16_t *p), p[i])
 LANEWISE(int32x4_t, 4, vld1q_s32, (const int32_t *p), p[i])
+
+SHIM void vst1_s8(int8_t *p, int8x8_t v)
+{
+    for (int i = 0; i < 8; i++) {
+        p[i] = v[i];
+    }
+}
 
 SHIM void vst1q_s16(int16_t *p, int16x8_t v)
 {
@@ -68,11 +79,28 @@ LANEWISE(int32x4_t, 4, vsubq_s32, (int32x4_t a, int32x4_t b), (int64_t)a[i] - b[
 LANEWISE(int8x16_t, 16, veorq_s8, (int8x16_t a, int8x16_t b), a[i] ^ b[i])
 LANEWISE(uint16x8_t, 8, veorq_u16, (uint16x8_t a, uint16x8_t b), a[i] ^ b[i])
 LANEWISE(uint16x8_t, 8, vorrq_u16, (uint16x8_t a, uint16x8_t b), a[i] | b[i])
+LANEWISE(int16x8_t, 8, vqaddq_s16, (int16x8_t a, int16x8_t b), shim_sat(a[i] + b[i], 16))
+LANEWISE(uint16x8_t, 8, vrhaddq_u16, (uint16x8_t a, uint16x8_t b), (a[i] + b[i] + 1) >> 1)
+LANEWISE(int16x8_t, 8, vandq_s16, (int16x8_t a, int16x8_t b), a[i] & b[i])
+LANEWISE(int32x4_t, 4, vandq_s32, (int32x4_t a, int32x4_t b), a[i] & b[i])
+LANEWISE(int16x8_t, 8, vabsq_s16, (int16x8_t v), v[i] < 0 ? -v[i] : v[i])
+LANEWISE(int32x4_t, 4, vabsq_s32, (int32x4_t v), v[i] < 0 ? -(int64_t)v[i] : v[i])
+LANEWISE(int16x8_t, 8, vminq_s16, (int16x8_t a, int16x8_t b), a[i] < b[i] ? a[i] : b[i])
+LANEWISE(int32x4_t, 4, vminq_s32, (int32x4_t a, int32x4_t b), a[i] < b[i] ? a[i] : b[i])
+LANEWISE(int32x4_t, 4, vmaxq_s32, (int32x4_t a, int32x4_t b), a[i] > b[i] ? a[i] : b[i])
+LANEWISE(uint16x8_t, 8, vcltzq_s16, (int16x8_t v), v[i] < 0 ? 0xFFFF : 0)
+LANEWISE(int16x8_t, 8, vbslq_s16, (uint16x8_t yes, int16x8_t a, int16x8_t b), (a[i] & yes[i]) | (b[i] & ~yes[i]))
 LANEWISE(int16x8_t, 8, vaddw_s8, (int16x8_t a, int8x8_t b), a[i] + b[i])
 LANEWISE(int16x8_t, 8, vaddw_high_s8, (int16x8_t a, int8x16_t b), a[i] + b[i + 8])
 
 LANEWISE(uint16x8_t, 8, vshlq_n_u16, (uint16x8_t v, int n), v[i] << n)
 LANEWISE(uint16x8_t, 8, vshrq_n_u16, (uint16x8_t v, int n), v[i] >> n)
+LANEWISE(int16x8_t, 8, vshlq_n_s16, (int16x8_t v, int n), shim_shift(v[i], n))
+LANEWISE(int16x8_t, 8, vshlq_s16, (int16x8_t v, int16x8_t n), shim_shift(v[i], n[i]))
+LANEWISE(uint16x8_t, 8, vshlq_u16, (uint16x8_t v, int16x8_t n), shim_shift(v[i], n[i]))
+LANEWISE(int32x4_t, 4, vrshlq_s32, (int32x4_t v, int32x4_t n),
+         (int8_t)n[i] < 0 ? shim_shift(v[i] + ((int64_t)1 << (-(int8_t)n[i] - 1)), n[i]) : shim_shift(v[i], n[i]))
+LANEWISE(int32x4_t, 4, vsraq_n_s32, (int32x4_t c, int32x4_t v, int n), c[i] + (int64_t)(v[i] >> (n > 31 ? 31 : n)))
 LANEWISE(int32x4_t, 4, vshlq_n_s32, (int32x4_t v, int n), shim_shift(v[i], n))
 LANEWISE(int32x4_t, 4, vshlq_s32, (int32x4_t v, int32x4_t n), shim_shift(v[i], n[i]))
 LANEWISE(int16x8_t, 8, vqshlq_s16, (int16x8_t v, int16x8_t n), shim_sat(shim_shift(v[i], n[i]), 16))
@@ -83,6 +111,12 @@ LANEWISE(int32x4_t, 4, vmull_s16, (int16x4_t a, int16x4_t b), a[i] * b[i])
 LANEWISE(int32x4_t, 4, vmull_high_s16, (int16x8_t a, int16x8_t b), a[i + 4] * b[i + 4])
 LANEWISE(int32x4_t, 4, vmlal_s16, (int32x4_t c, int16x4_t a, int16x4_t b), c[i] + (int64_t)a[i] * b[i])
 LANEWISE(int32x4_t, 4, vmlal_high_s16, (int32x4_t c, int16x8_t a, int16x8_t b), c[i] + (int64_t)a[i + 4] * b[i + 4])
+LANEWISE(int16x8_t, 8, vmulq_s16, (int16x8_t a, int16x8_t b), a[i] * b[i])
+LANEWISE(int16x8_t, 8, vmull_s8, (int8x8_t a, int8x8_t b), a[i] * b[i])
+LANEWISE(int16x8_t, 8, vmlal_high_s8, (int16x8_t c, int8x16_t a, int8x16_t b), c[i] + a[i + 8] * b[i + 8])
+LANEWISE(int32x4_t, 4, vpadalq_s16, (int32x4_t c, int16x8_t v), (int64_t)c[i] + v[2 * i] + v[2 * i + 1])
+LANEWISE(int32x4_t, 4, vqrdmulhq_s32, (int32x4_t a, int32x4_t b),
+         shim_sat(((int64_t)a[i] * b[i] + ((int64_t)1 << 30)) >> 31, 32))
 LANEWISE(int32x4_t, 4, vqdmulhq_s32, (int32x4_t a, int32x4_t b), shim_sat(((int64_t)a[i] * b[i]) >> 31, 32))
 LANEWISE(int16x8_t, 8, vqdmulhq_s16, (int16x8_t a, int16x8_t b), shim_sat((a[i] * b[i]) >> 15, 16))
 LANEWISE(int16x8_t, 8, vqrdmulhq_s16, (int16x8_t a, int16x8_t b), shim_sat((a[i] * b[i] + (1 << 14)) >> 15, 16))
@@ -102,6 +136,12 @@ LANEWISE(int32x4_t, 4, vdotq_laneq_s32, (int32x4_t c, int8x16_t a, int8x16_t b, 
 /* Narrowing: the lower half alone, or behind a lower half. */
 LANEWISE(int16x4_t, 4, vqmovn_s32, (int32x4_t v), shim_sat(v[i], 16))
 LANEWISE(int16x8_t, 8, vqmovn_high_s32, (int16x4_t low, int32x4_t v), i < 4 ? low[i & 3] : shim_sat(v[i & 3], 16))
+
+LANEWISE(uint16x4_t, 4, vqmovun_s32, (int32x4_t v), v[i] < 0 ? 0 : v[i] > 65535 ? 65535 : v[i])
+LANEWISE(uint16x8_t, 8, vqmovun_high_s32, (uint16x4_t low, int32x4_t v),
+         i < 4 ? low[i & 3] : vqmovun_s32(v)[i & 3])
+LANEWISE(int8x8_t, 8, vqmovn_s16, (int16x8_t v), shim_sat(v[i], 8))
+LANEWISE(int16x8_t, 8, vmovl_s8, (int8x8_t v), v[i])
 
 SHIM int64_t shim_round(int32_t v, int n)
 {
@@ -140,6 +180,16 @@ SHIM int16x4_t vset_lane_s16(int16_t value, int16x4_t v, int lane)
 SHIM int32_t vaddvq_s32(int32x4_t v)
 {
     return (int32_t)((int64_t)v[0] + v[1] + v[2] + v[3]);
+}
+
+SHIM int8x16_t vreinterpretq_s8_u32(uint32x4_t v)
+{
+    return (int8x16_t)v;
+}
+
+SHIM int16x4_t vreinterpret_s16_s8(int8x8_t v)
+{
+    return (int16x4_t)v;
 }
 
 SHIM int8x16_t vreinterpretq_s8_s16(int16x8_t v)

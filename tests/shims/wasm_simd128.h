@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The intrinsics that csrc/tl_wasm_simd128.c uses, lane by lane in C for other computers: prototypes of clang's
+/* The intrinsics that csrc/tl_wasm.h and its targets use, lane by lane in C for other computers: prototypes of clang's
  * wasm_simd128.h, meaning of the WebAssembly specification. */
 #ifndef SHIM_WASM_SIMD128_H
 #define SHIM_WASM_SIMD128_H
@@ -10,6 +10,7 @@
 #define __wasm_simd128__ 1
 
 typedef int32_t v128_t __attribute__((vector_size(16)));
+typedef int8_t shim_i8 __attribute__((vector_size(16)));
 typedef int16_t shim_i16 __attribute__((vector_size(16)));
 typedef uint16_t shim_u16 __attribute__((vector_size(16)));
 typedef int64_t shim_i64 __attribute__((vector_size(16)));
@@ -28,11 +29,14 @@ typedef int64_t shim_i64 __attribute__((vector_size(16)));
     }
 #define S16(v) ((shim_i16)(v))
 #define U16(v) ((shim_u16)(v))
+#define I64(v) ((shim_i64)(v))
 
-SHIM int32_t shim_sat16(int32_t v)
+SHIM int32_t shim_sat(int32_t v, int32_t low, int32_t high)
 {
-    return v > 32767 ? 32767 : v < -32768 ? -32768 : v;
+    return v > high ? high : v < low ? low : v;
 }
+
+#define shim_sat16(v) shim_sat(v, -32768, 32767)
 
 SHIM v128_t wasm_v128_load(const void *p)
 {
@@ -44,6 +48,11 @@ SHIM v128_t wasm_v128_load(const void *p)
 SHIM void wasm_v128_store(void *p, v128_t v)
 {
     __builtin_memcpy(p, &v, sizeof v);
+}
+
+SHIM void wasm_v128_store64_lane(void *p, v128_t v, int lane)
+{
+    __builtin_memcpy(p, (const char *)&v + 8 * lane, 8);
 }
 
 SHIM v128_t wasm_v128_load32_lane(const void *p, v128_t v, int lane)
@@ -66,7 +75,17 @@ SHIM int32_t wasm_i32x4_extract_lane(v128_t v, int lane)
 
 LANEWISE(v128_t, 4, wasm_i32x4_splat, (int32_t v), v)
 LANEWISE(shim_i16, 8, wasm_i16x8_splat, (int16_t v), v)
+LANEWISE(shim_i64, 2, wasm_i64x2_const_splat, (int64_t v), v)
 #define wasm_i32x4_const_splat wasm_i32x4_splat
+
+SHIM v128_t wasm_i16x8_load8x8(const void *p)
+{
+    shim_i16 r;
+    for (int i = 0; i < 8; i++) {
+        r[i] = ((const int8_t *)p)[i];
+    }
+    return (v128_t)r;
+}
 
 SHIM v128_t wasm_v128_load32_splat(const void *p)
 {
@@ -75,8 +94,20 @@ SHIM v128_t wasm_v128_load32_splat(const void *p)
 
 LANEWISE(v128_t, 4, wasm_i32x4_add, (v128_t a, v128_t b), (int64_t)a[i] + b[i])
 LANEWISE(v128_t, 4, wasm_i32x4_sub, (v128_t a, v128_t b), (int64_t)a[i] - b[i])
+LANEWISE(shim_i64, 2, wasm_i64x2_add, (v128_t a, v128_t b), (uint64_t)I64(a)[i] + (uint64_t)I64(b)[i])
+LANEWISE(shim_i64, 2, wasm_i64x2_shl, (v128_t v, uint32_t n), (uint64_t)I64(v)[i] << (n & 63))
+LANEWISE(v128_t, 4, wasm_i32x4_min, (v128_t a, v128_t b), a[i] < b[i] ? a[i] : b[i])
+LANEWISE(v128_t, 4, wasm_i32x4_max, (v128_t a, v128_t b), a[i] > b[i] ? a[i] : b[i])
+LANEWISE(v128_t, 4, wasm_i32x4_abs, (v128_t v), v[i] < 0 ? -(int64_t)v[i] : v[i])
+LANEWISE(shim_i16, 8, wasm_i16x8_abs, (v128_t v), S16(v)[i] < 0 ? -S16(v)[i] : S16(v)[i])
+LANEWISE(shim_i16, 8, wasm_i16x8_min, (v128_t a, v128_t b), S16(a)[i] < S16(b)[i] ? S16(a)[i] : S16(b)[i])
+LANEWISE(shim_i16, 8, wasm_i16x8_mul, (v128_t a, v128_t b), S16(a)[i] * S16(b)[i])
+LANEWISE(shim_i16, 8, wasm_i16x8_add, (v128_t a, v128_t b), S16(a)[i] + S16(b)[i])
+LANEWISE(shim_i16, 8, wasm_i16x8_add_sat, (v128_t a, v128_t b), shim_sat16(S16(a)[i] + S16(b)[i]))
 LANEWISE(shim_i16, 8, wasm_i16x8_sub, (v128_t a, v128_t b), S16(a)[i] - S16(b)[i])
 LANEWISE(v128_t, 4, wasm_v128_xor, (v128_t a, v128_t b), a[i] ^ b[i])
+LANEWISE(v128_t, 4, wasm_v128_and, (v128_t a, v128_t b), a[i] & b[i])
+LANEWISE(v128_t, 4, wasm_v128_bitselect, (v128_t a, v128_t b, v128_t mask), (a[i] & mask[i]) | (b[i] & ~mask[i]))
 LANEWISE(v128_t, 4, wasm_v128_or, (v128_t a, v128_t b), a[i] | b[i])
 LANEWISE(v128_t, 4, wasm_i32x4_shl, (v128_t v, uint32_t n), (uint32_t)v[i] << (n & 31))
 LANEWISE(v128_t, 4, wasm_i32x4_shr, (v128_t v, uint32_t n), v[i] >> (n & 31))
@@ -92,6 +123,9 @@ LANEWISE(shim_i64, 2, wasm_i64x2_extmul_high_i32x4, (v128_t a, v128_t b), (int64
 LANEWISE(shim_i16, 8, wasm_i16x8_q15mulr_sat, (v128_t a, v128_t b),
          shim_sat16((S16(a)[i] * S16(b)[i] + (1 << 14)) >> 15))
 LANEWISE(shim_i16, 8, wasm_i16x8_narrow_i32x4, (v128_t a, v128_t b), shim_sat16(i < 4 ? a[i & 3] : b[i & 3]))
+LANEWISE(shim_u16, 8, wasm_u16x8_narrow_i32x4, (v128_t a, v128_t b), shim_sat(i < 4 ? a[i & 3] : b[i & 3], 0, 65535))
+LANEWISE(shim_i8, 16, wasm_i8x16_narrow_i16x8, (v128_t a, v128_t b),
+         shim_sat(i < 8 ? S16(a)[i & 7] : S16(b)[i & 7], -128, 127))
 
 #define shim_pick(a, b, lanes, lane) ((lane) < (lanes) ? (a)[(lane) % (lanes)] : (b)[(lane) % (lanes)])
 #define PICK16(lane) (int16_t)shim_pick(S16(a), S16(b), 8, lane)

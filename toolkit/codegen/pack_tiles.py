@@ -156,6 +156,11 @@ def tiles(w: np.ndarray, units: int, lanes: int, columns: int) -> np.ndarray:
     return _tiles(w, units, lanes, columns, _COLUMNS_LAST)
 
 
+def words(w: np.ndarray, units: int, lanes: int, columns: int) -> np.ndarray:
+    """The same, but each row of half 0 in a word with one of half 1."""
+    return _words(tiles(w, units, lanes, columns))
+
+
 def rows_in_blocks(v: np.ndarray, units: int, lanes: int) -> np.ndarray:
     """A number per row modulo 2^32, in the order of `_tiles`."""
     return _tiles(v.astype(np.int32)[:, None], units, lanes, 1, _COLUMNS_LAST).reshape(-1)

@@ -1,13 +1,16 @@
-"""Layouts of the scheme w8a8: `ref`, and the blocks of csrc/tl_avx512vnni_w8a8.c."""
+"""Layouts of the scheme w8a8: `ref`, and the blocks of csrc/tl_tiled_w8a8.h."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from quantize.ops import lstm_w8a8
 from quantize.qnetwork import QLayer
 from toolkit.codegen.pack import Packed, PackedArray, Slices
-from toolkit.codegen.pack_tiles import rows_in_blocks, tiles
+from toolkit.codegen.pack_tiles import rows_in_blocks, tiles, words
 
 
 def lstm_ref(q: QLayer) -> Packed:
@@ -31,26 +34,75 @@ def lstm_ref(q: QLayer) -> Packed:
     return Packed("tl_lstm_w8a8", arrays, fields, slices)
 
 
-def lstm_avx512vnni(q: QLayer) -> Packed | None:
-    """Blocks of 32 units, quads of columns; the kernel adds 128 to each activation, which `b` takes off again.
+SCALED = "of x in i, f, g, o, of h in i, f, g, o, of the new h"
 
-    None with gemmlowp's activations, or where the half that its shift rounds with would not fit beside the sum."""
-    half = 1 << np.clip(-q.arrays["s"][:8].astype(np.int64), 0, 31) >> 1
-    if not q.params["table"] or int(lstm_w8a8.bounds(q).max()) + int(half.max()) >= 2**31:
-        return None
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a target leaves open in csrc/tl_tiled_w8a8.h.
+
+    lanes: int32 lanes of a vector; group, order: columns of a tile, and its words in the comment; tile: makes the tiles
+    of [gates * units, columns]; offset: what the kernel adds to each activation; top: of |w|."""
+
+    lanes: int
+    group: int
+    order: str
+    tile: Callable[[np.ndarray, int, int, int], np.ndarray] = tiles
+    offset: int = 0
+    top: int = 128
+
+
+def _pairs(w: np.ndarray, units: int, lanes: int, group: int) -> np.ndarray:
+    """The two pairs of columns of a half one behind the other."""
+    quads = tiles(w, units, lanes, group)
+    split = quads.reshape(*quads.shape[:3], 2, lanes, 2, 2)
+    return np.ascontiguousarray(split.swapaxes(4, 5)).reshape(quads.shape)
+
+
+FORMS = {
+    "avx2": Form(8, 4, "[half][lane][column]", top=127),
+    "avx512vnni": Form(16, 4, "[half][lane][column]", offset=128),
+    "neon": Form(4, 4, "[half][pair][lane][column]", _pairs, top=127),
+    "neon_dotprod": Form(4, 4, "[half][lane][column]"),
+    "wasm_simd128": Form(4, 2, "[lane][column][half 1 + 128, half 0]", words),
+}
+
+
+def lstm_tiled(target: str) -> Callable[[QLayer], Packed | None]:
+    """The packer of LSTM layers for a target of FORMS."""
+    return lambda q: _pack(q, FORMS[target])
+
+
+def _pack(q: QLayer, form: Form) -> Packed | None:
+    """None where a weight is too large, or where the half that a shift rounds with would not fit beside the sum."""
+    s = q.arrays["s"].astype(np.int64)
+    scaling = np.stack([q.arrays["m"].astype(np.int64), np.maximum(s, 0), np.maximum(-s, 0)], axis=1)
+    half = 1 << scaling[:8, 2] >> 1
     parts = [(q.arrays[w].astype(np.int64), q.arrays[b].astype(np.int64)) for w, b in (("wx", "bx"), ("wh", "bh"))]
-    size = lstm_w8a8.hidden_size(q)
-    biases = [rows_in_blocks(b - 128 * w.sum(1), size, 16) for w, b in parts]
-    b = np.stack([v.reshape(-1, 128) for v in biases], axis=1).reshape(-1)
-    w8 = np.concatenate([tiles(w.astype(np.int8), size, 16, 4) for w, _ in parts], axis=1).reshape(-1)
-    blocks = "32 units a block, padded with zeros"
-    slices = Slices(32, (("w", w8.size // (len(b) // 256)), ("b", 256)), (("units", "uint16_t", 1),))
+    if int(lstm_w8a8.bounds(q).max()) + int(half.max()) >= 2**31 or max(abs(w).max() for w, _ in parts) > form.top:
+        return None
+    size, rows = lstm_w8a8.hidden_size(q), 8 * form.lanes
+    biases = [rows_in_blocks(b - form.offset * w.sum(1), size, form.lanes) for w, b in parts]
+    b = np.stack([v.reshape(-1, rows) for v in biases], axis=1).reshape(-1)
+    tiled = [form.tile(w.astype(np.int8), size, form.lanes, form.group) for w, _ in parts]
+    w8 = np.concatenate([v.reshape(*v.shape[:2], -1) for v in tiled], axis=1).reshape(-1)
+    units = 2 * form.lanes
+    blocks = f"{units} units a block, padded with zeros"
+    slices = Slices(units, (("w", w8.size // (len(b) // (2 * rows))), ("b", 2 * rows)), (("units", "uint16_t", 1),))
+    meaning = f"[block][{form.group} columns][gate]{form.order}; {blocks}"
     arrays = (
-        PackedArray("w", "_Alignas(64) int8_t", w8, f"[block][4 columns][gate][half][lane][column]; {blocks}", None),
+        PackedArray("w", "_Alignas(64) int8_t", w8, f"weights {meaning}", None),
         PackedArray("b", "int32_t", b, f"biases [block][of x, of h][gate][half][lane]; {blocks}", None),
-        *scales(q),
+        PackedArray(
+            "m",
+            "int32_t",
+            scaling.astype(np.int32).reshape(-1),
+            f"[multiplier, shift left, shift right], {SCALED}",
+            None,
+        ),
     )
-    return Packed("tl_lstm_w8a8_avx512vnni", arrays, (*((k, f"@{k}") for k in "wbms"), *numbers(q)), slices)
+    fields = (*((k, f"@{k}") for k in "wbm"), *numbers(q), ("table", str(q.params["table"])))
+    return Packed("tl_lstm_w8a8_tiled", arrays, fields, slices)
 
 
 def dense_ref(q: QLayer) -> Packed:
@@ -68,9 +120,8 @@ def dense_ref(q: QLayer) -> Packed:
 
 def scales(q: QLayer) -> tuple[PackedArray, PackedArray]:
     """Multipliers and shifts."""
-    meaning = "of x in i, f, g, o, of h in i, f, g, o, of the new h"
     return (
-        PackedArray("m", "int32_t", q.arrays["m"], f"multipliers, m * 2^(s - 31): {meaning}", None),
+        PackedArray("m", "int32_t", q.arrays["m"], f"multipliers, m * 2^(s - 31): {SCALED}", None),
         PackedArray("s", "int8_t", q.arrays["s"], "their shifts", None),
     )
 

@@ -17,7 +17,6 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("dense", "ref"): dense_ref,
     ("lstm_w8a8", "ref"): pack_w8a8.lstm_ref,
     ("lstm_w8a8", "mve"): pack_mve_w8a8.lstm_mve,
-    ("lstm_w8a8", "avx512vnni"): pack_w8a8.lstm_avx512vnni,
     ("dense_w16a8", "ref"): pack_w8a8.dense_ref,
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,
@@ -35,6 +34,8 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("dense", "mve"): dense_ref,
     **{(op, target): pack_tiles.packer(target) for op in ("lstm", "gru") for target in pack_tiles.FORMS},
     **{("dense", target): dense_ref for target in pack_tiles.FORMS},
+    **{("lstm_w8a8", target): pack_w8a8.lstm_tiled(target) for target in pack_w8a8.FORMS},
+    **{("dense_w16a8", target): pack_w8a8.dense_ref for target in pack_w8a8.FORMS},
 }
 
 
