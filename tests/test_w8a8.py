@@ -81,6 +81,8 @@ class Kernels:
         arrays = {a.suffix: np.ascontiguousarray(a.array, kinds[a.suffix]) for a in packed.arrays}
         p = self.ffi.new(f"{packed.struct} *")
         for field, value in packed.fields:
+            if "{layer}" in value:  # code made for the layer: the twins need none
+                continue
             setattr(p, field, self.pointer(arrays[value[1:]]) if value.startswith("@") else int(value))
         return p, list(arrays.values())
 

@@ -60,6 +60,7 @@ _WORDS = ("tl_tiles_madd.h", "tl_tiles_words.h", "tl_words.h", "tl_tables.h")
 _W8A8 = frozenset({"lstm_step_w8a8", "dense_w16a8"})
 _TILES_W8A8 = ("tl_tiled_w8a8.h", "tl_tiles_w8a8.h", "tl_gemmlowp.h", "tl_w8a8.h", "tl_inline.h")
 _AARCH64_W8A8 = ("tl_aarch64_w8a8.h", "tl_aarch64.h", "tl_tables_w8a8.h")
+_LINES_W8A8 = ("tl_lines_w8a8.h", "tl_w8a8.h", "tl_tables_w8a8_lines.h")
 _PAIRS_W8A8 = ("tl_pairs_w8a8.h", "tl_tables_w8a8.h")
 
 TARGETS: dict[str, Target] = {
@@ -73,7 +74,7 @@ TARGETS: dict[str, Target] = {
             "dsp",
             "Cortex-M4, M7, M33 with DSP",
             "tl_dsp.c",
-            ("tl_dsp.h", "tl_dsp_layer.h", "tl_dsp_twin.h", _PACKED),
+            ("tl_dsp.h", "tl_dsp_layer.h", "tl_dsp_groups.h", "tl_dsp_twin.h", _PACKED),
             2048,
             _ALL,
             (),
@@ -160,6 +161,16 @@ W8A8: dict[str, Target] = {
             ("tl_w8a8.h", "tl_tables_w8a8.h"),
             514,
             _W8A8,
+            (),
+            (),
+        ),
+        Target(
+            "dsp",
+            TARGETS["dsp"].cores,
+            "tl_dsp_w8a8.c",
+            ("tl_dsp_w8a8.h", "tl_dsp_w8a8_layer.h", "tl_dsp_groups.h", *_LINES_W8A8),
+            2048,
+            frozenset({"lstm_step_w8a8"}),
             (),
             (),
         ),
