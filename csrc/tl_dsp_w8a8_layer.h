@@ -97,8 +97,8 @@ static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int8_t *h_new, T
             "ssat r3, #16, r3\n"
             ".if .Lclip\n"
             "movw r2, #.Lclip\n"
-            "cmp r3, r2\n it gt\n movgt r3, r2\n"
-            "cmn r3, r2\n it lt\n rsblt r3, r2, #0\n"
+            "sub r4, r3, r2\n bic r4, r4, r4, asr #31\n sub r3, r3, r4\n"
+            "add r4, r3, r2\n and r4, r4, r4, asr #31\n sub r3, r3, r4\n"
             ".endif\n"
             "strh r3, [r12], #2\n");
     __asm__(/* hidden; three times c in units of 2^-12 */

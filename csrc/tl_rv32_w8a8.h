@@ -14,7 +14,7 @@ extern "C" {
 typedef struct tl_lstm_w8a8_rv32 {
     const int8_t *w;  /* [blocks][inputs + hidden][8] */
     const int32_t *b; /* [blocks][2][8]: of the input's part, of the recurrent one */
-    const int32_t *m; /* [9][3]: m, shift to the left + 1, shift to the right; in the order of tl_lstm_w8a8 */
+    const int32_t *m; /* [9][4]: tl_unit_w8a8; in the order of tl_lstm_w8a8 */
     uint16_t inputs, hidden;
     uint16_t units; /* of a slice: whole blocks, or all that are left */
     int16_t clip;   /* the rest as in tl_lstm_w8a8 */

@@ -16,7 +16,7 @@ extern "C" {
  * Each row must satisfy (128 sum|w| + |b|) << max(s, 0) < 2^30. */
 typedef struct tl_lstm_w8a8_v6m {
     const uint32_t *w; /* [hidden][inputs + 4 + hidden + 4] */
-    const int32_t *m;  /* [9][3]: m, shift to the left + 1, shift to the right; in the order of tl_lstm_w8a8 */
+    const int32_t *m;  /* [9][4]: tl_unit_w8a8; in the order of tl_lstm_w8a8 */
     uint16_t inputs, hidden;
     uint16_t units; /* the rest as in tl_lstm_w8a8 */
     int16_t clip;

@@ -18,10 +18,10 @@ def _fits(q: QLayer) -> bool:
 
 def _scaling(q: QLayer) -> PackedArray:
     s = q.arrays["s"].astype(np.int64)
-    words = np.stack([q.arrays["m"].astype(np.int64), np.maximum(s, 0) + 1, np.maximum(-s, 0)], axis=1)
-    return PackedArray(
-        "m", "int32_t", words.reshape(-1).astype(np.int32), f"[multiplier, shift left + 1, shift right], {SCALED}", None
-    )
+    right = np.maximum(-s, 0)
+    words = np.stack([q.arrays["m"].astype(np.int64), np.maximum(s, 0) + 1, right, 1 << right >> 1], axis=1)
+    meaning = f"[multiplier, shift left + 1, shift right, half], {SCALED}"
+    return PackedArray("m", "int32_t", words.reshape(-1).astype(np.int32), meaning, None)
 
 
 def lstm_chain(q: QLayer) -> Packed | None:
