@@ -29,8 +29,8 @@ INLINE int32_t tl_upper(int32_t a, int32_t m)
     const uint32_t a_low = (uint32_t)a & 0xFFFFu, m_low = (uint32_t)m & 0xFFFFu;
     const int32_t a_high = a >> 16, m_high = m >> 16;
     const int32_t middle = a_high * (int32_t)m_low + (int32_t)(a_low * m_low >> 16);
-    const int32_t other = (int32_t)a_low * m_high + (int32_t)((uint32_t)middle & 0xFFFFu) + 0x8000;
-    return a_high * m_high + (middle >> 16) + (other >> 16);
+    const int32_t other = (int32_t)a_low * m_high + (int32_t)((uint32_t)middle & 0xFFFFu);
+    return a_high * m_high + (middle >> 16) + (((other >> 15) + 1) >> 1);
 }
 #else
 INLINE int32_t tl_upper(int32_t a, int32_t m)

@@ -1,4 +1,4 @@
-"""What a w8a8 step costs on the cores without vectors, whatever the data. (That its bits are the oracle's: test_parity.)"""
+"""What a w8a8 step costs on the cores without vectors, whatever the data. (Its bits: test_parity, test_w8a8.)"""
 
 from __future__ import annotations
 
