@@ -28,7 +28,8 @@ INLINE const int8_t *dot8(D *acc, uint32_t gates, const int8_t *w, const int8_t 
 
 INLINE W look_up(const uint16_t table[256], W index)
 {
-    const __mmask32 bit6 = _mm512_test_epi16_mask(index, splat16(64)), bit7 = _mm512_test_epi16_mask(index, splat16(128));
+    const __mmask32 bit6 = _mm512_test_epi16_mask(index, splat16(64));
+    const __mmask32 bit7 = _mm512_test_epi16_mask(index, splat16(128));
     return pick(table, index, bit6, bit7);
 }
 

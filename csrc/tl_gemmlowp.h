@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* TFLite's activations of scheme w8a8, lane by lane: tl_gemmlowp_sigmoid and tl_gemmlowp_tanh of tl_w8a8.h. Every number
- * is an int16; what saturates or is rounded away from zero there, but cannot where it stands, is not here. Tested for
- * all inputs. */
+/* TFLite's activations of scheme w8a8, lane by lane: tl_gemmlowp_sigmoid and tl_gemmlowp_tanh of tl_w8a8.h. Every
+ * number is an int16; what saturates or is rounded away from zero there, but cannot where it stands, is not here.
+ * Tested for all inputs. */
 #ifndef TL_GEMMLOWP_H
 #define TL_GEMMLOWP_H
 

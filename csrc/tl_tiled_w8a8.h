@@ -17,7 +17,7 @@ extern "C" {
  * Weights are -127 .. 127 for avx2 and neon. */
 typedef struct tl_lstm_w8a8_tiled {
     const int8_t *w;  /* [B][groups of x, then of h][gate][tile] */
-    const int32_t *b; /* [B][of x, of h][gate][half][lane]: bias; for avx512vnni less 128 * sum w of its row, mod 2^32 */
+    const int32_t *b; /* [B][of x, of h][gate][half][lane]: bias; avx512vnni: less 128 * sum w of its row, mod 2^32 */
     const int32_t *m; /* [9][multiplier, shift to the left, shift to the right], from m and s of tl_lstm_w8a8 */
     uint16_t inputs, hidden; /* this and the rest as there */
     uint16_t units; /* of a slice: whole blocks, or all that are left */

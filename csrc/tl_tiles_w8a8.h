@@ -2,6 +2,7 @@
 /* The step of scheme w8a8 over the layers of tl_tiled_w8a8.h. A target's file includes its vectors (tl_x86_256.h,
  * tl_x86_512.h, tl_aarch64.h, tl_wasm.h) and defines, before it includes this one:
  *   dot8(acc, gates, w, v, n)    acc[2 * gates] += int8 weights times v [n]; returns the weights behind those it used
+ *   load_bytes(p, n), store_bytes(p, v, n)   the first n of W from int8, and to int8, saturated
  *   sigmoid_node(i, f)           (n[i] + ((n[i + 1] - n[i]) f >> 16) + 1) >> 1, n: tl_sigmoid_24ths, f Q0.16
  *   tanh_node(i, f)              n[i] - 32768 + (((n[i + 1] - n[i]) f + 2^15) >> 16) */
 #ifndef TL_TILES_W8A8_H

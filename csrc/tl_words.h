@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The dot8 of processors that multiply and add pairs of int16 (madd) and have nothing better. ADD_TO(acc, v) and KEEP(v)
+/* The dot8 of processors that multiply and add pairs of int16 (madd) and have nothing better. ADD_TO(acc, v), KEEP(v)
  * add and keep a vector in its register; load_x(p, n): the first two of n activations (ACTIVATION: their type) in
  * every lane. */
 #ifndef TL_WORDS_H

@@ -81,6 +81,7 @@ class Memory:
         """A packed layer's arrays and the parameter struct that points to them -> the address of the struct."""
         at = {}
         for a in packed.arrays:
+            assert f"{a.array.dtype}_t" == a.ctype.split()[-1], f"{packed.struct}, {a.suffix}: {a.array.dtype}"
             at[f"@{a.suffix}"] = self.put(a.array, 64 if "_Alignas" in a.ctype else a.array.itemsize)
         made = self.code.get(code_of(packed), 0)
         values = {name: at[v] if v in at else made if "{layer}" in v else int(v) for name, v in packed.fields}

@@ -93,7 +93,13 @@ def _pack(q: QLayer, form: Form) -> Packed | None:
     arrays = (
         PackedArray("w", "_Alignas(64) int8_t", w8, f"weights {meaning}", None),
         PackedArray("b", "int32_t", b, f"biases [block][of x, of h][gate][half][lane]; {blocks}", None),
-        PackedArray("m", "int32_t", scaling, f"[multiplier, shift left, shift right], {SCALED}", None),
+        PackedArray(
+            "m",
+            "int32_t",
+            scaling.astype(np.int32).reshape(-1),
+            f"[multiplier, shift left, shift right], {SCALED}",
+            None,
+        ),
     )
     fields = (*((k, f"@{k}") for k in "wbm"), *numbers(q), ("table", str(q.params["table"])))
     return Packed("tl_lstm_w8a8_tiled", arrays, fields, slices)
