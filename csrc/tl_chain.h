@@ -9,10 +9,8 @@
 #ifndef TL_CHAIN_H
 #define TL_CHAIN_H
 
-#include "tl_kernels.h"
+#include "tl_column8.h"
 #include "tl_tables_lines.h"
-
-#define TL_INLINE static inline __attribute__((always_inline)) /* or the sums would go to memory */
 
 /* |sum| <= 65535 * 32640 < 2^31. */
 TL_INLINE uint32_t tl_total(const int16_t *v, uint32_t n)
@@ -22,15 +20,6 @@ TL_INLINE uint32_t tl_total(const int16_t *v, uint32_t n)
         sum += *v;
     }
     return (uint32_t)sum;
-}
-
-/* sum[j] += (w >> (24 - 8 j)) x. */
-TL_INLINE void tl_column8(uint32_t sum[4], uint32_t w, int32_t x)
-{
-    sum[0] += (uint32_t)((int32_t)w >> 24) * (uint32_t)x;
-    sum[1] += (uint32_t)((int32_t)w >> 16) * (uint32_t)x;
-    sum[2] += (uint32_t)((int32_t)w >> 8) * (uint32_t)x;
-    sum[3] += w * (uint32_t)x;
 }
 
 /* sum[2 j] += (w[j] >> 16) x, sum[2 j + 1] += w[j] x. */

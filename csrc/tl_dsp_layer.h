@@ -13,9 +13,7 @@
 #define TL_DSP_LAYER_H
 
 #include "tl_dsp.h"
-
-#define TL_TEXT(x) #x
-#define TL_SET(name, value) ".set " name ", " TL_TEXT(value) "\n"
+#include "tl_dsp_groups.h"
 
 /* tl_dsp_context, above r4 .. r11. */
 #define TL_LOW "[sp, #32]"
@@ -26,38 +24,6 @@
 #define TL_C "[sp, #56]"
 #define TL_H "[sp, #60]"
 #define TL_X "[sp, #64]"
-
-#define TL_FOUR(a, b, c, d)                                                                                            \
-    "ldr " a ", [r0], #4\n ldr " b ", [r0], #4\n ldr " c ", [r0], #4\n ldr " d ", [r0], #4\n"
-/* Rows 256 a + (b + 128) in r4, r5: T of b in r8, a in r9. */
-#define TL_TWO_ROWS                                                                                                    \
-    "smlad r8, r4, r2, r8\n smlad r8, r5, r3, r8\n"                                                                    \
-    "sxtab16 r4, r3, r4, ror #8\n sxtab16 r5, r2, r5, ror #8\n smlad r9, r4, r5, r9\n"
-#define TL_LSTM_LOADS TL_FOUR("r4", "r5", "r6", "r7")
-#define TL_LSTM_SUMS                                                                                                   \
-    TL_TWO_ROWS "smlad r10, r6, r2, r10\n smlad r10, r7, r3, r10\n"                                                    \
-    "sxtab16 r6, r3, r6, ror #8\n sxtab16 r7, r2, r7, ror #8\n smlad r11, r6, r7, r11\n"
-#define TL_GRU_LOADS "ldr r4, [r0], #4\n ldr r5, [r0], #4\n ldr r6, [r0], #4\n"
-#define TL_GRU_SUMS(n)                                                                                                 \
-    TL_TWO_ROWS "sxtb16 r7, r6\n sxtb16 r6, r6, ror #8\n smlad " n ", r7, r2, " n "\n smlad " n ", r6, r3, " n "\n"
-#define TL_GROUP(loads, sums) loads "ldr r2, [r1], #4\n ldr r3, [r1], #4\n" sums
-
-/* Groups of `columns` values at r1, to which `argument` points: passes of 16 above 32, the incomplete one last. */
-#define TL_GROUPS(columns, argument, loads, sums)                                                                      \
-    ".set .Ln, " columns "/4\n"                                                                                        \
-    ".if .Ln > 32\n"                                                                                                   \
-    "1:\n"                                                                                                             \
-    ".rept 16\n" TL_GROUP(loads, sums) ".endr\n"                                                                       \
-    "ldr r2, " argument "\n"                                                                                           \
-    "addw r2, r2, #(.Ln/16*128)\n"                                                                                     \
-    "cmp r1, r2\n"                                                                                                     \
-    "bne.w 1b\n"                                                                                                       \
-    ".set .Ln, .Ln%16\n"                                                                                               \
-    ".endif\n"                                                                                                         \
-    ".rept .Ln\n" TL_GROUP(loads, sums) ".endr\n"                                                                      \
-    ".if " columns "%4\n" loads                                                                                        \
-    ".if " columns "%4 == 1\n ldrh r2, [r1]\n .else\n ldr r2, [r1]\n .endif\n"                                         \
-    ".if " columns "%4 == 3\n ldrh r3, [r1, #4]\n .else\n mov r3, #0\n .endif\n" sums ".endif\n"
 
 /* Pairs of wide columns, sums I r8, F r12, G r10, O lr. Loads stand in runs as long as the registers allow. */
 #define TL_FIRST(word, value) "smuad " word ", " word ", " value "\n"
@@ -104,8 +70,6 @@
 
 /* Index in a table: Q3.12 >> 8, saturated. */
 #define TL_INDEX(to, from) "ssat " to ", #8, " from ", asr #8\n"
-
-#define TL_UNUSED __attribute__((unused))
 #endif
 
 #if TL_F

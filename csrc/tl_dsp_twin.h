@@ -4,15 +4,10 @@
 #define TL_DSP_TWIN_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "tl_dsp.h"
+#include "tl_dsp_groups.h"
 #include "tl_tables_packed.h"
-
-static uint32_t smlad(uint32_t a, uint32_t b, uint32_t sum)
-{
-    return sum + (uint32_t)((int16_t)a * (int16_t)b) + (uint32_t)((int16_t)(a >> 16) * (int16_t)(b >> 16));
-}
 
 static int32_t high(uint32_t a, uint32_t b)
 {
@@ -22,41 +17,6 @@ static int32_t high(uint32_t a, uint32_t b)
 static uint32_t smlawb(uint32_t a, int32_t b, uint32_t sum)
 {
     return sum + (uint32_t)(((int64_t)(int32_t)a * b) >> 16);
-}
-
-static uint32_t sxtab16_ror8(uint32_t a, uint32_t b)
-{
-    int32_t low = (int16_t)a + (int8_t)(b >> 8), top = (int16_t)(a >> 16) + (int8_t)(b >> 24);
-    return (uint32_t)top << 16 | ((uint32_t)low & 0xFFFFu);
-}
-
-/* v[k] and v[k + 1], 0 beyond the last. */
-static uint32_t two(const int16_t *v, uint32_t k, uint32_t n)
-{
-    return (k < n ? (uint16_t)v[k] : 0u) | (uint32_t)(k + 1 < n ? (uint16_t)v[k + 1] : 0u) << 16;
-}
-
-static const uint32_t *two_rows(uint32_t sum[2], const uint32_t *w, uint32_t v01, uint32_t v23)
-{
-    sum[0] = smlad(w[1], v23, smlad(w[0], v01, sum[0]));
-    sum[1] = smlad(sxtab16_ror8(v23, w[0]), sxtab16_ror8(v01, w[1]), sum[1]);
-    return w + 2;
-}
-
-/* n: the sum of a GRU's third row, or NULL. */
-static const uint32_t *groups(uint32_t sum[4], uint32_t *n, const uint32_t *w, const int16_t *v, uint32_t columns)
-{
-    for (uint32_t k = 0; k < columns; k += 4) {
-        uint32_t v01 = two(v, k, columns), v23 = two(v, k + 2, columns);
-        w = two_rows(sum, w, v01, v23);
-        if (n == NULL) {
-            w = two_rows(sum + 2, w, v01, v23);
-        } else {
-            *n = smlad(sxtab16_ror8(0, *w), v23, smlad(sxtab16_ror8(0, *w << 8), v01, *n));
-            w++;
-        }
-    }
-    return w;
 }
 
 /* Gate input, Q3.12 -> top half of the result. Beyond the table's ends the slope is 0. */

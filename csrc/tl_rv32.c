@@ -60,33 +60,10 @@ TL_INLINE int32_t clip(int32_t v)
 #error "tl_rv32.c is RV32IM code: compile with -march=rv32im or more, or with -DTL_HOST=1 for its twin in C"
 #endif
 
-/* Four rows of column k of a turn: weights of `size` bytes from `at` on, loaded by `load`. */
-#define QUAD(load, size, at, a, b, c, d)                                                                               \
-    load " %[t0], " size "*(8*k+" at ")(%[w])\n" load " %[t1], " size "*(8*k+1+" at ")(%[w])\n"                        \
-    load " %[t2], " size "*(8*k+2+" at ")(%[w])\n" load " %[t3], " size "*(8*k+3+" at ")(%[w])\n"                      \
-    "mul %[t0], %[t0], %[x]\n mul %[t1], %[t1], %[x]\n mul %[t2], %[t2], %[x]\n mul %[t3], %[t3], %[x]\n"              \
-    "add %[" a "], %[" a "], %[t0]\n add %[" b "], %[" b "], %[t1]\n"                                                  \
-    "add %[" c "], %[" c "], %[t2]\n add %[" d "], %[" d "], %[t3]\n"
-/* The loop over v .. end, `count` columns a turn. */
-#define LOOP(load, size, count)                                                                                        \
-    if (v != end) {                                                                                                    \
-        int32_t x, t0, t1, t2, t3;                                                                                     \
-        __asm__("1:\n .set k, 0\n .rept " count "\n lh %[x], 2*k(%[v])\n"                                             \
-                QUAD(load, size, "0", "s0", "s1", "s2", "s3") QUAD(load, size, "4", "s4", "s5", "s6", "s7")            \
-                ".set k, k+1\n .endr\n addi %[v], %[v], 2*" count "\n addi %[w], %[w], 8*" size "*" count "\n"        \
-                "bne %[v], %[end], 1b\n"                                                                               \
-                : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [s3] "+r"(sum[3]), [s4] "+r"(sum[4]),       \
-                  [s5] "+r"(sum[5]), [s6] "+r"(sum[6]), [s7] "+r"(sum[7]), [w] "+r"(w), [v] "+r"(v), [x] "=&r"(x),     \
-                  [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                                       \
-                : [end] "r"(end)                                                                                       \
-                : "memory");                                                                                           \
-    }
-#define COLUMNS(load, size)                                                                                            \
-    const int16_t *end = v + (n & ~7u);                                                                                \
-    LOOP(load, size, "8")                                                                                              \
-    end += n & 7;                                                                                                      \
-    LOOP(load, size, "1")                                                                                              \
-    return w;
+#define TL_VALUE "lh %[x], 2*k(%[v])\n"
+#define TL_VALUE_BYTES "2"
+#define TL_VALUE_TYPE const int16_t *
+#include "tl_rv32_loop.h"
 
 TL_INLINE const int8_t *columns8(int32_t sum[ROWS], const int8_t *w, const int16_t *v, uint32_t n)
 {
@@ -132,17 +109,6 @@ TL_INLINE const int8_t *sixes8(int32_t sum[SIX], const int8_t *w, const int16_t 
 TL_INLINE const int16_t *sixes16(int32_t sum[SIX], const int16_t *w, const int16_t *v, uint32_t n)
 {
     SIXES("lh", "2")
-}
-
-/* v + 32768, held to 0 .. 65535, without a branch: first the upper end, then the lower. */
-TL_INLINE int32_t clip(int32_t v)
-{
-    int32_t u, t;
-    __asm__("sub %[u], %[v], %[top]\n srai %[t], %[u], 31\n and %[u], %[u], %[t]\n add %[u], %[u], %[span]\n"
-            "slt %[t], zero, %[u]\n mul %[u], %[u], %[t]\n"
-            : [u] "=&r"(u), [t] "=&r"(t)
-            : [v] "r"(v), [top] "r"(32767), [span] "r"(65535));
-    return u;
 }
 
 #endif

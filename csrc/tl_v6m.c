@@ -21,6 +21,8 @@ void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const 
 #error "tl_v6m.c is Thumb code: compile with -mcpu=cortex-m0 -mthumb, or with -DTL_HOST=1 for its twin in C"
 #endif
 
+#include "tl_v6m_column.h"
+
 /* A run of columns: v; how far to jump into the unrolled loop; where v stands behind the last whole pair, less 1 when
  * another column follows, less 3 when this is the x of a layer with int8 inputs, behind which comes h. */
 typedef struct tl_run {
@@ -47,12 +49,6 @@ typedef struct tl_job {
     uint32_t shift_c;              /* 100 */
 } tl_job;
 
-/* One column: v in r3, its weights in `w`. */
-#define COLUMN(w)                                                                                                      \
-    "asrs r6, " w ", #24\n muls r6, r3\n add r8, r6\n"                                                                 \
-    "asrs r6, " w ", #16\n muls r6, r3\n add r9, r6\n"                                                                 \
-    "asrs r6, " w ", #8\n muls r6, r3\n add r10, r6\n"                                                                 \
-    "muls " w ", r3\n add r11, " w "\n"
 #define PAIR                                                                                                           \
     "ldmia r1!, {r2}\n ldmia r0!, {r4, r5}\n sxth r3, r2\n" COLUMN("r4") "asrs r3, r2, #16\n" COLUMN("r5")
 #define PAIR_BYTES 52u

@@ -19,29 +19,14 @@
 #define TL_OWN_TRIPLES
 #include "tl_chain_gru.h"
 
-#define COLUMN(w)                                                                                                      \
-    "ldrsh %[x], [%[v]], #2\n"                                                                                         \
-    "asrs %[t], " w ", #24\n mla %[s0], %[t], %[x], %[s0]\n"                                                           \
-    "asrs %[t], " w ", #16\n mla %[s1], %[t], %[x], %[s1]\n"                                                           \
-    "asrs %[t], " w ", #8\n mla %[s2], %[t], %[x], %[s2]\n"                                                            \
-    "mla %[s3], " w ", %[x], %[s3]\n"
-#define FOUR "ldmia %[w]!, {r8, r9, r10, r11}\n" COLUMN("r8") COLUMN("r9") COLUMN("r10") COLUMN("r11")
+#define TL_VALUE "ldrsh %[x], [%[v]], #2\n"
+#include "tl_v7m_loop.h"
+
 #define WIDE(a, b)                                                                                                     \
-    "ldrsh %[x], [%[v]], #2\n"                                                                                         \
+    TL_VALUE                                                                                                           \
     "asrs %[t], " a ", #16\n mla %[s0], %[t], %[x], %[s0]\n mla %[s1], " a ", %[x], %[s1]\n"                          \
     "asrs %[t], " b ", #16\n mla %[s2], %[t], %[x], %[s2]\n mla %[s3], " b ", %[x], %[s3]\n"
 #define WIDE_TWO "ldmia %[w]!, {r8, r9, r10, r11}\n" WIDE("r8", "r9") WIDE("r10", "r11")
-/* The loop over v .. end, whole turns. */
-#define LOOP(turn)                                                                                                     \
-    if (v != end) {                                                                                                    \
-        uint32_t x, t;                                                                                                 \
-        __asm__("1:\n" turn "cmp %[v], %[end]\n bne 1b\n"                                                              \
-                : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [s3] "+r"(sum[3]), [w] "+r"(w),             \
-                  [v] "+r"(v), [x] "=&r"(x), [t] "=&r"(t)                                                              \
-                : [end] "r"(end)                                                                                       \
-                : "r8", "r9", "r10", "r11", "cc", "memory");                                                           \
-    }
-
 TL_INLINE const uint32_t *tl_columns8(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
 {
     const int16_t *end = v + (n & ~7u);
@@ -63,12 +48,12 @@ TL_INLINE const uint32_t *tl_columns16(uint32_t sum[4], const uint32_t *w, const
 }
 
 #define TRIPLE(w)                                                                                                      \
-    "ldrsh %[x], [%[v]], #2\n"                                                                                         \
+    TL_VALUE                                                                                                           \
     "asrs %[t], " w ", #16\n mla %[s0], %[t], %[x], %[s0]\n"                                                           \
     "asrs %[t], " w ", #8\n mla %[s1], %[t], %[x], %[s1]\n mla %[s2], " w ", %[x], %[s2]\n"
 #define TRIPLE_FOUR "ldmia %[w]!, {r8, r9, r10, r11}\n" TRIPLE("r8") TRIPLE("r9") TRIPLE("r10") TRIPLE("r11")
 #define TRIPLE_WIDE(a, b)                                                                                              \
-    "ldrsh %[x], [%[v]], #2\n asrs %[t], " a ", #16\n mla %[s0], %[t], %[x], %[s0]\n"                                 \
+    TL_VALUE "asrs %[t], " a ", #16\n mla %[s0], %[t], %[x], %[s0]\n"                                 \
     "mla %[s1], " a ", %[x], %[s1]\n mla %[s2], " b ", %[x], %[s2]\n"
 #define TRIPLE_WIDE_TWO "ldmia %[w]!, {r8, r9, r10, r11}\n" TRIPLE_WIDE("r8", "r9") TRIPLE_WIDE("r10", "r11")
 #define TRIPLE_LOOP(turn)                                                                                              \

@@ -51,7 +51,7 @@ _ALL = _CELLS | {"dense_w16a16"}
 _PACKED = "tl_tables_packed.h"
 _LINES = "tl_tables_lines.h"
 _UNROLLED = "tl_dense_unrolled.h"
-_CHAIN = ("tl_chain.h", "tl_chain_gru.h", _LINES)
+_CHAIN = ("tl_chain.h", "tl_chain_gru.h", "tl_column8.h", _LINES)
 _TILES = ("tl_tiled.h", "tl_tiles.h", "tl_inline.h")
 _X86_256 = ("tl_x86_256.h", "tl_x86.h")
 _X86_512 = ("tl_x86_512.h", "tl_x86.h")
@@ -60,20 +60,41 @@ _WORDS = ("tl_tiles_madd.h", "tl_tiles_words.h", "tl_words.h", "tl_tables.h")
 _W8A8 = frozenset({"lstm_step_w8a8", "dense_w16a8"})
 _TILES_W8A8 = ("tl_tiled_w8a8.h", "tl_tiles_w8a8.h", "tl_gemmlowp.h", "tl_w8a8.h", "tl_inline.h")
 _AARCH64_W8A8 = ("tl_aarch64_w8a8.h", "tl_aarch64.h", "tl_tables_w8a8.h")
+_LINES_W8A8 = ("tl_lines_w8a8.h", "tl_inline.h", "tl_w8a8.h", "tl_tables_w8a8_lines.h")
+_UNIT_W8A8 = ("tl_unit_w8a8.h", *_LINES_W8A8)
+_CHAIN_W8A8 = ("tl_v6m_w8a8.h", "tl_chain_w8a8.h", "tl_column8.h", *_UNIT_W8A8)
 _PAIRS_W8A8 = ("tl_pairs_w8a8.h", "tl_tables_w8a8.h")
 
 TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
         Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _ALL, (), ()),
-        Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_v6m_gru.h", *_CHAIN), 2048, _CELLS, (), ()),
-        Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", _UNROLLED, *_CHAIN), 2048, _ALL, (), ()),
+        Target(
+            "v6m",
+            "Cortex-M0, M0+",
+            "tl_v6m.c",
+            ("tl_v6m.h", "tl_v6m_column.h", "tl_v6m_gru.h", *_CHAIN),
+            2048,
+            _CELLS,
+            (),
+            (),
+        ),
+        Target(
+            "v7m",
+            "Cortex-M3",
+            "tl_v7m.c",
+            ("tl_v7m.h", "tl_v7m_loop.h", "tl_v6m.h", _UNROLLED, *_CHAIN),
+            2048,
+            _ALL,
+            (),
+            (),
+        ),
         Target("rv32", "RV32IM, RISC-V", "tl_rv32.c", ("tl_rv32.h", _UNROLLED, _PACKED), 2048, _ALL, (), ()),
         Target(
             "dsp",
             "Cortex-M4, M7, M33 with DSP",
             "tl_dsp.c",
-            ("tl_dsp.h", "tl_dsp_layer.h", "tl_dsp_twin.h", _PACKED),
+            ("tl_dsp.h", "tl_dsp_layer.h", "tl_dsp_groups.h", "tl_dsp_twin.h", _PACKED),
             2048,
             _ALL,
             (),
@@ -197,6 +218,46 @@ W8A8: dict[str, Target] = {
             ("tl_w8a8.h", "tl_tables_w8a8.h"),
             514,
             _W8A8,
+            (),
+            (),
+        ),
+        Target(
+            "v6m",
+            TARGETS["v6m"].cores,
+            "tl_v6m_w8a8.c",
+            (*_CHAIN_W8A8, "tl_v6m_column.h"),
+            2048,
+            frozenset({"lstm_step_w8a8"}),
+            (),
+            (),
+        ),
+        Target(
+            "v7m",
+            TARGETS["v7m"].cores,
+            "tl_v7m_w8a8.c",
+            (*_CHAIN_W8A8, "tl_v7m_loop.h"),
+            2048,
+            frozenset({"lstm_step_w8a8"}),
+            (),
+            (),
+        ),
+        Target(
+            "rv32",
+            TARGETS["rv32"].cores,
+            "tl_rv32_w8a8.c",
+            ("tl_rv32_w8a8.h", "tl_rv32_loop.h", *_UNIT_W8A8),
+            2048,
+            frozenset({"lstm_step_w8a8"}),
+            (),
+            (),
+        ),
+        Target(
+            "dsp",
+            TARGETS["dsp"].cores,
+            "tl_dsp_w8a8.c",
+            ("tl_dsp_w8a8.h", "tl_dsp_w8a8_layer.h", "tl_dsp_groups.h", *_LINES_W8A8),
+            2048,
+            frozenset({"lstm_step_w8a8"}),
             (),
             (),
         ),

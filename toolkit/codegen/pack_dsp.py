@@ -35,8 +35,8 @@ class _Rows:
 
 def lstm_dsp(q: QLayer) -> Packed | None:
     """The stream of csrc/tl_dsp.h and the layer's own step. None: more columns than a step can be made for."""
-    wx, wh, b, m = (units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
-    unit = _Rows(wx, wh, b[..., 0], m[..., 0] << (16 - q.params["t"]), _groups, _starts)
+    wx, wh, b, m = (units_of(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
+    unit = _Rows(wx, wh, b[..., 0], m[..., 0] << (16 - q.params["t"]), groups_of, starts_of)
     return _packed(q, "lstm", unit, q.params["frac"])
 
 
@@ -44,7 +44,7 @@ def gru_dsp(q: QLayer) -> Packed | None:
     """The same with the rows z, r, nx, nh in place of i, f, g, o. None, too, with reset before."""
     if not gru.reset_after(q):
         return None
-    (x, h, m), b = (units(q.arrays[k], 3) for k in ("wx", "wh", "m")), units(q.arrays["b"], 4)
+    (x, h, m), b = (units_of(q.arrays[k], 3) for k in ("wx", "wh", "m")), units_of(q.arrays["b"], 4)
     wx, wh = x[:, [1, 0, 2, 2]], h[:, [1, 0, 2, 2]]
     wx[:, 3] = 0
     multipliers = m[:, [1, 0, 2, 2], 0] << np.array([16 - q.params["t"]] * 2 + [16, 16])
@@ -58,11 +58,11 @@ def _packed(q: QLayer, op: str, unit: _Rows, shift: int) -> Packed | None:
     if max(inputs, size) > MOST:
         return None
     if q.arrays["wx"].dtype != np.int16:
-        kind, parts = 0, [unit.starts(b, _products(wh) + _products(wx)), unit.groups(wx), unit.groups(wh)]
+        kind, parts = 0, [unit.starts(b, products_of(wh) + products_of(wx)), unit.groups(wx), unit.groups(wh)]
     elif inputs == 1:
-        kind, parts = 1, [unit.starts(b, _products(wh)), unit.groups(wh), wx[:, :, 0] << (16 - f)]
+        kind, parts = 1, [unit.starts(b, products_of(wh)), unit.groups(wh), wx[:, :, 0] << (16 - f)]
     else:
-        kind, parts = 2, [pairs(wx), unit.starts(b, _products(wh)), unit.groups(wh)]
+        kind, parts = 2, [pairs(wx), unit.starts(b, products_of(wh)), unit.groups(wh)]
     words = np.hstack([*parts, m]) & 0xFFFFFFFF
     shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", f), ("SHIFT", shift))
     labels = [f"unit {u}" for u in range(size)]
@@ -89,12 +89,12 @@ def _packed(q: QLayer, op: str, unit: _Rows, shift: int) -> Packed | None:
     )
 
 
-def units(a: np.ndarray, gates: int) -> np.ndarray:
+def units_of(a: np.ndarray, gates: int) -> np.ndarray:
     """[gates * units (, columns)] -> int64 [units, gates, columns]."""
     return a.astype(np.int64).reshape(gates, len(a) // gates, -1).transpose(1, 0, 2).copy()
 
 
-def _in_groups(w: np.ndarray, size: int) -> np.ndarray:
+def in_groups(w: np.ndarray, size: int) -> np.ndarray:
     """[units, 4, columns] -> [units, 4, groups, size]; the last group padded with 0."""
     missing = -w.shape[2] % size
     return np.pad(w, ((0, 0), (0, 0), (0, missing))).reshape(*w.shape[:2], -1, size)
@@ -106,13 +106,13 @@ def word(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 def pairs(wx: np.ndarray) -> np.ndarray:
     """int16 weights: per two columns a word of each row."""
-    w = _in_groups(wx, 2)
+    w = in_groups(wx, 2)
     return word(w[..., 0], w[..., 1]).transpose(0, 2, 1).reshape(len(wx), -1)
 
 
-def _groups(w8: np.ndarray) -> np.ndarray:
+def groups_of(w8: np.ndarray) -> np.ndarray:
     """int8 weights: per four columns F,I of the first two, F,I of the last two, O,G, O,G; half-words 256a + b + 128."""
-    i, f, g, o = _in_groups(w8, 4).transpose(1, 0, 2, 3)
+    i, f, g, o = in_groups(w8, 4).transpose(1, 0, 2, 3)
     fi, og = 256 * f + i + 128, 256 * o + g + 128
     columns = [word(v[..., k], v[..., k + 1]) for v in (fi, og) for k in (0, 2)]
     return np.stack(columns, axis=2).reshape(len(w8), -1)
@@ -120,19 +120,19 @@ def _groups(w8: np.ndarray) -> np.ndarray:
 
 def _groups_gru(w8: np.ndarray) -> np.ndarray:
     """int8 weights of z, r and n in the third row: per four columns r,z as F,I above, then the bytes of n."""
-    z, r, n, _ = _in_groups(w8, 4).transpose(1, 0, 2, 3)
+    z, r, n, _ = in_groups(w8, 4).transpose(1, 0, 2, 3)
     rz = 256 * r + z + 128
     bytes_n = sum((n[..., k] & 0xFF) << shift for k, shift in ((0, 0), (2, 8), (1, 16), (3, 24)))
     return np.stack([word(rz[..., 0], rz[..., 1]), word(rz[..., 2], rz[..., 3]), bytes_n], axis=2).reshape(len(w8), -1)
 
 
-def _products(w8: np.ndarray) -> np.ndarray:
+def products_of(w8: np.ndarray) -> np.ndarray:
     """[units, 4]: sum of w0 w2 + w1 w3 over the groups."""
-    w = _in_groups(w8, 4)
+    w = in_groups(w8, 4)
     return np.asarray((w[..., :2] * w[..., 2:]).sum((2, 3)))
 
 
-def _starts(b: np.ndarray, products: np.ndarray) -> np.ndarray:
+def starts_of(b: np.ndarray, products: np.ndarray) -> np.ndarray:
     """Starts of the four sums."""
     i, f, g, o = b.T
     _, ff, _, oo = products.T

@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.qnetwork import QLayer
 from toolkit.codegen.pack import Packed, PackedArray, Slices
-from toolkit.codegen.pack_dsp import pairs, units, word
+from toolkit.codegen.pack_dsp import pairs, units_of, word
 
 GATES = [3, 1, 0, 2]
 """The order in which the kernel squashes i, f, g, o."""
@@ -14,7 +14,7 @@ GATES = [3, 1, 0, 2]
 
 def lstm_dsp_size(q: QLayer) -> Packed:
     """The stream of csrc/tl_dsp_size.h."""
-    wx, wh, b, m = (units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
+    wx, wh, b, m = (units_of(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
     wide = q.arrays["wx"].dtype == np.int16
     parts = [pairs(wx) if wide else _bytes(wx), b[..., 0], _bytes(wh), word(*m[:, GATES].reshape(-1, 2, 2).T).T]
     words = np.hstack(parts) & 0xFFFFFFFF

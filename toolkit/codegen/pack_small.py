@@ -28,9 +28,9 @@ def _lstm(q: QLayer, target: str) -> Packed:
     wh, wx, b, m = (
         np.swapaxes(q.arrays[k].astype(np.int64).reshape(4, size, -1), 0, 1) for k in ("wh", "wx", "b", "m")
     )
-    columns = np.stack([_two(wx[:, :2]), _two(wx[:, 2:])], axis=-1).reshape(size, -1) if wide else _four(wx)
+    columns = np.stack([_two(wx[:, :2]), _two(wx[:, 2:])], axis=-1).reshape(size, -1) if wide else four_rows(wx)
     gates = np.concatenate([b, m], axis=2)[:, [0, 1, 3, 2]].reshape(size, 8)  # i, f, o, g
-    stream = np.concatenate([columns, _four(wh), gates], axis=1) & 0xFFFF_FFFF
+    stream = np.concatenate([columns, four_rows(wh), gates], axis=1) & 0xFFFF_FFFF
     kind = "int16 inputs i << 16 | f + 32768, g << 16 | o + 32768" if wide else "int8 inputs as the units"
     return Packed(
         f"tl_lstm_w8a16_{target}",
@@ -70,7 +70,7 @@ def _gru(q: QLayer, target: str) -> Packed | None:
         return None
     wide = q.arrays["wx"].dtype == np.int16
     size, inputs = gru.hidden_size(q), gru.input_size(q)
-    wx, wh, m, b = (_units(q.arrays[k], gates) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 4)))
+    wx, wh, m, b = (units_of(q.arrays[k], gates) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 4)))
     columns = np.stack([_two(wx[:, :2]), wx[:, 2]], axis=-1).reshape(size, -1) if wide else _three(wx)
     multipliers = np.stack([m[:, 1, 0] << 16 | m[:, 0, 0], m[:, 2, 0]], axis=1)
     stream = np.concatenate([columns, b[:, :, 0], _three(wh), multipliers], axis=1) & 0xFFFF_FFFF
@@ -100,7 +100,7 @@ def _gru(q: QLayer, target: str) -> Packed | None:
 
 def lstm_rv32(q: QLayer) -> Packed:
     """The blocks of csrc/tl_rv32.h: weights [blocks, columns * 8], one row per two hidden units."""
-    wx, wh, b, m = (_units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
+    wx, wh, b, m = (units_of(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
     bm = np.concatenate([b[:, :, 0], m[:, :, 0] << (16 - q.params["t"])], axis=1)
     meaning = "biases of i, f, g, o and their multipliers, m * 2^(16 - t)"
     return _blocks(q, "lstm", wx, wh, PackedArray("bm", "int32_t", bm, meaning, []), "frac")
@@ -110,7 +110,7 @@ def gru_rv32(q: QLayer) -> Packed | None:
     """The same with the rows r, z, n: weights [blocks, columns * 6]. None: reset before."""
     if not gru.reset_after(q):
         return None
-    wx, wh, m, b = (_units(q.arrays[k], gates) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 4)))
+    wx, wh, m, b = (units_of(q.arrays[k], gates) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 4)))
     multipliers = m[:, :, 0] << np.array([16 - q.params["t"]] * 2 + [16])
     bm = np.concatenate([b[:, :, 0], multipliers], axis=1)
     meaning = "biases of r, z, nx, nh and multipliers: m * 2^(16 - t) of r, z; m * 2^16 of n"
@@ -156,7 +156,7 @@ def _blocks(q: QLayer, op: str, wx: np.ndarray, wh: np.ndarray, bm: PackedArray,
     )
 
 
-def _units(a: np.ndarray, gates: int) -> np.ndarray:
+def units_of(a: np.ndarray, gates: int) -> np.ndarray:
     """[gates * units (, columns)] -> int64 [units, gates, columns]."""
     return np.swapaxes(a.astype(np.int64).reshape(gates, len(a) // gates, -1), 0, 1)
 
@@ -167,7 +167,7 @@ def _two(rows: np.ndarray) -> np.ndarray:
     return words
 
 
-def _four(rows: np.ndarray) -> np.ndarray:
+def four_rows(rows: np.ndarray) -> np.ndarray:
     """[unit, 4, column] -> [unit, column]."""
     words: np.ndarray = rows[:, 0] << 24 | (rows[:, 1] + 128) << 16 | (rows[:, 2] + 128) << 8 | (rows[:, 3] + 128)
     return words

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 
 from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
-from toolkit.codegen import pack_dsp, pack_dsp_size, pack_mve, pack_mve_w8a8, pack_small, pack_tiles, pack_w8a8
+from toolkit.codegen import (
+    pack_dsp,
+    pack_dsp_size,
+    pack_dsp_w8a8,
+    pack_mve,
+    pack_mve_w8a8,
+    pack_small,
+    pack_small_w8a8,
+    pack_tiles,
+    pack_w8a8,
+)
 from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_norm_ref, lstm_ref
 from toolkit.targets import file_of
 
@@ -16,6 +26,10 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm_norm", "ref"): lstm_norm_ref,
     ("dense", "ref"): dense_ref,
     ("lstm_w8a8", "ref"): pack_w8a8.lstm_ref,
+    ("lstm_w8a8", "dsp"): pack_dsp_w8a8.lstm_dsp,
+    ("lstm_w8a8", "v6m"): pack_small_w8a8.lstm_chain,
+    ("lstm_w8a8", "v7m"): pack_small_w8a8.lstm_chain,
+    ("lstm_w8a8", "rv32"): pack_small_w8a8.lstm_rv32,
     ("lstm_w8a8", "mve"): pack_mve_w8a8.lstm_mve,
     ("dense_w16a8", "ref"): pack_w8a8.dense_ref,
     ("lstm", "v6m"): pack_small.lstm_v6m,

@@ -43,6 +43,14 @@ def headers() -> dict[str, str]:
             "Sigmoid as in TFLite Micro, whose tanh it makes, too.",
             [carray("uint16_t", "tl_sigmoid_24ths", SIGMOID_24THS, "65536 * sigmoid(i / 24)", None)],
         ),
+        "tl_tables_w8a8_lines.h": (
+            "The same of both signs, a word an interval of 1/24: (1 + node) << 16, less twice the step; mod 2^32.",
+            [
+                carray(
+                    "uint32_t", "tl_24ths_lines", _signed_24ths(), "i = -256 .. 255; odd ones by their upper node", None
+                )
+            ],
+        ),
         "tl_tables_w8a8_planes.h": (
             "The same for permutations of 16-bit lanes.",
             [
@@ -52,6 +60,14 @@ def headers() -> dict[str, str]:
         ),
     }
     return {name: _header(name, *parts) for name, parts in texts.items()}
+
+
+def _signed_24ths() -> np.ndarray:
+    """[512]: sigmoid's lines left of 0 are those of 1 - sigmoid. A step is to the next node, upwards."""
+    nodes = np.concatenate([65536 - SIGMOID_24THS[:0:-1], SIGMOID_24THS])
+    upper = np.arange(512) & 1
+    base = nodes[np.arange(512) + upper] + 1
+    return (base << 16) - 2 * np.diff(nodes) & 0xFFFF_FFFF
 
 
 def _header(name: str, meaning: str, arrays: list[str]) -> str:
