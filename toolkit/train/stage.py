@@ -20,6 +20,7 @@ from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_
 from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.nn.layers import init_network
+from toolkit.nn.outputs import output_columns
 from toolkit.train import checkpoint, metrics
 from toolkit.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from toolkit.train.evaluate import accuracy, evaluate_rows
@@ -96,11 +97,13 @@ def macs_per_step(network: Network) -> int:
 
 def _template(config: Config, prepared: Prepared) -> Network:
     """The network without layers."""
+    values = tuple(_finer(c) if prepared.target == "level" else c for c in prepared.outputs)
+    model = config.model
     return Network(
         name=config.name,
         layers=(),
         inputs=prepared.inputs,
-        outputs=tuple(_finer(c) if prepared.target == "level" else c for c in prepared.outputs),
+        outputs=output_columns(values, model.output, levels=model.levels, classes=prepared.classes),
         mode=config.model.mode,
         window=config.model.window if config.model.mode == "window" else 0,
         warmup=needed(config),
@@ -135,7 +138,8 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
     for split in ("val", "test"):
         rows, _, forecast = evaluate_rows(prepared, network, split=split)
         forecasts = baseline_predictions(prepared, need=need, split=split) | {"float": forecast}
-        scores[split] = accuracy(prepared, forecasts, rows)
+        point = metrics.points(forecast, network.output, network.levels)
+        scores[split] = accuracy(prepared, forecasts | {"float": point}, rows)
         scores[split]["skill"] = 1 - scores[split]["float"] / scores[split]["persistence"]
     scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need=need).order
     return {
