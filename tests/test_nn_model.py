@@ -181,8 +181,9 @@ def test_the_board_line_is_what_the_generated_code_says(tmp_path: Path) -> None:
     last = str(model).splitlines()[-1]
     assert last.startswith(f"mps2_an386: flash {made.flash} of {made.flash_of} bytes") and f"RAM {made.ram} of" in last
     assert str(Sequential([LSTM(6), Dense(1)], board="host").build(data)).splitlines()[-1].startswith("host: flash ")
-    refused = str(Sequential([LSTM(6, peephole=True, cell_clip=1.0), Dense(1)], board="mps2_an386").build(data))
-    assert refused.splitlines()[-1].startswith("mps2_an386: lstm0: cell_clip has no integer form")
+    for option in ("peephole", "cell_clip", "preact_clip", "input_forget"):
+        refused = str(Sequential([LSTM(6, **{option: True}), Dense(1)], board="mps2_an386").build(data))
+        assert refused.splitlines()[-1].startswith(f"mps2_an386: lstm0: {option} has no integer form")
 
 
 def nearly_mse(y: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
