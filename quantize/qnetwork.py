@@ -183,6 +183,9 @@ def load_qnetwork(path: str | Path) -> QNetwork:
         raise QuantizeError(
             f"{path}: arithmetic {d['arithmetic']}; this version computes {ARITHMETIC}; quantize it again"
         )
+    missing = {"head", "front"} - set(d)
+    if missing:
+        raise QuantizeError(f"{path}: of an earlier version (no `{min(missing)}`); quantize it again")
     layers = tuple(
         QLayer(
             x["name"],

@@ -294,6 +294,8 @@ def load_prepared(path: str | Path) -> Prepared:
         d, arrays, _ = read_file(path, "tealight-data")
     except QuantizeError as e:
         raise ToolkitError(str(e)) from None
+    if "x" not in arrays:
+        raise ToolkitError(f"{path}: of an earlier version (no `x`); train again")
     for array in arrays.values():
         array.setflags(write=False)
     plain: dict[str, Any] = {f: tuple(d[f]) if isinstance(d[f], list) else d[f] for f in SCALARS} | arrays

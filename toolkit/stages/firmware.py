@@ -43,13 +43,14 @@ class Job:
     emulator: str = "auto"  # auto, qemu or unicorn
     rebuild: bool = True  # False: run the image as it lies there
     slice: int | None = None  # steps in slices of this many hidden units, instead of predict
+    under: str = "build"  # the folder of the run where the build lands, in one of its own for the board
 
     @property
     def folder(self) -> Path:
         """Where the build lands."""
         if self.slice:
             return self.run / "slices" / f"{self.board.name}-{self.slice}"
-        return self.run / "build" / self.board.name
+        return self.run / self.under / self.board.name
 
 
 def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -85,6 +86,12 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
         say(f"the test rows have {len(vectors.ops)} steps from step {job.first} on; {job.steps} were asked for")
     with locked(job.folder):
         return _run(job, q, vectors, say=say)
+
+
+def replay(job: Job, q: QNetwork, ops: np.ndarray, raw: np.ndarray, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """The same for samples of one's own: ops [steps] of toolkit.vectors, raw [steps, raws] fixed point."""
+    with locked(job.folder):
+        return _run(job, q, expect(q, ops, raw), say=say)
 
 
 def _run(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
