@@ -37,8 +37,8 @@ def verify_network(network: Network) -> None:
 def _deployable(network: Network) -> None:
     """Raises QuantizeError, naming it, at what has no integer form."""
     for x in network.layers:
-        peepholes = ["peepholes"] if "p" in x.weights else []
-        for what in (*peepholes, *(k for k, v in x.options.items() if v and k not in TRAINING)):
+        options = [k for k, v in x.options.items() if v and k not in TRAINING]
+        for what in (*options, *(["peephole"] if "p" in x.weights else [])):
             raise QuantizeError(f"{x.name}: {what} has no integer form yet; train without it")
     if network.output == "gaussian":
         raise QuantizeError('output = "gaussian" has no integer form; train quantiles, which have one')

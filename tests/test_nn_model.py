@@ -181,8 +181,9 @@ def test_the_board_line_is_what_the_generated_code_says(tmp_path: Path) -> None:
     last = str(model).splitlines()[-1]
     assert last.startswith(f"mps2_an386: flash {made.flash} of {made.flash_of} bytes") and f"RAM {made.ram} of" in last
     assert str(Sequential([LSTM(6), Dense(1)], board="host").build(data)).splitlines()[-1].startswith("host: flash ")
-    refused = str(Sequential([LSTM(6, peephole=True, cell_clip=1.0), Dense(1)], board="mps2_an386").build(data))
-    assert refused.splitlines()[-1].startswith("mps2_an386: lstm0: cell_clip has no integer form")
+    for option in ("peephole", "cell_clip", "preact_clip", "input_forget"):
+        refused = str(Sequential([LSTM(6, **{option: True}), Dense(1)], board="mps2_an386").build(data))
+        assert refused.splitlines()[-1].startswith(f"mps2_an386: lstm0: {option} has no integer form")
 
 
 def nearly_mse(y: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
@@ -220,6 +221,21 @@ def test_fit_predict_save(tmp_path: Path) -> None:
     model.save(tmp_path / "model.safetensors")
     again = load_network(tmp_path / "model.safetensors")
     assert again.layers[0].options["dropout"] == 0.05 and again.mode == "window"
+
+
+def test_the_head_all_learns_from_every_step(tmp_path: Path) -> None:
+    data = sine(tmp_path, mode="window", need=8)
+    some, last = (
+        next(batches(data, batch=4, steps=1, rng=np.random.default_rng(1), every=every)) for every in (True, False)
+    )
+    assert some.target.shape == (4, 8, 1) and some.weight.all() and np.array_equal(some.x, last.x)
+    assert np.array_equal(some.target[:, -1:], last.target)
+    scale = data.prepared.outputs[0], data.prepared.inputs[0]
+    np.testing.assert_allclose(  # one step ahead: the target of a step is the input of the next
+        some.target[:, :-1] * scale[0].std + scale[0].mean, some.x[:, 1:, :1] * scale[1].std + scale[1].mean, atol=1e-5
+    )
+    trained = Sequential([GRU(4), Dense(1)], head="all").fit(data, backend="numpy", epochs=2, say=lambda line: None)
+    assert trained.epochs[1].val < trained.epochs[0].val
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -33,13 +33,15 @@ def load_dataset(data: Data, *, mode: str, need: int, say: Callable[[str], None]
     return Dataset(prepare(data, need=need, say=say), mode, need)
 
 
-def batches(data: Dataset, *, batch: int, steps: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """One epoch over the training split: windows in random order, or `batch` streams, `steps` steps at a time."""
+def batches(data: Dataset, *, batch: int, steps: int, rng: np.random.Generator, every: bool = False) -> Iterator[Batch]:
+    """One epoch over the training split: windows in random order, or `batch` streams, `steps` steps at a time.
+
+    `every`: each step of a window is learnt from, for a model with head = "all"."""
     from toolkit.train.batches import shuffled_windows, split_rows, stream_count, streams
 
     rows = split_rows(data.prepared, "train", need=data.need)
     if data.mode == "window":
-        return shuffled_windows(rows, window=data.need, batch=batch, rng=rng)
+        return shuffled_windows(rows, window=data.need, batch=batch, rng=rng, every=every)
     count = stream_count(rows, warmup=data.need, batch=batch, steps=steps)
     return streams(rows, warmup=data.need, count=count, steps=steps, rng=rng)
 

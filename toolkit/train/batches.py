@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,11 +58,18 @@ def windows(r: Rows, rows: np.ndarray, window: int) -> Batch:
     return Batch(x, r.target[rows][:, None], ones, np.zeros(x.shape[:2], bool), False)
 
 
-def shuffled_windows(r: Rows, *, window: int, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Every window of the split once, in random order."""
+def shuffled_windows(
+    r: Rows, *, window: int, batch: int, rng: np.random.Generator, every: bool = False
+) -> Iterator[Batch]:
+    """Every window of the split once, in random order. `every`: each step is learnt from, not only the last."""
     order = rng.permutation(r.forecasts)
     for first in range(0, len(order), batch):
-        yield windows(r, order[first : first + batch], window)
+        some = order[first : first + batch]
+        one = windows(r, some, window)
+        if every:
+            rows = some[:, None] + np.arange(1 - window, 1)
+            one = replace(one, target=r.target[rows], weight=r.counts[rows].astype(np.float32))
+        yield one
 
 
 def window_batches(r: Rows, batch: int) -> int:

@@ -92,7 +92,7 @@ def needed(config: Config) -> int:
 
 def macs_per_step(network: Network) -> int:
     """Multiply-accumulates of one time step."""
-    return sum(v.size for x in network.layers for k, v in x.weights.items() if k != "b")
+    return sum(v.size for x in network.layers for k, v in x.weights.items() if not k.startswith(("b", "norm", "p")))
 
 
 def _template(config: Config, prepared: Prepared) -> Network:

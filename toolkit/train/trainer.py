@@ -117,7 +117,8 @@ def _validation(rows: Rows, network: Network) -> list[Batch]:
 
 def _batches(rows: Rows, network: Network, train: Train, count: int, rng: np.random.Generator) -> Iterator[Batch]:
     if network.mode == "window":
-        return shuffled_windows(rows, window=network.window, batch=train.batch, rng=rng)
+        every = network.head == "all"
+        return shuffled_windows(rows, window=network.window, batch=train.batch, rng=rng, every=every)
     return streams(rows, warmup=network.warmup, count=count, steps=train.steps, rng=rng)
 
 
