@@ -77,7 +77,7 @@ def runnable(target: str) -> bool:
 
 def library(folder: Path, sanitize: str | None = None) -> Path:
     """The library with every shim of this folder; built once per source and compiler, since many tests want it."""
-    sources = [*sorted(CSRC.iterdir()), *sorted(SHIMS.iterdir()), CSRC.parent / "toolkit" / "targets.py"]
+    sources = [*sorted(CSRC.glob("*.[ch]")), *sorted(SHIMS.iterdir()), CSRC.parent / "toolkit" / "targets.py"]
     text = b"".join(path.read_bytes() for path in sources) + host_toolchain("auto").version.encode()
     key = hashlib.sha256(text + (sanitize or "").encode()).hexdigest()[:16]
     kept = CACHE / "kernels" / f"kernels-{key}{SUFFIX}"
