@@ -88,7 +88,7 @@ def test_without_peers_ours_are_timed(monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_training_beside_torch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Every case is measured, its gradients are right, and the table has a row of each; no speed is judged."""
     needs("host-cc", "torch")
-    small = [replace(case, windows=2 * case.batch, share=1.0) for case in bench_training.CASES]
+    small = [replace(c, model=replace(c.model, hidden=9, window=5), windows=2 * c.batch) for c in bench_training.CASES]
     monkeypatch.setattr(bench_training, "CASES", tuple(small))
     assert cli.main(["bench", "--training", "--seconds", "0.01", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
