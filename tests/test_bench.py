@@ -15,6 +15,7 @@ from tests.conftest import needs
 from toolkit import bench_peers, cli
 from toolkit.bench_ours import RANGE, quantized
 from toolkit.errors import ToolkitError
+from toolkit.stages import bench_training
 from toolkit.stages.bench import SCHEMES, parse_shapes, random_lstm, summary
 
 
@@ -108,3 +109,22 @@ def test_without_peers_ours_are_timed(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert cli.main(["bench", "--shapes", "1,4", "--seconds", "0.01"]) == 0
     out = capsys.readouterr()
     assert "torch f32: not installed" in out.err and "torch not installed" in out.out and "| 1,4 |" in out.out
+
+
+def test_training_beside_torch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every case is measured, its gradients are right, and the table has a row of each; no speed is judged."""
+    needs("host-cc", "torch")
+    small = [replace(c, model=replace(c.model, hidden=9, window=5), windows=2 * c.batch) for c in bench_training.CASES]
+    monkeypatch.setattr(bench_training, "CASES", tuple(small))
+    assert cli.main(["bench", "--training", "--seconds", "0.01", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [r["case"] for r in result["cases"]] == ["a", "b", "c"] and result["peak_gflops"] > 1
+    for r in result["cases"]:
+        assert r["rounds"] >= 5 and r["native"] > 0 and r["torch"] > 0 and r["ratio"] > 0
+        assert r["gradient_error"]["native"] < 1e-6 and r["gradient_error"]["torch"] < 1e-5
+    assert sum(line.startswith("| (") for line in bench_training.summary(result).splitlines()) == 3
+
+
+def test_training_takes_no_shapes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--training", "--shapes", "1,4"]) == 1
+    assert "bench --training measures its own three networks" in capsys.readouterr().err

@@ -84,18 +84,40 @@ void tl_gemm(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, ptrdiff_t parts, tl_matr
 #endif
 }
 
-/* out[b][k] = x(k, b) of one step; zeros for n <= k < padded. In blocks of 4 x 4. */
+typedef float Four __attribute__((vector_size(16), may_alias));
+typedef int32_t Places __attribute__((vector_size(16)));
+#ifdef __clang__
+#define TL_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define TL_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (Places){i, j, k, l})
+#endif
+
+/* out[b][k] = x[k][b] of 4 x 4. */
+TL_INLINE void turn_block(const float *x, ptrdiff_t rows, float *out, ptrdiff_t out_rows)
+{
+    const Four a = *(const Four *)x, b = *(const Four *)(x + rows);
+    const Four c = *(const Four *)(x + 2 * rows), d = *(const Four *)(x + 3 * rows);
+    const Four ab = TL_SHUFFLE(a, b, 0, 4, 1, 5), cd = TL_SHUFFLE(c, d, 0, 4, 1, 5);
+    const Four ab2 = TL_SHUFFLE(a, b, 2, 6, 3, 7), cd2 = TL_SHUFFLE(c, d, 2, 6, 3, 7);
+    *(Four *)out = TL_SHUFFLE(ab, cd, 0, 1, 4, 5);
+    *(Four *)(out + out_rows) = TL_SHUFFLE(ab, cd, 2, 3, 6, 7);
+    *(Four *)(out + 2 * out_rows) = TL_SHUFFLE(ab2, cd2, 0, 1, 4, 5);
+    *(Four *)(out + 3 * out_rows) = TL_SHUFFLE(ab2, cd2, 2, 3, 6, 7);
+}
+
+/* out[b][k] = x(k, b) of one step; zeros for n <= k < TL_PADDED(n). */
 static void turn(ptrdiff_t n, ptrdiff_t batch, const float *x, ptrdiff_t rows, float *out)
 {
     const ptrdiff_t padded = TL_PADDED(n);
-    for (ptrdiff_t k = 0; k < n; k++) {
-        for (ptrdiff_t b = 0; b < batch; b++) {
-            out[b * padded + k] = x[k * rows + b];
+    for (ptrdiff_t b = 0; b < batch; b += 4) {
+        ptrdiff_t k = 0;
+        for (; k + 4 <= n; k += 4) {
+            turn_block(x + k * rows + b, rows, out + b * padded + k, padded);
         }
-    }
-    for (ptrdiff_t k = n; k < padded; k++) {
-        for (ptrdiff_t b = 0; b < batch; b++) {
-            out[b * padded + k] = 0.0f;
+        for (; k < padded; k++) {
+            for (ptrdiff_t j = b; j < b + 4; j++) {
+                out[j * padded + k] = k < n ? x[k * rows + j] : 0.0f;
+            }
         }
     }
 }

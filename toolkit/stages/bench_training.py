@@ -46,12 +46,13 @@ class Case:
     goal: float
 
 
-WINDOWS, BOTH = Model(mode="window"), {"bidirectional": "parallel", "head": "final_states"}
+WINDOWS = Model(mode="window")
+MODERN = Model(mode="window", cell="lstm_norm", layers=2, bidirectional="parallel", head="final_states")
 CASES = (
     Case("a", "LSTM 1→64→1, T 30", replace(WINDOWS, hidden=64, window=30), 1, 32, 20_000, 0.08, 2.3, 2.8),
     Case(
         "b", "modern LSTM (LayerNorm, 2 layers, both directions), hidden 32, T 10",
-        replace(WINDOWS, cell="lstm_norm", hidden=32, layers=2, window=10, **BOTH),
+        replace(MODERN, hidden=32, window=10),
         1, 32, 1_000, 1.0, 10.0, 20.0,
     ),
     Case("c", "LSTM 8→128→1, T 50", replace(WINDOWS, hidden=128, window=50), 8, 64, 20_000, 0.032, 1.4, 1.7),
