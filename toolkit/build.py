@@ -17,7 +17,7 @@ from typing import Any
 from toolkit import checks, cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.targets import CSRC, F32, NORM, ROOT, SHARED_SOURCES, TARGETS, W8A8, Target
+from toolkit.targets import CSRC, F32, NORM, ROOT, SHARED_SOURCES, TARGETS, W8A8, FloatTarget, Target
 from toolkit.toolchain import (
     CACHE,
     SUFFIX,
@@ -270,7 +270,7 @@ def build_kernels(
     Raises: ToolkitError."""
     here = [t for t in targets if t not in cpu.FEATURES or cpu.is_x86()]
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
-    registries: tuple[Mapping[str, Target], ...] = (TARGETS, W8A8, F32)
+    registries: tuple[Mapping[str, Target | FloatTarget], ...] = (TARGETS, W8A8, F32)
     sources += [(CSRC / s[t].source, s[t].host_flags) for s in registries for t in here if t in s]
     sources.append((CSRC / NORM.source, NORM.host_flags))
     sources += [(path, extra_flags) for path in extra]
