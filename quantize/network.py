@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -141,21 +141,20 @@ def load_network(path: str | Path) -> Network:
 
     Raises: QuantizeError when the file is missing, truncated, edited or of another kind."""
     d, arrays, _ = read_file(path, "tealight-network")
-    missing = {*SCALARS, "front"} - set(d)
-    if missing:
-        raise QuantizeError(f"{path}: of an earlier version (no `{min(missing)}`); train or import it again")
+    d = {"head": "last", "output": "value", "levels": [], "front": None, **d}  # files of 0.1 have none of these
     layers = tuple(
         layer(
             x["name"],
             x["op"],
             {k: arrays[f"{x['name']}.{k}"] for k in x["weights"]},
-            options=x["options"],
-            sources=tuple(x["sources"]),
-            reverse=x["reverse"],
+            options=x.get("options", {}),
+            sources=tuple(x.get("sources", ())),
+            reverse=x.get("reverse", False),
         )
         for x in d["layers"]
     )
     inputs, outputs = (tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs"))
+    outputs = tuple(c if c.horizon else replace(c, horizon=d["horizon"]) for c in outputs)
     plain = {**{f: d[f] for f in SCALARS}, "levels": tuple(d["levels"])}
     return Network(layers=layers, inputs=inputs, outputs=outputs, front=front_from(d["front"]), **plain)
 

@@ -183,22 +183,20 @@ def load_qnetwork(path: str | Path) -> QNetwork:
         raise QuantizeError(
             f"{path}: arithmetic {d['arithmetic']}; this version computes {ARITHMETIC}; quantize it again"
         )
-    missing = {"head", "front"} - set(d)
-    if missing:
-        raise QuantizeError(f"{path}: of an earlier version (no `{min(missing)}`); quantize it again")
+    d = {"head": "last", "front": None, **d}  # files of 0.1 lack these, and `sources`, `reverse`, `horizon` below
     layers = tuple(
         QLayer(
             x["name"],
             x["op"],
             frozen_arrays({k: arrays[f"{x['name']}.{k}"] for k in x["arrays"]}),
             dict(x["params"]),
-            tuple(x["sources"]),
-            x["reverse"],
+            tuple(x.get("sources", ())),
+            x.get("reverse", False),
         )
         for x in d["layers"]
     )
     inputs = tuple(QInput(**c) for c in d["inputs"])
-    outputs = tuple(QOutput(**c) for c in d["outputs"])
+    outputs = tuple(QOutput(**{"horizon": d["horizon"], **c}) for c in d["outputs"])
     q = QNetwork(
         layers=layers,
         inputs=inputs,

@@ -54,7 +54,10 @@ def test_names_and_units_are_escaped(run: Path) -> None:
     }
     digest = save_network(replace(network, **columns), run / "model.safetensors")  # type: ignore[arg-type]
     series = load_prepared(run / "data.safetensors")
-    save_prepared(replace(series, columns=(HOSTILE,) * len(series.columns)), run / "data.safetensors")
+    save_prepared(
+        replace(series, columns=tuple(replace(c, name=HOSTILE) for c in series.columns), inputs=columns["inputs"]),
+        run / "data.safetensors",
+    )
     found = json.loads((run / "train.json").read_text())
     found["model"]["sha256"] = digest
     (run / "train.json").write_text(json.dumps(found))

@@ -38,6 +38,13 @@ static const tl_dense_w16a16 dense0 = {
     .outputs = 2,
 };
 
+/* Sample n of the ring, the oldest is 0. */
+static const int16_t *sample(const ring_state *s, uint32_t n)
+{
+    uint32_t at = s->newest + 1u + RING_WINDOW - s->held + n;
+    return s->ring[at >= RING_WINDOW ? at - RING_WINDOW : at];
+}
+
 /* One sample through the recurrent layers. */
 static void advance(ring_state *s, const int16_t *x)
 {
@@ -72,11 +79,9 @@ static void accept(ring_state *s, const int16_t *x)
 /* The samples in the ring through the layers, oldest first, then the head, in raw units. */
 static void forecast_now(ring_state *s, int32_t *forecast)
 {
-    uint32_t at = s->newest + 1u + RING_WINDOW - s->held;
     clear(s);
-    for (uint32_t n = 0; n < s->held; n++, at++) {
-        at = at >= RING_WINDOW ? at - RING_WINDOW : at;
-        advance(s, s->ring[at]);
+    for (uint32_t n = 0; n < s->held; n++) {
+        advance(s, sample(s, n));
     }
     readout(s, forecast);
     for (uint32_t j = 0; j < RING_OUTPUTS; j++) {
