@@ -80,24 +80,12 @@ static inline uint32_t tl_high(uint32_t a, uint32_t b)
     return (a >> 16) * (b >> 16) + (middle >> 16) + (other >> 16);
 }
 
-/* Leading zeros of v, which is not 0; *shifted has none. */
-static inline uint32_t tl_normalise(uint32_t v, uint32_t *shifted)
-{
-    uint32_t zeros = 0;
-    for (uint32_t k = 16; k != 0; k >>= 1) {
-        uint32_t shift = (((v >> (32u - k)) - 1u) >> 31) * k; /* k when the top k bits are 0 */
-        zeros += shift;
-        v <<= shift;
-    }
-    *shifted = v;
-    return zeros;
-}
-
 /* log2(v) in Q24, rounded down, bit by bit by squaring (Turner 2010); v below 1 counts as 1. */
 static inline int32_t tl_log2(int32_t v)
 {
-    uint32_t m; /* Q31 in [1, 2) */
-    uint32_t out = 31u - tl_normalise(v < 1 ? 1u : (uint32_t)v, &m);
+    uint32_t m = v < 1 ? 1u : (uint32_t)v;
+    uint32_t out = tl_bits(m) - 1u;
+    m <<= 31u - out; /* Q31 in [1, 2) */
     for (uint32_t n = 0; n < 24; n++) {
         m = tl_high(m, m); /* Q30 in [1, 4) */
         out = 2u * out + (m >> 31);
@@ -124,13 +112,14 @@ static inline int32_t tl_price(int32_t last, int32_t y)
     const int32_t limit = 134217728;
     y = y > limit ? limit : y < -limit ? -limit : y;
     int32_t e = tl_mulw(y * 8, 19828) + (y >> 15); /* log2 in Q24: y 2^24 / (10^7 ln 2), to 2e-7 of itself */
-    uint32_t rest = (uint32_t)e << 8, power = 0x80000000u, m;                      /* Q31 in [1, 2) */
+    uint32_t rest = (uint32_t)e << 8, power = 0x80000000u;                         /* Q31 in [1, 2) */
     for (uint32_t k = 0; k < 24; k++, rest <<= 1) {
         uint32_t more = tl_high(power, factor[k]) << 1;
         power ^= (power ^ more) & (0u - (rest >> 31));
     }
-    int32_t down = (int32_t)tl_normalise(last < 1 ? 1u : (uint32_t)last, &m) - 1 - (e >> 24);
-    m = tl_high(m, power); /* last * 2^fraction in Q(zeros - 1), >= 2^30 */
+    uint32_t m = last < 1 ? 1u : (uint32_t)last, zeros = 32u - tl_bits(m);
+    int32_t down = (int32_t)zeros - 1 - (e >> 24);
+    m = tl_high(m << zeros, power); /* last * 2^fraction in Q(zeros - 1), >= 2^30 */
     if (down > 0) {
         m = down > 32 ? 0u : ((m >> (down - 1)) + 1u) >> 1;
     }

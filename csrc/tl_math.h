@@ -27,6 +27,18 @@ static inline int16_t tl_sat16(int32_t v)
     return (int16_t)(v + (limit - v) * (int32_t)((beyond + 65535u) >> 16));
 }
 
+/* How many bits v has, 0 .. 32, in the same time for every v. */
+static inline uint32_t tl_bits(uint32_t v)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 16; k != 0; k >>= 1) {
+        uint32_t shift = ((0u - (v >> k)) >> 31) * k; /* k where v has more than k bits: v >> k is below 2^31 */
+        n += shift;
+        v >>= shift;
+    }
+    return n + v;
+}
+
 /* (a * m) >> 16, rounded down; m in 0 .. 32767. The high half times m stays below 2^30, the low half below 2^31. */
 static inline int32_t tl_mulw(int32_t a, int16_t m)
 {

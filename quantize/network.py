@@ -141,6 +141,9 @@ def load_network(path: str | Path) -> Network:
 
     Raises: QuantizeError when the file is missing, truncated, edited or of another kind."""
     d, arrays, _ = read_file(path, "tealight-network")
+    missing = {*SCALARS, "front"} - set(d)
+    if missing:
+        raise QuantizeError(f"{path}: of an earlier version (no `{min(missing)}`); train or import it again")
     layers = tuple(
         layer(
             x["name"],

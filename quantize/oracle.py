@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from quantize import features
+from quantize import features, graph
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
 from quantize.features import Raw
@@ -43,11 +43,34 @@ def step(
     return v, new
 
 
+def window(
+    q: QNetwork, x: np.ndarray, each: Callable[[dict[str, np.ndarray]], None] = lambda trace: None
+) -> tuple[np.ndarray, State]:
+    """A window x_q [batch, time, inputs] of a layered network, from a zero state -> what the head is fed [batch, width]
+    and the states; `each` receives the tensors of every layer and step."""
+
+    def one(layer: QLayer, v: np.ndarray, state: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        trace: dict[str, np.ndarray] = {}
+        h, after = OPS[layer.op].int_step(layer, v, state, trace)
+        each(trace)
+        return h, after
+
+    zero = zero_state(q, len(x))
+    fed, states = graph.over_window(q.layers, np.asarray(x, np.int64), one, lambda layer: zero[layer.name])
+    return fed, {**states, q.layers[-1].name: {}}
+
+
 def run(
     q: QNetwork, x: np.ndarray, state: State | None = None, trace: bool = False
 ) -> tuple[np.ndarray, State, list[dict[str, np.ndarray]]]:
-    """x_q [batch, time, inputs] -> y [batch, time, outputs], the last state, and every step's tensors with `trace`."""
+    """x_q [batch, time, inputs] -> y [batch, time, outputs], the last state, and every step's tensors with `trace`.
+
+    Of a layered network: from a zero state, y only after the last step [batch, 1, outputs], and no tensors."""
     batch, steps, _ = x.shape
+    if graph.layered(q):
+        fed, now = window(q, x)
+        y, _ = OPS[q.layers[-1].op].int_step(q.layers[-1], fed, {}, None)
+        return y[:, None], now, []
     now = zero_state(q, batch) if state is None else state
     y = np.empty((batch, steps, len(q.outputs)), np.int64)
     traces: list[dict[str, np.ndarray]] = []
@@ -94,6 +117,7 @@ class Stream:
 
     def __init__(self, q: QNetwork) -> None:
         self.q = q
+        self.layered = graph.layered(q)
         self.reset()
 
     def reset(self) -> None:
@@ -124,6 +148,7 @@ class Stream:
 
     def step(self, x: Sequence[int] | np.ndarray) -> np.ndarray:
         """One step in integers: x_q [inputs] -> y [outputs] of the head. Window mode: the ring is left alone."""
+        self._streams()
         v = np.asarray(x, np.int64)
         if self.q.mode == "window":
             _, self.state = step(self.q, v[None], self.state, self.trace)
@@ -134,11 +159,16 @@ class Stream:
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """x_q [time, inputs] -> y [outputs] after the last step; window mode begins from a zero state."""
+        self._streams()
         if self.q.mode == "window":
             self.state = zero_state(self.q, 1)
         for row in x:
             self.step(row)
         return self._readout()
+
+    def _streams(self) -> None:
+        if self.layered:
+            raise QuantizeError(f"{self.q.name}: a network of two directions has no single step; use predict")
 
     def predict_missing(self) -> np.ndarray:
         """A lost sample: `hold` repeats the last one, `interpolate` waits for the next, `reset` starts anew."""
@@ -173,7 +203,10 @@ class Stream:
     def _forecast(self) -> np.ndarray:
         if self.q.mode == "window":
             self.state = zero_state(self.q, 1)
-            for x in self.last[len(self.last) - self.held :]:
+            held = self.last[len(self.last) - self.held :]
+            if self.layered and self.held:
+                _, self.state = window(self.q, held[None], self.trace.update)
+            for x in () if self.layered else held:
                 _, self.state = step(self.q, x[None], self.state, self.trace)
         y = np.asarray(scale_outputs(self.q, self._readout()))
         front = self.q.front
@@ -182,8 +215,8 @@ class Stream:
         return features.undo(front.target, np.array([self.past[k][0] for k in front.bases]), y)
 
     def _readout(self) -> np.ndarray:
-        v = self.state[self.q.layers[-2].name]["h"]
-        head = self.q.layers[-1]
+        head, fed = self.q.layers[-1], graph.sources(self.q.layers, len(self.q.layers) - 1)
+        v = np.concatenate([self.state[name]["h"] for name in fed], axis=-1)
         y, _ = OPS[head.op].int_step(head, v, {}, self.trace)
         return np.asarray(y[0])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quantize import fixedpoint as fp
-from quantize import oracle
+from quantize import graph, oracle
 from quantize.calibrate import Ranges, float_run, measure
 from quantize.errors import QuantizeError
 from quantize.network import Column, Layer, Network, layer
@@ -65,27 +65,44 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
     scale = np.array([input_scale(c, q) for c, q in zip(network.inputs, inputs, strict=True)])
     shift = np.array([offset_remainder(c) for c in network.inputs])
     layers: list[QLayer] = []
-    for x in network.layers[:-1]:
-        if not layers:
-            b = np.array(x.weights["b"], np.float64)
+    scales = {graph.INPUT: scale}
+    for k, x in enumerate(network.layers[:-1]):
+        fed = graph.sources(network.layers, k)
+        if fed == (graph.INPUT,):
+            key = "b_ih" if "b_ih" in x.weights else "b"
+            b = np.array(x.weights[key], np.float64)
             b[: len(x.weights["w_ih"])] += x.weights["w_ih"].astype(np.float64) @ shift
-            x = layer(x.name, x.op, {**x.weights, "b": b})
-        bits = options.deep_wx_bits if layers else 16
-        layers.append(_cell(x, scale, ranges.states[x.name], bits, options))
-        scale = np.full(OPS[x.op].output_size(x), OPS[layers[-1].op].UNIT)
-    head, outputs = (dense_w16a8 if small else dense).quantize(network.layers[-1], network.outputs)
+            x = replace(x, weights={**x.weights, key: b})
+        bits = 16 if fed == (graph.INPUT,) else options.deep_wx_bits
+        made = _cell(x, np.concatenate([scales[s] for s in fed]), ranges.states[x.name], bits, options)
+        layers.append(replace(made, sources=x.sources, reverse=x.reverse))
+        scales[x.name] = np.full(OPS[x.op].output_size(x), unit(made))
+    last = network.layers[-1]
+    steps = np.concatenate([scales[s] for s in graph.sources(network.layers, len(network.layers) - 1)])
+    if not small:  # a head's own step of h is 1 / 32640
+        last = replace(last, weights={**last.weights, "w": last.weights["w"] * (steps / dense.UNIT)})
+    head, outputs = (dense_w16a8 if small else dense).quantize(last, network.outputs)
     fields = {
-        f: getattr(network, f) for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap")
+        f: getattr(network, f)
+        for f in ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap", "head")
     }
+    head = replace(head, sources=network.layers[-1].sources)
     return QNetwork(
         layers=(*layers, head), inputs=inputs, outputs=outputs, source=source, digest="", front=network.front, **fields
     )
+
+
+def unit(x: QLayer) -> float:
+    """Real value of one step of a layer's h."""
+    return float(OPS[x.op].UNIT * 2.0 ** x.params.get("h_exp", 0))
 
 
 def _cell(x: Layer, scale: np.ndarray, ranges: Mapping[str, float], bits: int, options: Options) -> QLayer:
     if options.scheme == "w8a16":
         q: QLayer = OPS[x.op].quantize(x, scale, ranges, bits)
         return q
+    if x.sources or x.reverse:
+        raise QuantizeError(f'{x.name}: the scheme w8a8 has one direction only; set quantize.scheme = "w8a16"')
     if x.op != "lstm":
         raise QuantizeError(f'{x.name}: the scheme w8a8 has no {x.op}; set quantize.scheme = "w8a16"')
     return lstm_w8a8.quantize(x, scale, ranges, table=options.activations == "tflm")
@@ -98,6 +115,9 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
     size = dense.input_size(q.layers[-1])
     head = network.layers[-1]
     w = np.asarray(head.weights["w"], np.float64)
+    fed = graph.sources(q.layers, len(q.layers) - 1)
+    parts = [np.full(OPS[x.op].output_size(x), unit(x)) for s in fed for x in q.layers if x.name == s]
+    units = np.concatenate(parts)
     gram, cross = np.zeros((size + 1, size + 1)), np.zeros((size + 1, len(network.outputs)))
     for raw, x in zip(sequences, scaled, strict=True):
         hidden = hidden_states(q, raw)
@@ -106,8 +126,7 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
             hidden, wanted = hidden[:, -1:], wanted[:, -1:]
         else:
             hidden, wanted = hidden[:, network.warmup - 1 :], wanted[:, network.warmup - 1 :]
-        unit = OPS[q.layers[-1].op].UNIT
-        h = np.concatenate([hidden * unit, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
+        h = np.concatenate([hidden * units, np.ones((*hidden.shape[:2], 1))], -1).reshape(-1, size + 1)
         left = wanted.reshape(len(h), len(network.outputs)) - h[:, :-1] @ w.T - head.weights["b"]
         gram += h.T @ h
         cross += h.T @ left
@@ -118,12 +137,16 @@ def _refit(network: Network, q: QNetwork, sequences: Sequence[np.ndarray], scale
     ridge = RIDGE * max(np.trace(gram[:-1, :-1]) / size, TINY) * np.eye(size + 1)
     ridge[-1, -1] = 0.0
     delta = np.linalg.solve(gram + ridge, cross)
-    return layer(head.name, head.op, {"w": w + delta[:-1].T, "b": head.weights["b"] + delta[-1]})
+    weights = {"w": w + delta[:-1].T, "b": head.weights["b"] + delta[-1]}
+    return layer(head.name, head.op, weights, sources=head.sources)
 
 
 def hidden_states(q: QNetwork, raw: np.ndarray) -> np.ndarray:
-    """Raw values [batch, time, inputs] -> the last recurrent layer's h [batch, time, H], from a zero state."""
+    """Raw values [batch, time, inputs] -> what the head is fed [batch, time, H], from a zero state; of a layered
+    network only after the last step: [batch, 1, H]."""
     x = oracle.quantize_inputs(q, oracle.to_raw(q.inputs, raw))
+    if graph.layered(q):
+        return oracle.window(q, x)[0][:, None]
     state, out = oracle.zero_state(q, len(x)), np.empty((*x.shape[:2], dense.input_size(q.layers[-1])))
     for step in range(x.shape[1]):
         _, state = oracle.step(q, x[:, step], state)
@@ -147,11 +170,18 @@ def saturation(q: QNetwork, raw: np.ndarray) -> dict[str, int]:
     x = oracle.quantize_inputs(q, oracle.to_raw(q.inputs, raw))
     end = 127 if q.layers[0].op == "lstm_w8a8" else fp.AMPLITUDE
     counts = {"x": int((np.abs(x) >= end).sum())}
+
+    def count(trace: dict[str, np.ndarray]) -> None:
+        for key, value in trace.items():
+            if key.endswith(SATURATING):
+                counts[key] = counts.get(key, 0) + int(((value == 32767) | (value == -32768)).sum())
+
+    if graph.layered(q):
+        oracle.window(q, x, count)
+        return counts
     state = oracle.zero_state(q, len(x))
     for step in range(x.shape[1]):
         trace: dict[str, np.ndarray] = {}
         _, state = oracle.step(q, x[:, step], state, trace)
-        for key, value in trace.items():
-            if key.endswith(SATURATING):
-                counts[key] = counts.get(key, 0) + int(((value == 32767) | (value == -32768)).sum())
+        count(trace)
     return counts

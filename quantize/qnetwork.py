@@ -15,7 +15,7 @@ from quantize.fixedpoint import AMPLITUDE, ARITHMETIC, INT32_MAX, INT32_MIN
 from quantize.network import Column, frozen_arrays, read_file, write_file
 
 KIND = "tealight-qnetwork"
-SCALARS = ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap", "source")
+SCALARS = ("name", "mode", "window", "warmup", "horizon", "period", "missing", "max_gap", "source", "head")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +64,8 @@ class QLayer:
     op: str
     arrays: Mapping[str, np.ndarray]
     params: Mapping[str, int]
+    sources: tuple[str, ...] = ()  # as in `quantize.network.Layer`
+    reverse: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +85,7 @@ class QNetwork:
     max_gap: int
     source: str
     digest: str  # of the saved file; "" before it is saved
+    head: str = "last"  # "last" or "final_states": what the head is fed of a window
     front: Front | None = None  # None: the raw samples are the inputs, and the outputs the forecasts
 
     @property
@@ -160,7 +163,9 @@ def save_qnetwork(q: QNetwork, path: str | Path) -> QNetwork:
     description["inputs"] = [asdict(c) for c in q.inputs]
     description["outputs"] = [asdict(c) for c in q.outputs]
     description["layers"] = [
-        {"name": x.name, "op": x.op, "arrays": sorted(x.arrays), "params": dict(x.params)} for x in q.layers
+        {"name": x.name, "op": x.op, "arrays": sorted(x.arrays), "params": dict(x.params)}
+        | {"sources": list(x.sources), "reverse": x.reverse}
+        for x in q.layers
     ]
     description["front"] = asdict(q.front) if q.front else None
     arrays = {f"{x.name}.{k}": v for x in q.layers for k, v in x.arrays.items()}
@@ -178,9 +183,17 @@ def load_qnetwork(path: str | Path) -> QNetwork:
         raise QuantizeError(
             f"{path}: arithmetic {d['arithmetic']}; this version computes {ARITHMETIC}; quantize it again"
         )
+    missing = {"head", "front"} - set(d)
+    if missing:
+        raise QuantizeError(f"{path}: of an earlier version (no `{min(missing)}`); quantize it again")
     layers = tuple(
         QLayer(
-            x["name"], x["op"], frozen_arrays({k: arrays[f"{x['name']}.{k}"] for k in x["arrays"]}), dict(x["params"])
+            x["name"],
+            x["op"],
+            frozen_arrays({k: arrays[f"{x['name']}.{k}"] for k in x["arrays"]}),
+            dict(x["params"]),
+            tuple(x["sources"]),
+            x["reverse"],
         )
         for x in d["layers"]
     )

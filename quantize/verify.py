@@ -10,15 +10,20 @@ import numpy as np
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
 from quantize.features import verify_front
+from quantize.graph import verify_graph
+from quantize.graph import width as graph_width
 from quantize.network import MISSING, MODES, TRAINING, Layer, Network
 from quantize.ops import FLOAT, OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
+
+DEPLOYED_HEADS = ("last", "final_states", "all")  # all: of a stream, and of a window's last step
 
 
 def verify_network(network: Network) -> None:
     """Raises QuantizeError when it is not a stack of recurrent layers with a dense head that fits together."""
     known(network.layers, FLOAT)
     _deployable(network)
+    verify_graph(network)
     _stack(network.layers, len(network.inputs), len(network.outputs))
     _scalars(network)
     _front(network)
@@ -32,15 +37,11 @@ def verify_network(network: Network) -> None:
 def _deployable(network: Network) -> None:
     """Raises QuantizeError, naming it, at what has no integer form."""
     for x in network.layers:
-        for what in (
-            *(k for k, v in x.options.items() if v and k not in TRAINING),
-            *(["reverse"] if x.reverse else []),
-            *x.sources,
-        ):
+        options = [k for k, v in x.options.items() if v and k not in TRAINING]
+        for what in (*options, *(["peephole"] if "p" in x.weights else [])):
             raise QuantizeError(f"{x.name}: {what} has no integer form yet; train without it")
-    for key, plain in (("head", "last"), ("output", "value")):
-        if getattr(network, key) != plain:
-            raise QuantizeError(f'{key} = "{getattr(network, key)}" has no integer form yet; expected "{plain}"')
+    if network.output == "gaussian":
+        raise QuantizeError('output = "gaussian" has no integer form; train quantiles, which have one')
 
 
 def verify_qnetwork(q: QNetwork) -> None:
@@ -48,6 +49,7 @@ def verify_qnetwork(q: QNetwork) -> None:
 
     A file's digest tells accidents; this tells a file that somebody else's program wrote."""
     known(q.layers, OPS)
+    verify_graph(q)
     _stack(q.layers, len(q.inputs), len(q.outputs))
     _scalars(q)
     _front(q)
@@ -59,7 +61,7 @@ def verify_qnetwork(q: QNetwork) -> None:
         _output_numbers(o)
 
 
-def _stack(layers: Sequence[Layer] | Sequence[QLayer], width: int, outputs: int) -> None:
+def _stack(layers: Sequence[Layer | QLayer], width: int, outputs: int) -> None:
     ops = [x.op for x in layers]
     if len(ops) < 2 or OPS[ops[-1]].STATE or not all(OPS[op].STATE for op in ops[:-1]):
         cells = " or ".join(op for op in FLOAT if OPS[op].STATE)
@@ -69,16 +71,19 @@ def _stack(layers: Sequence[Layer] | Sequence[QLayer], width: int, outputs: int)
         raise QuantizeError(f"layers {', '.join(names)}: two have the same name; rename one")
     if "lstm_w8a8" in ops and (set(ops[:-1]) != {"lstm_w8a8"} or ops[-1] != "dense_w16a8"):
         raise QuantizeError(f"layers {' -> '.join(ops)}: the scheme w8a8 is lstm_w8a8 and then dense_w16a8")
-    for x in layers:
+    if "lstm_w8a8" in ops and any(x.sources or x.reverse for x in layers):
+        raise QuantizeError(f"layers {', '.join(names)}: the scheme w8a8 has one direction only")
+    for k, x in enumerate(layers):
         _shapes(x)
-        if OPS[x.op].input_size(x) != width:
-            raise QuantizeError(f"{x.name}: takes {OPS[x.op].input_size(x)} values, but {width} come in")
-        width = OPS[x.op].output_size(x)
-    if width != outputs:
-        raise QuantizeError(f"{layers[-1].name}: gives {width} values for {outputs} output columns")
+        fed = graph_width(layers, k, width)
+        if OPS[x.op].input_size(x) != fed:
+            raise QuantizeError(f"{x.name}: takes {OPS[x.op].input_size(x)} values, but {fed} come in")
+    made = OPS[layers[-1].op].output_size(layers[-1])
+    if made != outputs:
+        raise QuantizeError(f"{layers[-1].name}: gives {made} values for {outputs} output columns")
 
 
-def known(layers: Sequence[Layer] | Sequence[QLayer], ops: Collection[str]) -> None:
+def known(layers: Sequence[Layer | QLayer], ops: Collection[str]) -> None:
     """Raises QuantizeError at the first layer whose op is not of `ops`."""
     unknown = [x for x in layers if x.op not in ops]
     if unknown:
@@ -99,7 +104,7 @@ def _text(shapes: dict[str, tuple[int, ...]]) -> str:
 
 def _scalars(n: Network | QNetwork) -> None:
     """What the C's counters can hold and its compilers accept."""
-    for key, known in (("mode", MODES), ("missing", MISSING)):
+    for key, known in (("mode", MODES), ("missing", MISSING), ("head", DEPLOYED_HEADS)):
         if getattr(n, key) not in known:
             raise QuantizeError(f'{key} = "{getattr(n, key)}": expected {" or ".join(known)}')
     shortest, longest = (1, 32767) if n.mode == "window" else (0, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quantize.graph import layered
 from quantize.oracle import Stream
 from quantize.qnetwork import QNetwork
 from tests.nets import generated, random_raw, random_x
@@ -44,8 +45,9 @@ def random_calls(rng: np.random.Generator, q: QNetwork, steps: int) -> list[tupl
     calls: list[tuple[int, np.ndarray]] = []
     none = np.empty(0, np.int64)
     raw = random_raw(rng, q, steps)
+    odds = [0.68, 0.2, 0.02, 0, 0, 0.1, 0] if layered(q) else [0.54, 0.2, 0.02, 0.06, 0.06, 0.06, 0.06]
     while len(calls) < steps:
-        kind = rng.choice(7, p=[0.54, 0.2, 0.02, 0.06, 0.06, 0.06, 0.06])
+        kind = rng.choice(7, p=odds)
         if kind == PREDICT:
             calls.append((PREDICT, raw[len(calls)]))
         elif kind == MISSING:

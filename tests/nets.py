@@ -105,8 +105,30 @@ def random_gru(rng: np.random.Generator, name: str, inputs: int, hidden: int, bi
     return out
 
 
+def random_lstm_norm(rng: np.random.Generator, name: str, inputs: int, hidden: int) -> QLayer:
+    """The LSTM with layer normalisation, every number anywhere in its range."""
+    rows_, frac = 4 * hidden, int(rng.choice([0, 1, 8, 11, 12]))
+    arrays, params = random_rows(rng, rows_, 1, hidden, 8, rows.joint(rows_))
+    wx = _weights(rng, (rows_, inputs), int(rng.choice([3, 900, 32767])))
+    room = 2**30 - 1 - fp.AMPLITUDE * np.abs(wx).sum(1)
+    wx = np.where((room < 0)[:, None], wx // (2 * inputs + 2), wx)
+    room = 2**30 - 1 - fp.AMPLITUDE * np.abs(wx).sum(1)
+    arrays |= {"wx": wx.astype(np.int16), "bx": (room * rng.choice([-1, 0, 1, 0.01], rows_)).astype(np.int32)}
+    for key, n in (("gx", rows_), ("gc", hidden), ("gh", hidden), ("oc", hidden), ("oh", hidden)):
+        arrays[key] = np.where(rng.random(n) < 0.2, 32767, rng.integers(-32767, 32768, n)).astype(np.int16)
+    params = {"t": params["t"], "frac": frac, "h_exp": 3}
+    for part in "xch":
+        params |= {f"s{part}": int(rng.choice([1, 12, 15, 30])), f"e{part}m": int(rng.integers(1, 32768))}
+        params[f"e{part}e"] = int(rng.choice([-64, 0, 17, 29, 46]))
+    out = QLayer(name, "lstm_norm", frozen_arrays(arrays), params)
+    assert OPS["lstm_norm"].fits(out).all()
+    return out
+
+
 def random_cell(rng: np.random.Generator, op: str, name: str, inputs: int, hidden: int, bits: int) -> QLayer:
     """A recurrent layer of any op."""
+    if op == "lstm_norm":
+        return random_lstm_norm(rng, name, inputs, hidden)
     if op == "gru":
         return random_gru(rng, name, inputs, hidden, bits, after=bool(rng.integers(2)))
     return random_lstm(rng, name, inputs, hidden, bits)
@@ -176,6 +198,27 @@ def _random_input(rng: np.random.Generator, j: int) -> QInput:
 def _random_output(rng: np.random.Generator, j: int) -> QOutput:
     offset = int(rng.choice([*EXTREME, rng.integers(-1000, 1000), rng.integers(-1000, 1000)]))
     return QOutput(f"out{j}", "", j % 4, offset, int(rng.integers(1, 32768)), int(rng.integers(1, 31)), 1)
+
+
+def two_directions(rng: np.random.Generator, name: str, *, joined: bool) -> QNetwork:
+    """A window through one to three layers in both directions; `joined`: each sees both of the layer below."""
+    count, window, inputs = int(rng.integers(1, 4)), int(rng.choice([1, 2, 5])), int(rng.integers(1, 4))
+    shape = Shape(inputs, (1,), int(rng.integers(1, 3)), (16,), "window", window, str(rng.choice(["hold", "reset"])), 3)
+    layers, below, width = list[QLayer](), [("",), ("",)], [inputs, inputs]
+    for k in range(count):
+        made = []
+        for d, suffix in enumerate(("", "_reverse")):
+            op, hidden = str(rng.choice(["lstm", "gru", "lstm_norm"])), int(rng.choice([1, 4, rng.integers(1, 21)]))
+            bits = 16 if k == 0 else int(rng.choice([8, 16]))
+            x = random_cell(rng, op, f"{op}{k}{suffix}", width[d], hidden, bits)
+            made.append(replace(x, sources=below[d], reverse=d == 1))
+        layers += made
+        names, sizes = [x.name for x in made], [OPS[x.op].output_size(x) for x in made]
+        below = [tuple(names)] * 2 if joined else [(names[0],), (names[1],)]
+        width = [sum(sizes)] * 2 if joined else sizes
+    head = replace(random_dense(rng, "dense0", sum(sizes), shape.outputs), sources=tuple(names))
+    q = random_qnetwork(rng, shape, name)
+    return replace(q, layers=(*layers, head), head="final_states")
 
 
 def with_front(rng: np.random.Generator, q: QNetwork) -> QNetwork:

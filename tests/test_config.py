@@ -70,6 +70,7 @@ BAD = {
     "[train]\nlr = 'x'": "train.lr = 'x': expected a number",
     "[train]\nlr = inf": "train.lr = inf: expected a number",
     "[model]\ncell = 'grue'": "model.cell = 'grue': expected one of 'lstm', 'gru'",
+    "[data]\nseries='glucose'\n[model]\noutput='class'": 'model.output = "class": classes take "class" in both',
     "[data]\nseries='glucose'\n[model]\nreset='before'": 'model.reset = "before": only for model.cell = "gru"',
     "[quantize]\nrefit = 1": "quantize.refit = 1: expected true or false",
     "[quantize]\ndeep_wx_bits = 4": "quantize.deep_wx_bits = 4: expected one of 8, 16",

@@ -43,6 +43,7 @@ GRAPHS: dict[str, Sequence[Any]] = {
     "dropout between": [LSTM(H), Dropout(0.4), RNN(2), Dropout(0.3), Dense(OUTPUTS)],
     "residual": [LSTM(H), Residual(LSTM(H), Dropout(0.4)), Dropout(0.3), Dense(OUTPUTS)],
     "residual of the input": [Residual(GRU(INPUTS)), Dense(OUTPUTS)],
+    "residual in a residual": [GRU(2), Residual(GRU(2), Residual(RNN(2))), Dense(OUTPUTS)],
     "dense between": [RNN(H), Dense(2), GRU(2), Dense(OUTPUTS)],
 }
 BOTH: dict[str, Sequence[Any]] = {
@@ -50,6 +51,7 @@ BOTH: dict[str, Sequence[Any]] = {
     "joined": [Bidirectional(LSTM(2)), Dropout(0.4), Bidirectional(LSTM(2)), Dense(OUTPUTS)],
     "joined residual": [Bidirectional(RNN(2)), Residual(Bidirectional(RNN(2), Dropout(0.3))), Dense(OUTPUTS)],
     "parallel": [Bidirectional(LSTMNorm(3, state_dropout=0.2), GRU(2)), Dropout(0.2), Dense(OUTPUTS)],
+    "dense inside": [Bidirectional(RNN(2), Dense(2)), Dense(OUTPUTS)],
     "parallel residual": [Bidirectional(GRU(2), Residual(GRU(2))), Dense(OUTPUTS)],
 }
 

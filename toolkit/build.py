@@ -17,7 +17,7 @@ from typing import Any
 from toolkit import checks, cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.targets import CSRC, F32, ROOT, SHARED_SOURCES, TARGETS, W8A8
+from toolkit.targets import CSRC, F32, NORM, ROOT, SHARED_SOURCES, TARGETS, W8A8
 from toolkit.toolchain import (
     CACHE,
     SUFFIX,
@@ -250,7 +250,7 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
     """Builds a generated folder as a shared library whose only visible functions are those marked TL_API.
 
     sanitize: None, `address`, `undefined` or both with a comma. Raises: ToolkitError."""
-    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values())} | dict(F32.values())
+    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values(), NORM)} | dict(F32.values())
     sources = [(p, flags.get(p.name, ())) for p in _sources(c_dir)]
     return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
 
@@ -262,7 +262,7 @@ def build_kernels(
 
     Raises: ToolkitError."""
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
-    here = [t for t in (*TARGETS.values(), *W8A8.values()) if t.name not in cpu.FEATURES or cpu.is_x86()]
+    here = [t for t in (*TARGETS.values(), *W8A8.values(), NORM) if t.name not in cpu.FEATURES or cpu.is_x86()]
     sources += [(CSRC / t.source, t.host_flags) for t in here]
     sources += [(CSRC / name, flags) for t, (name, flags) in F32.items() if t not in cpu.FEATURES or cpu.is_x86()]
     sources += [(path, extra_flags) for path in extra]

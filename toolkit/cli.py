@@ -39,7 +39,7 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
     config = _config(a.config, sets)
     out = a.out or Path("runs") / config.name
-    result = train(config, out, say=say)
+    result = train(config, out, say=say, resume=a.resume)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
     return result
 
@@ -149,6 +149,28 @@ def _bench(a: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _forecast(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages import forecast as stage
+
+    if a.steps < 0:
+        raise ToolkitError(f"--steps {a.steps}: expected 1 or more")
+    run = _run_folder(a.run)
+    stage.check_quantized(run, a.target)
+    if a.follow:
+        result = stage.follow(run, sys.stdin, target=a.target, answer=lambda text: print(text, flush=True))
+        median, largest = (f"{result[k]:.0f} us" for k in ("median_us", "largest_us"))
+        say(f"{result['lines']} lines answered; median {median}, largest {largest}")
+        return result
+    result = stage.forecast(run, steps=a.steps, target=a.target, say=say)
+    if a.png:
+        from toolkit.data.prepared import load_prepared
+
+        stage.draw(result, load_prepared(run / "data.safetensors"), a.png)
+    if not a.json:
+        print(stage.summary(result))
+    return result
+
+
 def _bench_training(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.bench_training import bench_training, summary
 
@@ -226,6 +248,7 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("config", type=Path, help="run.toml")
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
     _sets(p)
 
     p = verb("quantize", _quantize, "Quantize a trained network to integers.", "runs/room")
@@ -269,6 +292,15 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
+
+    text = "What comes next after a run's series, or after each line of standard input."
+    p = verb("forecast", _forecast, text, "runs/room --steps 6 --target host")
+    p.add_argument("run", type=Path, help="a run's folder")
+    p.add_argument("--steps", type=int, default=0, help="values; all that the network gives at once unless given")
+    text = "float, or the quantized network: oracle, host (its C, here) or an emulated board's name"
+    p.add_argument("--target", default="float", help=text)
+    p.add_argument("--follow", action="store_true", help="a sample a line in, a forecast a line out, until the end")
+    p.add_argument("--png", type=Path, help="draw it into this file")
 
     text = "Time our kernels on this computer beside the libraries that are installed."
     p = verb("bench", _bench, text, "--shapes 1,32 16,64 --seconds 10")

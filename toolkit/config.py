@@ -337,6 +337,11 @@ def _check_together(config: Config, path: Path) -> None:
         names = getattr(data, key)
         if len(set(names)) != len(names):
             raise ToolkitError(f"{path}: data.{key} = {list(names)}: a column is named twice")
+    if (data.target == "class") != (config.model.output == "class"):
+        raise ToolkitError(
+            f'{path}: data.target = "{data.target}" with model.output = "{config.model.output}": '
+            'classes take "class" in both'
+        )
     wrong = model_rules(config.model) or learning_rules(config.model, config.train)
     if wrong:
         raise ToolkitError(f"{path}: {wrong}")

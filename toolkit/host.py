@@ -11,6 +11,7 @@ import cffi
 import numpy as np
 
 from quantize import oracle
+from quantize.graph import layered
 from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit.boards import load_board
 from toolkit.build import build_host
@@ -86,6 +87,8 @@ class HostModel:
             raise ToolkitError(f"{library}: holds no {q.name}_reset; delete its folder and build again") from None
 
     def _call(self, function: str, *arguments: object) -> int | None:
+        if layered(self.q) and function in ("step", "step_begin", "run"):
+            raise ToolkitError(f"{self.q.name}: a network of two directions has no single step; use predict")
         result: int | None = getattr(self._library, f"{self.q.name}_{function}")(self._state, *arguments)
         return result
 

@@ -181,6 +181,21 @@ W8A8: dict[str, Target] = {
 """The same targets' kernels of the scheme w8a8, in files of their own; the first header has the parameter struct."""
 
 
+NORM = Target(
+    "ref",
+    "any core, portable C11",
+    "tl_ref_norm.c",
+    ("tl_norm.h", "tl_tables.h"),
+    1028,
+    frozenset({"lstm_norm_step_w8a16"}),
+    (),
+    (),
+)
+"""The LSTM with layer normalisation, which every target runs by the portable kernel."""
+
+
 def file_of(op: str, target: str) -> Target:
     """The file that holds a target's kernel of an op."""
+    if op == "lstm_norm":
+        return NORM
     return W8A8[target] if op in ("lstm_w8a8", "dense_w16a8") else TARGETS[target]

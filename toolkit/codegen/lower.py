@@ -9,6 +9,8 @@ from typing import Any
 
 from quantize import oracle
 from quantize.features import Feature, Raw
+from quantize.graph import INPUT, layered, sources
+from quantize.graph import width as graph_width
 from quantize.network import Network
 from quantize.ops import OPS, gru
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
@@ -33,7 +35,8 @@ HEADERS = set(
 )  # <name>.h must not hide a header
 LOCALS = set(
     """inputs outputs model advance readout clear accept forecast_now rounded s x y n k j v at raw in out in_unit
-    out_unit steps lost last between take reciprocal reason oldest whole rest forecast first units budget p""".split()
+    out_unit steps lost last between take sample ends reciprocal reason oldest whole rest forecast first units budget
+    p""".split()
 )
 MISSING_TEXT = {
     "hold": "The last sample is repeated.",
@@ -93,7 +96,7 @@ def check_layer_names(q: QNetwork, to: Destination) -> None:
         check_name(x.name)
         if x.name in LOCALS or x.name.endswith("_t") or x.name.startswith(("mem", f"{q.name}_")):
             raise ToolkitError(f'layer "{x.name}": the generated code or C itself uses that name; rename the layer')
-        suffixes = ("slice", *OPS[x.op].STATE, *(a.suffix for a in place(x, to.of(x.name))[1].arrays))
+        suffixes = ("slice", "fed", *OPS[x.op].STATE, *(a.suffix for a in place(x, to.of(x.name))[1].arrays))
         for made in (x.name, *(f"{x.name}_{k}" for k in suffixes)):
             if made in seen:
                 raise ToolkitError(f'layers "{seen[made]}" and "{x.name}": both make {made} in C; rename one')
@@ -107,10 +110,7 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
     check_name(q.name)
     check_layer_names(q, to)
     windowed = q.mode == "window"
-    layers, source = [], "x"
-    for x in q.layers:
-        layers.append(_layer(x, to.of(x.name), source))
-        source = f"s->{x.name}_h"
+    layers = [_layer(x, to.of(x.name), _source(q, k)) for k, x in enumerate(q.layers)]
     cells = [x for x in layers if x["tensors"]]
     small = cells[0]["op"] == "lstm_w8a8"
     return {
@@ -132,6 +132,9 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "constants": _constants(q, layers),
         "width": max(len(f"{q.name}_{row[0]}") for row in _constants(q, layers)),
         "windowed": windowed,
+        "layered": layered(q),
+        "passes": _passes(q),
+        "ends": _ends(q),
         "newest": "s->ring[s->newest]" if windowed else "s->last",
         "horizon_text": horizon_text(q),
         "missing": q.missing,
@@ -154,6 +157,47 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
         "out_units": [f"{10.0**c.decimals!r}f" for c in q.forecasts],
         "model_bytes": ", ".join(f"0x{b:02x}" for b in bytes.fromhex(q.digest)[:8]),
     }
+
+
+def _source(q: QNetwork, k: int) -> str:
+    """Where layer k's input of one step lies, a C expression."""
+    if not layered(q):
+        return f"s->{q.layers[k - 1].name}_h" if k else "x"
+    if k == len(q.layers) - 1:
+        return "ends" if len(_ends(q)) > 1 else f"s->{q.layers[k].sources[0]}_h"
+    return "x"
+
+
+def _passes(q: QNetwork) -> list[dict[str, Any]]:
+    """Of a layered network, each recurrent layer's way over the window: where its input of step n lies, and to which
+    places its h goes, as (array, values a step, first of them)."""
+    made = []
+    for k, x in enumerate(q.layers[:-1] if layered(q) else ()):
+        owner, fed = _buffer(q, k), graph_width(q.layers, k, len(q.inputs))
+        feeds = []
+        for j, y in enumerate(q.layers[:-1]):
+            if x.name in sources(q.layers, j) and _buffer(q, j) == f"{y.name}_fed":
+                before = sources(q.layers, j)[: sources(q.layers, j).index(x.name)]
+                at = sum(OPS[z.op].output_size(z) for z in q.layers if z.name in before)
+                feeds.append((f"{y.name}_fed", graph_width(q.layers, j, len(q.inputs)), at))
+        step = "sample(s, n)" if owner is None else f"s->{owner} + n * {fed}u"
+        made.append({"step": step, "feeds": feeds, "reverse": x.reverse})
+    return made
+
+
+def _buffer(q: QNetwork, k: int) -> str | None:
+    """The array that holds what layer k is fed over the window, shared by all that are fed the same; None: the ring."""
+    fed = sources(q.layers, k)
+    if fed == (INPUT,):
+        return None
+    return next(f"{x.name}_fed" for j, x in enumerate(q.layers) if sources(q.layers, j) == fed)
+
+
+def _ends(q: QNetwork) -> list[tuple[str, int, int]]:
+    """Of a layered network, the layers whose last h the head is fed: (name, values, first of them)."""
+    sizes = {x.name: OPS[x.op].output_size(x) for x in q.layers}
+    fed = sources(q.layers, len(q.layers) - 1) if layered(q) else ()
+    return [(name, sizes[name], sum(sizes[s] for s in fed[:j])) for j, name in enumerate(fed)]
 
 
 def _front(q: QNetwork) -> dict[str, Any] | None:
@@ -268,6 +312,7 @@ def horizons(q: QNetwork | Network) -> list[int]:
 def _constants(q: QNetwork, layers: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     weights = sum(a.array.nbytes for x in layers for a in x["packed"].arrays)
     tables = sum(file_of(*kernel).table_bytes for kernel in {(x["op"], x["target"]) for x in layers if x["tensors"]})
+    block = max(x["block"] for x in layers if x["tensors"])
     rows = [
         ("INPUTS", str(len(q.inputs)), ""),
         ("OUTPUTS", str(len(q.outputs)), ""),
@@ -279,11 +324,7 @@ def _constants(q: QNetwork, layers: list[dict[str, Any]]) -> list[tuple[str, str
         ("STATE_BYTES", str(state_bytes(q) - scratch_bytes(q)), "RAM, per stream"),
         ("SCRATCH_BYTES", str(scratch_bytes(q)), "RAM, per stream, beside the state in the same struct"),
         ("SAVE_BYTES", str(oracle.save_bytes(q)), "a saved state"),
-        (
-            "SLICE_UNITS",
-            str(max(x["block"] for x in layers if x["tensors"])),
-            "hidden units: the least step_poll computes",
-        ),
+        *([] if layered(q) else [("SLICE_UNITS", str(block), "hidden units: the least step_poll computes")]),
     ]
     if q.mode == "window":
         rows.insert(3, ("WINDOW", str(q.window), "samples that a forecast is made from"))
@@ -310,22 +351,27 @@ def _c_int(v: int) -> str:
     return str(v) if v >= 0 else f"({v})" if v > -(2**31) else "(-2147483647 - 1)"
 
 
-def scratch(q: QNetwork) -> list[tuple[str, int, str]]:
-    """Arrays of the state struct in which no step leaves anything: name, int16 values, meaning."""
+def scratch(q: QNetwork) -> list[tuple[str, str, int, str]]:
+    """Arrays of the state struct in which no step leaves anything: C type, name, values, meaning."""
     cells = [x for x in q.layers if OPS[x.op].STATE]
-    out = [("next", max(OPS[x.op].output_size(x) for x in cells), "a layer's new h")]
+    out = [("int16_t", "next", max(OPS[x.op].output_size(x) for x in cells), "a layer's new h")]
+    normed = [4 * OPS[x.op].output_size(x) for x in cells if x.op == "lstm_norm"]
+    out += [("int32_t", "work", max(normed), "the gates on their way through the norms")] if normed else []
+    fed = {_buffer(q, k): graph_width(q.layers, k, 0) for k in range(len(q.layers) - 1)} if layered(q) else {}
+    out += [("int16_t", name, q.window * size, "[window][values a step]") for name, size in fed.items() if name]
     before = [OPS[x.op].output_size(x) for x in cells if x.op == "gru" and not gru.reset_after(x)]
-    return [*out, ("reset", max(before), "h behind the reset gate")] if before else out
+    return [*out, ("int16_t", "reset", max(before), "h behind the reset gate")] if before else out
 
 
 def scratch_bytes(q: QNetwork) -> int:
     """Bytes of the state struct that are scratch."""
-    return 2 * sum(values for _, values, _ in scratch(q))
+    return sum(values * (4 if kind == "int32_t" else 2) for kind, _, values, _ in scratch(q))
 
 
 def state_bytes(q: QNetwork) -> int:
     """sizeof the state struct: counters, samples, the layers' states, scratch; padded to 4."""
-    counters = 10 + (4 if q.mode == "window" else 0)
-    samples = 2 * (max(q.window, 1) + (1 if q.mode == "window" else 0)) * len(q.inputs)
+    windowed, in_slices = q.mode == "window", not layered(q)
+    counters = 6 + 4 * windowed + 4 * in_slices
+    samples = 2 * (max(q.window, 1) + (windowed and in_slices)) * len(q.inputs)
     samples += oracle.past_bytes(q)
     return (counters + samples + sum(oracle.tensor_bytes(x) for x in q.layers) + scratch_bytes(q) + 3) // 4 * 4

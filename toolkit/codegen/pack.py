@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.ops import gru, lstm, rows
+from quantize import norm
+from quantize.ops import gru, lstm, lstm_norm, rows
 from quantize.qnetwork import QLayer
 
 
@@ -95,6 +96,37 @@ def _rows_ref(
     )
     inputs = ("wx16" if wide else "wx8", rows.input_size(q))
     return arrays, fields, Slices(1, (("wh", size), inputs, ("b", 1), ("m", 1)), (("units", "uint16_t", 1),))
+
+
+def lstm_norm_ref(q: QLayer) -> Packed:
+    """The reference layout, the only one. A norm needs every unit: no slices."""
+    a, size = q.arrays, rows.hidden_size(q)
+    labels = [f"{gate}{unit}" for gate in lstm_norm.GATES for unit in range(size)]
+    meanings = {
+        "wx": "input weights [row][input], one scale",
+        "bx": "biases of the input part [row]",
+        "wh": "recurrent weights [row][unit]",
+        "b": "biases [row], with the offset of the norm of the input part",
+        "m": "multipliers of the requantization [row]",
+        "gx": "gains of the norm of the input part [row]",
+        "gc": "gains of the norm of c [unit]",
+        "gh": "gains of the norm of h [unit]",
+        "oc": "offsets of the norm of c [unit]",
+        "oh": "offsets of the norm of h [unit]",
+    }
+    arrays = tuple(
+        PackedArray(k, f"{a[k].dtype}_t", a[k], text, labels if a[k].ndim == 2 else None)
+        for k, text in meanings.items()
+    )
+    norms = {f"{v}{part}": number for part, n in (("x", 4 * size), ("h", size)) for v, number in _norm_size(n).items()}
+    plain = {"inputs": rows.input_size(q), "hidden": size, **norms}
+    plain |= {k: v for k, v in q.params.items() if k != "h_exp"}
+    fields = (*((k, f"@{k}") for k in meanings), *((k, str(v)) for k, v in plain.items()))
+    return Packed("tl_lstm_norm_w8a16", arrays, fields)
+
+
+def _norm_size(n: int) -> dict[str, int]:
+    return dict(zip("kr", norm.reciprocal(n), strict=True))
 
 
 def dense_ref(q: QLayer) -> Packed:

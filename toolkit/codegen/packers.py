@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from quantize.ops import OPS
 from quantize.qnetwork import QLayer, QNetwork
 from toolkit.codegen import pack_dsp, pack_mve, pack_mve_w8a8, pack_small, pack_tiles, pack_w8a8
-from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_ref
+from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_norm_ref, lstm_ref
 from toolkit.targets import file_of
 
 PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "ref"): lstm_ref,
     ("gru", "ref"): gru_ref,
+    ("lstm_norm", "ref"): lstm_norm_ref,
     ("dense", "ref"): dense_ref,
     ("lstm_w8a8", "ref"): pack_w8a8.lstm_ref,
     ("lstm_w8a8", "mve"): pack_mve_w8a8.lstm_mve,

@@ -294,6 +294,8 @@ def load_prepared(path: str | Path) -> Prepared:
         d, arrays, _ = read_file(path, "tealight-data")
     except QuantizeError as e:
         raise ToolkitError(str(e)) from None
+    if "x" not in arrays:
+        raise ToolkitError(f"{path}: of an earlier version (no `x`); train again")
     for array in arrays.values():
         array.setflags(write=False)
     plain: dict[str, Any] = {f: tuple(d[f]) if isinstance(d[f], list) else d[f] for f in SCALARS} | arrays
@@ -305,13 +307,12 @@ def load_prepared(path: str | Path) -> Prepared:
 def check_series(prepared: Prepared, network: Network | QNetwork, run: Path) -> None:
     """Raises: ToolkitError when a run's series and its network are of two trainings."""
 
-    def described(n: Prepared | Network | QNetwork) -> str:
-        ahead = sorted({c.horizon for c in n.outputs})
-        names = (", ".join(dict.fromkeys(c.name for c in side)) for side in (n.inputs, n.outputs))
-        return f"{' -> '.join(names)}, {', '.join(map(str, ahead))} ahead"
-
-    if described(prepared) != described(network):
+    inputs, fed = ([c.name for c in n.inputs] for n in (prepared, network))
+    ahead, told = (sorted({c.horizon for c in n.outputs}) for n in (prepared, network))
+    targets = [prepared.columns[k].name for k in prepared.targets]
+    named = all(c.name.startswith(tuple(targets)) for c in network.outputs)  # a quantile's name goes on
+    if inputs != fed or ahead != told or not named:
         raise ToolkitError(
-            f"{run / 'data.safetensors'}: {described(prepared)}; expected the network's {described(network)}; "
-            f"train again"
+            f"{run / 'data.safetensors'}: {', '.join(inputs)} -> {', '.join(targets)}, {ahead} ahead; expected the "
+            f"network's {', '.join(fed)} -> {', '.join(c.name for c in network.outputs)}, {told} ahead; train again"
         )

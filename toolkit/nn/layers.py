@@ -167,7 +167,7 @@ class _Graph:
 
     def _named(self, spec: Any, name: str, *, reverse: bool) -> None:
         inputs = sum(self.widths[k] for k in self.tops)
-        graph = {"sources": self.tops, "reverse": reverse and not isinstance(spec, Dense)}
+        graph = {"sources": self.tops, "reverse": reverse}
         self.append(spec.layer(name, inputs, self.rng, graph), spec.outputs if isinstance(spec, Dense) else spec.hidden)
 
     def head(self, spec: Dense) -> None:
@@ -195,6 +195,8 @@ class _Graph:
         sums = []
         for low, high in zip(below, self.tops, strict=True):
             name = "add" + high.lstrip("abcdefghijklmnopqrstuvwxyz_")
+            while name in self.widths:  # a Residual that ends with a Residual
+                name += "_sum"
             self.append(layer(name, "add", {}, sources=(low, high), reverse=self.reverse[high]), self.widths[high])
             sums.append(name)
         self.tops = tuple(sums)

@@ -17,10 +17,12 @@ Loss = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 """(y, target, weight) -> (loss, its gradient by y)"""
 
 
-def loss_of(name: str, *, levels: Sequence[float], huber_delta: float) -> Loss:
-    """The loss `name`; `levels` of quantile, `huber_delta` of huber.
+def loss_of(name: str | Loss, *, levels: Sequence[float], huber_delta: float) -> Loss:
+    """The loss `name`, or a user's own as it is; `levels` of quantile, `huber_delta` of huber.
 
     Raises: ToolkitError for an unknown name."""
+    if not isinstance(name, str):
+        return name
     made: dict[str, Loss] = {
         "mse": mse,
         "mae": mae,

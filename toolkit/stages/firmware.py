@@ -12,6 +12,7 @@ import numpy as np
 
 from quantize import oracle
 from quantize.errors import QuantizeError
+from quantize.graph import layered
 from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit import emulate
 from toolkit.boards import Board
@@ -42,13 +43,14 @@ class Job:
     emulator: str = "auto"  # auto, qemu or unicorn
     rebuild: bool = True  # False: run the image as it lies there
     slice: int | None = None  # steps in slices of this many hidden units, instead of predict
+    under: str = "build"  # the folder of the run where the build lands, in one of its own for the board
 
     @property
     def folder(self) -> Path:
         """Where the build lands."""
         if self.slice:
             return self.run / "slices" / f"{self.board.name}-{self.slice}"
-        return self.run / "build" / self.board.name
+        return self.run / self.under / self.board.name
 
 
 def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -86,6 +88,12 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
         return _run(job, q, vectors, say=say)
 
 
+def replay(job: Job, q: QNetwork, ops: np.ndarray, raw: np.ndarray, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """The same for samples of one's own: ops [steps] of toolkit.vectors, raw [steps, raws] fixed point."""
+    with locked(job.folder):
+        return _run(job, q, expect(q, ops, raw), say=say)
+
+
 def _run(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
     built = _build(job, q, vectors, say=say) if job.rebuild else {}
     host = _on_host(job, q, vectors)
@@ -121,6 +129,8 @@ def _passed(job: Job, result: dict[str, Any], say: Callable[[str], None]) -> Non
 def vectors_of(job: Job, q: QNetwork) -> Vectors:
     """Test vectors: from the test rows of the run's series; from a seeded walk when a model came without one."""
     start = b""
+    if job.slice and layered(q):
+        raise ToolkitError(f"--slice: {q.name} has two directions, so no single steps; run it without --slice")
     if job.state is not None:
         try:
             start = job.state.read_bytes()

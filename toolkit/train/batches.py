@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,16 +58,43 @@ def windows(r: Rows, rows: np.ndarray, window: int) -> Batch:
     return Batch(x, r.target[rows][:, None], ones, np.zeros(x.shape[:2], bool), False)
 
 
-def shuffled_windows(r: Rows, *, window: int, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Every window of the split once, in random order."""
+def shuffled_windows(
+    r: Rows, *, window: int, batch: int, rng: np.random.Generator, every: bool = False
+) -> Iterator[Batch]:
+    """Every window of the split once, in random order. `every`: each step is learnt from, not only the last."""
     order = rng.permutation(r.forecasts)
     for first in range(0, len(order), batch):
-        yield windows(r, order[first : first + batch], window)
+        some = order[first : first + batch]
+        one = windows(r, some, window)
+        if every:
+            rows = some[:, None] + np.arange(1 - window, 1)
+            one = replace(one, target=r.target[rows], weight=r.counts[rows].astype(np.float32))
+        yield one
+
+
+def window_batches(r: Rows, batch: int) -> int:
+    """How many batches `shuffled_windows` gives."""
+    return -(-len(r.forecasts) // batch)
 
 
 def stream_count(r: Rows, *, warmup: int, batch: int, steps: int) -> int:
     """How many streams run side by side: `batch`, or fewer so that each is long against its warm-up."""
     return min(batch, max(1, len(r.order) // max(steps, 4 * warmup)))
+
+
+def stream_batches(r: Rows, count: int, steps: int) -> int:
+    """How many batches `streams` gives."""
+    length = len(r.order) // count
+    return length // min(steps, length)
+
+
+def prefetched(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each made in another thread while the one before is learnt from."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def streams(r: Rows, *, warmup: int, count: int, steps: int, rng: np.random.Generator) -> Iterator[Batch]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from toolkit.train.trainer import Epoch
+from quantize.network import Network
+from toolkit.config import Config
+from toolkit.data.prepared import Prepared
+from toolkit.train.backends.learning import loss_name
+from toolkit.train.checkpoint import Epoch
+from toolkit.train.trainer import Watcher
 
 
 def line(e: Epoch, epochs: int, scale: float, unit: str) -> str:
@@ -22,22 +27,28 @@ def line(e: Epoch, epochs: int, scale: float, unit: str) -> str:
     )
 
 
+def measure(config: Config, prepared: Prepared) -> tuple[float, str]:
+    """(what turns a loss into what is shown, its unit): the target's own unit where there is one target."""
+    target, one = prepared.outputs[0], len(prepared.outputs) == 1
+    rooted = loss_name(config.model, config.train) == "mse"
+    return (target.std, target.unit) if one and rooted else (1.0, "(normalised)")
+
+
 @contextmanager
-def progress(epochs: int, scale: float, unit: str) -> Iterator[Callable[[Epoch], None]]:
-    """Gives the function to call after each epoch."""
+def progress(epochs: int, scale: float, unit: str) -> Iterator[Watcher]:
+    """Gives the watcher of a training of at most `epochs`; the others as `measure` gives them."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda e: print(line(e, epochs, scale, unit), file=sys.stderr, flush=True)
+        yield Watcher(lambda e, best: print(line(e, epochs, scale, unit), file=sys.stderr, flush=True))
         return
     best: list[Epoch] = []
     with Live(console=console, transient=True) as live:
 
-        def show(e: Epoch) -> None:
-            if e.best:
+        def show(e: Epoch, network: Network) -> None:
+            if e.best or not best:
                 best[:] = [e]
             done = round(40 * e.epoch / epochs)
-            bar = "━" * done + "╺" * (40 - done)
-            text = f"{bar}\n{line(e, epochs, scale, unit)}\nbest  {line(best[0], epochs, scale, unit)}" if best else bar
-            live.update(Text(text))
+            both = f"{line(e, epochs, scale, unit)}\nbest  {line(best[0], epochs, scale, unit)}"
+            live.update(Text("━" * done + "╺" * (40 - done) + f"\n{both}"))
 
-        yield show
+        yield Watcher(show)

@@ -19,29 +19,36 @@ from toolkit.data.baselines import baseline_predictions, fit_linear_ar
 from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
 from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.nn import init_network
-from toolkit.train import metrics
+from toolkit.nn.layers import init_network
+from toolkit.nn.outputs import output_columns
+from toolkit.train import checkpoint, metrics
+from toolkit.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from toolkit.train.evaluate import accuracy, evaluate_rows
-from toolkit.train.progress import progress
-from toolkit.train.trainer import Trained, as_json, fit
+from toolkit.train.progress import measure, progress
+from toolkit.train.trainer import Diverged, Trained, as_json, fit
 
 
-def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Prepares the series, trains, and writes the run's files into `out`, all of them after the training.
+def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool = False) -> dict[str, Any]:
+    """Prepares the series, trains, and writes the run's files into `out`: a checkpoint and metrics.jsonl after each
+    epoch, the others after the training. `resume`: goes on from the checkpoint in `out`.
 
-    Raises: ToolkitError for a bad series, a folder that cannot be written, or Ctrl-C."""
+    Raises: ToolkitError for a bad series, a folder that cannot be written, a checkpoint of another training, a loss
+    that is no longer a number, or Ctrl-C."""
     _check_writable(out)
+    said, going_on = out / checkpoint.NAME, f"go on with --resume --out {out}"
     try:
         prepared = prepare(config.data, need=needed(config), say=say)
         rng = np.random.default_rng(config.train.seed)
         network = init_network(_template(config, prepared), config.model, rng=rng)
-        target = prepared.outputs[0]
-        one = len(prepared.targets) == 1
-        with progress(config.train.epochs, target.std if one else 1.0, target.unit if one else "(normalised)") as each:
-            trained = fit(network, prepared, train=config.train, model=config.model, rng=rng, each=each, say=say)
+        before = load_checkpoint(said, network, config) if resume else None
+        trained = _fit(config, prepared, network, rng, out, before, say=say)
         result = _result(config, prepared, trained)
     except KeyboardInterrupt:
-        raise ToolkitError("training interrupted; nothing was written") from None
+        kept = f"; {said} has the last whole epoch: {going_on}" if said.is_file() else "; nothing was written"
+        raise ToolkitError(f"training interrupted{kept}") from None
+    except Diverged as e:
+        kept = f"; {said} has the last good epoch" if said.is_file() else ""
+        raise ToolkitError(f"{e}{kept}") from None
     for sentence in metrics.verdict(result["metrics"], "float"):
         say(sentence)
     save_config(config, out / "config.toml")
@@ -50,9 +57,32 @@ def train(config: Config, out: Path, *, say: Callable[[str], None]) -> dict[str,
         result["model"]["sha256"] = save_network(trained.network, out / "model.safetensors")
     except QuantizeError as e:
         raise ToolkitError(str(e)) from None
-    write_whole(out / "metrics.jsonl", "".join(json.dumps(as_json(e)) + "\n" for e in trained.epochs))
     write_whole(out / "train.json", json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _fit(
+    config: Config,
+    prepared: Prepared,
+    network: Network,
+    rng: np.random.Generator,
+    out: Path,
+    before: Position | None,
+    *,
+    say: Callable[[str], None],
+) -> Trained:
+    def save(position: Position) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(out / checkpoint.NAME, position, config)
+        write_whole(out / "metrics.jsonl", "".join(json.dumps(as_json(e)) + "\n" for e in position.history))
+
+    if before is None:
+        (out / checkpoint.NAME).unlink(missing_ok=True)  # of a training before this one
+    with progress(config.train.epochs, *measure(config, prepared)) as watcher:
+        return fit(
+            network, prepared, model=config.model, train=config.train, rng=rng, say=say, watcher=watcher, save=save,
+            resume=before,
+        )  # fmt: skip
 
 
 def needed(config: Config) -> int:
@@ -67,11 +97,13 @@ def macs_per_step(network: Network) -> int:
 
 def _template(config: Config, prepared: Prepared) -> Network:
     """The network without layers."""
+    values = tuple(_finer(c) if prepared.target == "level" else c for c in prepared.outputs)
+    model = config.model
     return Network(
         name=config.name,
         layers=(),
         inputs=prepared.inputs,
-        outputs=tuple(_finer(c) if prepared.target == "level" else c for c in prepared.outputs),
+        outputs=output_columns(values, model.output, levels=model.levels, classes=prepared.classes),
         mode=config.model.mode,
         window=config.model.window if config.model.mode == "window" else 0,
         warmup=needed(config),
@@ -106,7 +138,8 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
     for split in ("val", "test"):
         rows, _, forecast = evaluate_rows(prepared, network, split=split)
         forecasts = baseline_predictions(prepared, need=need, split=split) | {"float": forecast}
-        scores[split] = accuracy(prepared, forecasts, rows)
+        point = metrics.points(forecast, network.output, network.levels)
+        scores[split] = accuracy(prepared, forecasts | {"float": point}, rows)
         scores[split]["skill"] = 1 - scores[split]["float"] / scores[split]["persistence"]
     scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need=need).order
     return {

@@ -1,4 +1,4 @@
-"""The training loop: epochs, learning rate, validation, early stopping, best weights."""
+"""The training loop: epochs, learning rate, validation, early stopping, best weights, checkpoints."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,33 +14,22 @@ from quantize.network import Network
 from toolkit.config import Model, Train
 from toolkit.data.prepared import Prepared
 from toolkit.errors import ToolkitError, nearest
+from toolkit.nn.schedules import learning_rate
 from toolkit.train.backends import BACKENDS, Backend, Batch
+from toolkit.train.backends.learning import count_of, loss_name
 from toolkit.train.batches import (
     Rows,
+    prefetched,
     shuffled_windows,
     split_rows,
+    stream_batches,
     stream_count,
     streams,
     validation_pieces,
     validation_windows,
+    window_batches,
 )
-
-SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the epochs done -> factor of train.lr
-    "cosine": lambda done: 0.5 + 0.5 * math.cos(math.pi * done),
-    "constant": lambda done: 1.0,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One line of metrics.jsonl. Losses are RMSE in units of the target's standard deviation."""
-
-    epoch: int
-    lr: float
-    train: float
-    val: float
-    best: bool
-    seconds: float
+from toolkit.train.checkpoint import Epoch, Position
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,46 +40,73 @@ class Trained:
     epochs: list[Epoch]
     best: int  # its number
     seconds: float
+    stopped: bool  # before its end, by the user
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Who follows a training. `stop`: once set, it ends after the batch that it is at, and that epoch does not count."""
+
+    epoch: Callable[[Epoch, Network], None] = lambda epoch, best: None  # after each; `best`: the best network so far
+    batch: Callable[[int, int, float], None] = lambda done, of, loss: None  # after each: batches of this epoch
+    stop: bool = False
+
+
+class Diverged(ToolkitError):
+    """The loss is no longer a number."""
 
 
 def fit(
     network: Network,
     prepared: Prepared,
     *,
-    train: Train,
     model: Model,
+    train: Train,
     rng: np.random.Generator,
-    each: Callable[[Epoch], None],
     say: Callable[[str], None],
+    watcher: Watcher,
+    save: Callable[[Position], None] = lambda position: None,
+    resume: Position | None = None,
 ) -> Trained:
     """Trains `network` until `train.epochs` or until `train.patience` epochs brought no better validation loss.
 
-    Raises: ToolkitError for an unknown backend, or when the loss is no longer a number."""
+    `save` is called after each epoch with what `resume` takes: going on from there gives the same bits.
+    Raises: ToolkitError for an unknown backend; Diverged when the loss is no longer a number."""
     if train.backend not in BACKENDS:
         raise ToolkitError(f"train.backend = {train.backend!r}: no such backend{nearest(train.backend, BACKENDS)}")
     backend = BACKENDS[train.backend](train, model, train.seed)
     backend.load(network)
+    position = resume or Position([], network)
+    if resume:
+        backend.restore(resume.backend)
+        rng.bit_generator.state = resume.random
     rows = split_rows(prepared, "train", need=network.warmup)
     validation = _validation(split_rows(prepared, "val", need=network.warmup), network)
-    begun, history, best, best_network = time.perf_counter(), list[Epoch](), math.inf, network
     count = stream_count(rows, warmup=network.warmup, batch=train.batch, steps=train.steps)
     if network.mode == "stateful" and count < train.batch:
         say(f"{count} streams side by side, not train.batch = {train.batch}: too few training rows for more")
-    for number in range(1, train.epochs + 1):
-        lr = train.lr * SCHEDULES[train.schedule]((number - 1) / train.epochs)
+    of = window_batches(rows, train.batch) if network.mode == "window" else stream_batches(rows, count, train.steps)
+    rooted, history = loss_name(model, train) == "mse", position.history
+    begun = time.perf_counter() - (history[-1].seconds if history else 0.0)
+    while len(history) < train.epochs and len(history) - position.best_epoch < train.patience:
+        lr = learning_rate(train, len(history), [e.val for e in history])
         with np.errstate(all="ignore"):  # what overflows is judged below
-            loss = _one_epoch(backend, _batches(rows, network, train, count, rng), lr)
-            val = _rms([backend.evaluate(batch) for batch in validation])
-        if not (math.isfinite(loss) and math.isfinite(val)):
-            raise ToolkitError(f"epoch {number}: the loss is no longer a number; lower train.lr (now {train.lr:g})")
-        better = val < best
-        if better:
-            best, best_network = val, backend.network()
-        history.append(Epoch(number, lr, loss, val, better, time.perf_counter() - begun))
-        each(history[-1])
-        if number - max(e.epoch for e in history if e.best) >= train.patience:
-            break
-    return Trained(best_network, history, max(e.epoch for e in history if e.best), time.perf_counter() - begun)
+            batches = _batches(rows, network, train, count, rng)
+            losses = _one_epoch(backend, batches, of, lr, watcher, f"epoch {len(history) + 1}", train)
+            if losses is None:
+                break
+            val = _mean([backend.evaluate(batch) for batch in validation])
+        if not math.isfinite(val):
+            raise _diverged(f"epoch {len(history) + 1}, validation", train)
+        loss, samples = losses
+        loss, val = (math.sqrt(loss), math.sqrt(val)) if rooted else (loss, val)
+        better, seconds = val < position.lowest, time.perf_counter() - begun
+        position.best = backend.network() if better else position.best
+        history.append(Epoch(len(history) + 1, lr, loss, val, better, seconds, samples))
+        position.backend, position.random = backend.state(), dict(rng.bit_generator.state)
+        save(position)
+        watcher.epoch(history[-1], position.best)
+    return Trained(position.best, history, position.best_epoch, time.perf_counter() - begun, watcher.stop)
 
 
 def _validation(rows: Rows, network: Network) -> list[Batch]:
@@ -100,23 +117,38 @@ def _validation(rows: Rows, network: Network) -> list[Batch]:
 
 def _batches(rows: Rows, network: Network, train: Train, count: int, rng: np.random.Generator) -> Iterator[Batch]:
     if network.mode == "window":
-        return shuffled_windows(rows, window=network.window, batch=train.batch, rng=rng)
+        every = network.head == "all"
+        return shuffled_windows(rows, window=network.window, batch=train.batch, rng=rng, every=every)
     return streams(rows, warmup=network.warmup, count=count, steps=train.steps, rng=rng)
 
 
-def _one_epoch(backend: Backend, batches: Iterator[Batch], lr: float) -> float:
-    """RMSE over the epoch, each batch before its update."""
-    sums = []
-    for batch in batches:
-        count = int(batch.weight.sum()) * batch.target.shape[2]
-        sums.append((backend.step(batch, lr) * count, count))
-    return _rms(sums)
+def _one_epoch(
+    backend: Backend, batches: Iterator[Batch], of: int, lr: float, watcher: Watcher, where: str, train: Train
+) -> tuple[float, int] | None:
+    """(mean loss over the epoch, each batch before its update; what was learnt from); None: stopped."""
+    sums, samples = list[tuple[float, int]](), 0
+    for k, batch in enumerate(prefetched(batches)):
+        loss = backend.step(batch, lr)
+        if not math.isfinite(loss):
+            raise _diverged(f"{where}, step {k + 1}", train)
+        sums.append((loss * count_of(batch), count_of(batch)))
+        samples += int(batch.weight.sum())
+        watcher.batch(k + 1, of, loss)
+        if watcher.stop:
+            return None
+    return _mean(sums), samples
 
 
-def _rms(sums: list[tuple[float, int]]) -> float:
-    return math.sqrt(sum(s for s, _ in sums) / max(sum(n for _, n in sums), 1))
+def _diverged(where: str, train: Train) -> Diverged:
+    return Diverged(
+        f"{where}: the loss is no longer a number; lower train.lr (now {train.lr:g}) or train.clip (now {train.clip:g})"
+    )
 
 
-def as_json(epoch: Epoch) -> dict[str, float | int | bool]:
+def _mean(sums: list[tuple[float, int]]) -> float:
+    return sum(s for s, _ in sums) / max(sum(n for _, n in sums), 1)
+
+
+def as_json(epoch: Epoch) -> dict[str, Any]:
     """The line of metrics.jsonl."""
     return asdict(epoch)

@@ -1,0 +1,274 @@
+"""The stage `forecast`: what comes next after a run's series, or after each line of standard input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+
+from quantize import features, oracle
+from quantize.network import Network, load_network
+from quantize.qnetwork import QNetwork, load_qnetwork
+from toolkit.boards import load_board
+from toolkit.data.features import feature_values
+from toolkit.data.prepared import Prepared, load_prepared
+from toolkit.errors import ToolkitError
+from toolkit.host import HostModel, load_model
+from toolkit.nn.network import States, forward
+from toolkit.stages.firmware import Job, replay
+from toolkit.vectors import PREDICT, RESET
+
+HISTORY = 2000  # samples before the forecast that a stream is fed at most
+KNOWN = ("float", "oracle", "host")
+
+
+class Engine(Protocol):
+    """A stream of forecasts. feed: one raw sample [raws] (None: lost) -> forecast [outputs], both real values."""
+
+    def feed(self, raw: np.ndarray | None) -> np.ndarray: ...
+
+
+class Integers:
+    """The quantized network: the oracle, or its C on this computer."""
+
+    def __init__(self, stream: oracle.Stream | HostModel, q: QNetwork) -> None:
+        self.stream, self.q = stream, q
+
+    def feed(self, raw: np.ndarray | None) -> np.ndarray:
+        """What `predict`, or of a lost sample `predict_missing`, returns."""
+        if raw is None:
+            return oracle.from_raw(self.q.forecasts, self.stream.predict_missing())
+        return oracle.from_raw(self.q.forecasts, self.stream.predict(oracle.to_raw(self.q.raws, raw)))
+
+
+class Floats:
+    """The float network, fed as the C is."""
+
+    def __init__(self, network: Network, prepared: Prepared) -> None:
+        self.network, self.prepared = network, prepared
+        self.raw = np.empty((0, prepared.raws))
+        self.x = np.empty((0, len(network.inputs)))
+        self.states: States | None = None
+
+    def feed(self, raw: np.ndarray | None) -> np.ndarray:
+        """A lost sample is held, whatever `deploy.missing` says: rounding apart, what `hold` does."""
+        p, n = self.prepared, self.network
+        row = self.raw[-1] if raw is None else raw
+        self.raw = np.vstack([self.raw, row])[-features.LONGEST - 1 :]
+        made = feature_values(p.features, p.columns[: p.raws], p.inputs, self.raw)[-1]
+        x = (made - [c.mean for c in n.inputs]) / [c.std for c in n.inputs]
+        if n.mode == "window":
+            self.x = np.vstack([self.x, x])[-n.window :]
+            y, _ = forward(n, self.x[None])
+        else:
+            y, self.states = forward(n, x[None, None], self.states)
+        y = y[0, -1] * [c.std for c in n.outputs] + [c.mean for c in n.outputs]
+        if n.front is None or not n.front.bases:
+            return np.asarray(y)
+        last = row[list(n.front.bases)]
+        return np.asarray(last + y if n.front.target == "difference" else last * np.exp(y))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """`values [rows, outputs]` for the times `steps` ahead of the last sample; a direct one has a row a horizon."""
+
+    steps: list[int]
+    times: list[int]
+    values: np.ndarray
+    recursive: bool
+
+
+def forecast(run: Path, *, steps: int, target: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """The next `steps` values after the run's series (0: as many as the network gives at once).
+
+    Raises: ToolkitError where the network cannot: a recursive forecast needs one input, its own target."""
+    network, prepared = load_network(run / "model.safetensors"), load_prepared(run / "data.safetensors")
+    start = max(int(prepared.starts[-1]), len(prepared.values) - HISTORY)
+    history = prepared.values[start:, : prepared.raws]
+    if len(history) < network.warmup:
+        raise ToolkitError(
+            f"{run}: {len(history)} samples since the last gap; the network needs {network.warmup} before a forecast"
+        )
+    ahead = sorted({c.horizon for c in network.outputs})
+    recursive = steps > 0 and not set(range(1, steps + 1)) <= set(ahead)
+    if recursive:
+        _check_recursive(network, prepared, steps, ahead)
+    engine = _engine(run, network, prepared, target if target in KNOWN else "oracle")
+    made, fed = _forecast(engine, network, prepared, history, steps, ahead, recursive)
+    if target not in KNOWN:
+        _on_board(run, target, fed, say=say)
+    return _as_json(network, prepared, made, target)
+
+
+def _check_recursive(network: Network, prepared: Prepared, steps: int, ahead: list[int]) -> None:
+    one = prepared.raws == 1 and prepared.targets == (0,) and network.output == "value"
+    if not one or 1 not in ahead:
+        raise ToolkitError(
+            f"--steps {steps}: the network forecasts {ahead} steps ahead; more needs its own forecasts as input: "
+            f"one input that is the target, and a horizon of 1. Train with data.horizon = {list(range(1, steps + 1))}"
+        )
+
+
+def _engine(run: Path, network: Network, prepared: Prepared, target: str) -> Engine:
+    if target == "float":
+        return Floats(network, prepared)
+    q = load_qnetwork(run / "model.q.safetensors")
+    return Integers(oracle.Stream(q) if target == "oracle" else load_model(run), q)
+
+
+def _forecast(
+    engine: Engine,
+    network: Network,
+    prepared: Prepared,
+    history: np.ndarray,
+    steps: int,
+    ahead: list[int],
+    recursive: bool,
+) -> tuple[Forecast, np.ndarray]:
+    """The forecast, and all raw samples that the engine was fed."""
+    for row in history:
+        y = engine.feed(row)
+    period = round(prepared.period) if prepared.period else 1
+    last = int(prepared.times[-1])
+    if not recursive:
+        wanted = [h for h in ahead if not steps or h <= steps]
+        return Forecast(wanted, [last + h * period for h in wanted], y, False), history
+    next_ = [c.horizon for c in network.outputs].index(1)
+    rows, fed = [y[next_]], list(history)
+    while len(rows) < steps:
+        fed.append(np.array([rows[-1]]))
+        rows.append(engine.feed(fed[-1])[next_])
+    many = list(range(1, steps + 1))
+    return Forecast(many, [last + h * period for h in many], np.array(rows)[:, None], True), np.array(fed)
+
+
+def _on_board(run: Path, board: str, fed: np.ndarray, *, say: Callable[[str], None]) -> None:
+    """The same samples through the emulated board, which must give the oracle's forecasts bit for bit."""
+    q = load_qnetwork(run / "model.q.safetensors")
+    ops = np.full(len(fed), PREDICT)
+    ops[0] = RESET
+    replay(Job(run, load_board(board), len(fed), under="forecast"), q, ops, oracle.to_raw(q.raws, fed), say=say)
+
+
+def _as_json(network: Network, prepared: Prepared, made: Forecast, target: str) -> dict[str, Any]:
+    dated = bool(prepared.period)
+    names = _names(network) if not made.recursive else [prepared.columns[prepared.targets[0]].name]
+    rows = []
+    for k, (step, at) in enumerate(zip(made.steps, made.times, strict=True)):
+        if made.recursive:
+            values = made.values[k].tolist()
+        else:
+            values = [float(v) for v, c in zip(made.values, network.outputs, strict=True) if c.horizon == step]
+        rows.append({"step": step, "time": _iso(at) if dated else at, "values": dict(zip(names, values, strict=True))})
+    return {
+        "name": network.name,
+        "by": target,
+        "recursive": made.recursive,
+        "unit": prepared.columns[prepared.targets[0]].unit,
+        "last": {"time": _iso(int(prepared.times[-1])) if dated else int(prepared.times[-1])}
+        | {"values": {prepared.columns[k].name: float(prepared.values[-1, k]) for k in prepared.targets}},
+        "rows": rows,
+    }
+
+
+def _names(network: Network) -> list[str]:
+    """The output columns of one horizon."""
+    first = network.outputs[0].horizon
+    return [c.name for c in network.outputs if c.horizon == first]
+
+
+def _iso(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The forecast as a table."""
+    names = list(result["rows"][0]["values"])
+    unit = f" {result['unit']}" if result["unit"] else ""
+    last = ", ".join(f"{k} {v:g}{unit}" for k, v in result["last"]["values"].items())
+    lines = [
+        f"last sample {result['last']['time']}: {last}",
+        f"{'ahead':>6}  {'time':<20}" + "".join(f"{n:>16}" for n in names),
+    ]
+    for row in result["rows"]:
+        lines.append(f"{row['step']:>6}  {row['time']!s:<20}" + "".join(f"{v:>16.6g}" for v in row["values"].values()))
+    how = "each from the forecast before it" if result["recursive"] else "direct"
+    return "\n".join([*lines, f"{how}; computed by {result['by']}"])
+
+
+def follow(run: Path, source: TextIO, *, target: str, answer: Callable[[str], None]) -> dict[str, Any]:
+    """A raw sample a line (values with commas between them; an empty line: a lost sample) -> an answer a line, at once.
+
+    The answer: the forecasts with commas between them, empty while the stream warms up. Returns lines and latencies.
+    Raises: ToolkitError naming the line that is no sample."""
+    network, prepared = load_network(run / "model.safetensors"), load_prepared(run / "data.safetensors")
+    if target not in KNOWN:
+        raise ToolkitError(f"--follow --target {target}: expected one of {', '.join(KNOWN)}")
+    engine, taken, seen = _engine(run, network, prepared, target), list[float](), 0
+    for number, line in enumerate(_lines(source), 1):
+        begun = time.perf_counter()
+        sample = _sample(line, number, prepared)
+        if sample is None and not seen:
+            answer("")
+            continue
+        y = engine.feed(sample)
+        seen += 1
+        taken.append(time.perf_counter() - begun)
+        answer(",".join(f"{v:.9g}" for v in y) if seen >= network.warmup else "")
+    micro = np.array(taken or [0.0]) * 1e6
+    return {"lines": len(taken), "median_us": float(np.median(micro)), "largest_us": float(micro.max()), "by": target}
+
+
+def _lines(source: TextIO) -> Iterator[str]:
+    while line := source.readline():  # an iterator over the file would wait for a block
+        yield line.strip()
+
+
+def _sample(line: str, number: int, prepared: Prepared) -> np.ndarray | None:
+    if not line:
+        return None
+    names = ", ".join(c.name for c in prepared.columns[: prepared.raws])
+    try:
+        values = np.array([float(v) for v in line.split(",")])
+    except ValueError:
+        values = np.empty(0)
+    if len(values) != prepared.raws or not np.isfinite(values).all():
+        raise ToolkitError(f'standard input, line {number}: "{line[:60]}": expected {prepared.raws} numbers: {names}')
+    return values
+
+
+def draw(result: dict[str, Any], prepared: Prepared, path: Path) -> None:
+    """A PNG of the last samples and the forecast.
+
+    Raises: ToolkitError without matplotlib, or when the file cannot be written."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ToolkitError("--png needs the package matplotlib: pip install matplotlib") from None
+    k, rows = prepared.targets[0], result["rows"]
+    before = prepared.values[max(int(prepared.starts[-1]), len(prepared.values) - max(48, 4 * len(rows))) :, k]
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(range(1 - len(before), 1), before, color="#333333", label=prepared.columns[k].name)
+    for name in rows[0]["values"]:
+        axes.plot(
+            [r["step"] for r in rows], [r["values"][name] for r in rows], marker="o", ms=3, label=f"forecast {name}"
+        )
+    axes.set(xlabel="steps from the last sample", ylabel=result["unit"])
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    try:
+        figure.savefig(path, dpi=120, format="png")
+    except OSError as e:
+        raise ToolkitError(f"{path}: cannot write: {e.strerror}") from None
+
+
+def check_quantized(run: Path, target: str) -> None:
+    """Raises: ToolkitError when an integer forecast is asked of a run that is not quantized."""
+    if target != "float" and not (run / "model.q.safetensors").is_file():
+        raise ToolkitError(f"{run}: not quantized yet; run `quantize {run}`, or forecast with --target float")
