@@ -105,6 +105,8 @@ TL_INLINE void turn_block(const float *x, ptrdiff_t rows, float *out, ptrdiff_t 
     *(Four *)(out + 3 * out_rows) = TL_SHUFFLE(ab2, cd2, 2, 3, 6, 7);
 }
 
+#define TL_FEW 4 /* a panel of 16 columns costs more than so many of `few` */
+
 /* out[b][k] = x(k, b) of one step; zeros for n <= k < TL_PADDED(n). */
 static void turn(ptrdiff_t n, ptrdiff_t batch, const float *x, ptrdiff_t rows, float *out)
 {
@@ -122,17 +124,56 @@ static void turn(ptrdiff_t n, ptrdiff_t batch, const float *x, ptrdiff_t rows, f
     }
 }
 
+/* dw[m][n] += as tl_outer, for a few columns, a constant: a vector of sums over the batch for each. */
+TL_INLINE void few(ptrdiff_t m, const int n, ptrdiff_t batch, ptrdiff_t steps, tl_matrix dz, tl_matrix x, float *dw,
+                   ptrdiff_t dw_rows)
+{
+    for (ptrdiff_t row = 0; row < m; row++) {
+        V sum[TL_FEW];
+        TL_UNROLL for (int k = 0; k < n; k++) {
+            sum[k] = (V){0};
+        }
+        for (ptrdiff_t t = 0; t < steps; t++) {
+            for (ptrdiff_t b = 0; b < batch; b += TL_LANES) {
+                const V d = load(dz.at + t * dz.parts + row * dz.rows + b);
+                TL_UNROLL for (int k = 0; k < n; k++) {
+                    sum[k] += d * load(x.at + t * x.parts + k * x.rows + b);
+                }
+            }
+        }
+        TL_UNROLL for (int k = 0; k < n; k++) {
+            dw[row * dw_rows + k] += total(sum[k]);
+        }
+    }
+}
+
 void tl_outer(ptrdiff_t m, ptrdiff_t n, ptrdiff_t batch, ptrdiff_t steps, tl_matrix dz, tl_matrix x, float *dw,
               ptrdiff_t dw_rows, float *turned)
 {
-    const ptrdiff_t together = TL_DEPTH / batch > 1 ? TL_DEPTH / batch : 1;
+    const ptrdiff_t together = TL_DEPTH / batch > 1 ? TL_DEPTH / batch : 1, rest = n % 16;
+    n -= rest <= TL_FEW ? rest : 0;
     for (ptrdiff_t done = 0; done < steps; done += together) {
         const ptrdiff_t now = steps - done < together ? steps - done : together;
+        const tl_matrix a = {dz.at + done * dz.parts, dz.rows, 1, dz.parts};
+        const tl_matrix b = {turned, TL_PADDED(n), 1, batch * TL_PADDED(n)};
+        const tl_matrix last = {x.at + done * x.parts + n * x.rows, x.rows, 1, x.parts};
         for (ptrdiff_t t = 0; t < now; t++) {
             turn(n, batch, x.at + (done + t) * x.parts, x.rows, turned + t * batch * TL_PADDED(n));
         }
-        const tl_matrix a = {dz.at + done * dz.parts, dz.rows, 1, dz.parts};
-        const tl_matrix b = {turned, TL_PADDED(n), 1, batch * TL_PADDED(n)};
         tl_gemm(m, n, batch, now, a, b, dw, dw_rows, true);
+        switch (rest) {
+        case 1:
+            few(m, 1, batch, now, a, last, dw + n, dw_rows);
+            break;
+        case 2:
+            few(m, 2, batch, now, a, last, dw + n, dw_rows);
+            break;
+        case 3:
+            few(m, 3, batch, now, a, last, dw + n, dw_rows);
+            break;
+        case 4:
+            few(m, 4, batch, now, a, last, dw + n, dw_rows);
+            break;
+        }
     }
 }

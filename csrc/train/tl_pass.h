@@ -80,13 +80,4 @@ static inline void swap(float **a, float **b)
     *b = other;
 }
 
-static inline float total(V v)
-{
-    float sum = 0.0f;
-    for (int i = 0; i < TL_LANES; i++) {
-        sum += v[i];
-    }
-    return sum;
-}
-
 #endif

@@ -86,4 +86,21 @@ TL_INLINE V sigmoid(V x)
     return 0.5f * tanh_(0.5f * x) + 0.5f;
 }
 
+/* The sum of the lanes: halves, then quarters. */
+TL_INLINE float total(V v)
+{
+#if TL_BYTES == 64
+    return _mm512_reduce_add_ps(v);
+#else
+    float part[TL_LANES];
+    *(Unaligned *)part = v;
+    TL_UNROLL for (int n = TL_LANES / 2; n > 0; n /= 2) {
+        TL_UNROLL for (int i = 0; i < n; i++) {
+            part[i] += part[i + n];
+        }
+    }
+    return part[0];
+#endif
+}
+
 #endif

@@ -147,6 +147,7 @@ class Contest:
         self.windows = max(case.batch, int(case.windows * case.share) // case.batch * case.batch)
         self.x = self.rng.normal(size=(self.windows, case.model.window, case.inputs)).astype(np.float32)
         self.y = self.rng.normal(size=(self.windows, 1, 1)).astype(np.float32)
+        self.weight, self.reset = np.ones((case.batch, 1), np.float32), np.zeros((case.batch, case.model.window), bool)
         self.ours = Engine(door, Train(clip=1e9), case.model, 1)
         self.ours.load(self.network)
         peer = bench_torch.PlainLstm if case.model.cell == "lstm" else bench_torch.ModernLstm
@@ -156,8 +157,7 @@ class Contest:
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Some of the windows."""
-        x = self.x[rows]
-        return Batch(x, self.y[rows], np.ones((len(rows), 1), np.float32), np.zeros(x.shape[:2], bool), False)
+        return Batch(self.x[rows], self.y[rows], self.weight[: len(rows)], self.reset[: len(rows)], False)
 
     def native(self) -> None:
         """Our epoch, or the part of it that is in `windows`."""

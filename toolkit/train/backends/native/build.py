@@ -67,6 +67,7 @@ def door(level: str, binding: str) -> Door:
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0] if binding == "Cython" else SUFFIX
     kept = CACHE / "train" / f"{level}-{hashlib.sha256(text.encode()).hexdigest()[:16]}" / f"native{suffix}"
     if not kept.is_file():
+        print(f"compiling the training kernels for this processor ({level}), once", file=sys.stderr)
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as work:  # two processes may build it at once
             os.replace(_build(Path(work), toolchain, flags, binding), kept)

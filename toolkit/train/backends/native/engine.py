@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -95,17 +96,17 @@ class Engine:
 
     def step(self, batch: Batch, lr: float) -> float:
         """One update; the loss before it."""
-        masks = self.random.masks(self.p, batch)
-        total, count = self._all(batch, masks, carry=batch.carry, keep=True, train=bool(batch.weight.any()))
-        if batch.weight.any():
+        masks, count = self.random.masks(self.p, batch), count_of(batch)
+        total = self._all(batch, count, masks, carry=batch.carry, keep=True, train=count > 0)
+        if count:
             self.update.prepare(lr)
             self.door.run(self.table.address, self.table.length)
         return total / max(count, 1)
 
     def evaluate(self, batch: Batch) -> tuple[float, int]:
         """(sum of the loss, how many values it is of)."""
-        total, count = self._all(batch, (), carry=False, keep=False, train=False)
-        return total, count
+        count = count_of(batch)
+        return self._all(batch, count, (), carry=False, keep=False, train=False), count
 
     def network(self) -> Network:
         """A copy of the network with the present weights."""
@@ -121,10 +122,9 @@ class Engine:
         self.weights.flat[:], optimiser, self.states = unpacked(state, self.p, self.random)
         self.update.restore(optimiser)
 
-    def _all(self, batch: Batch, masks: Sequence[Masks], *, carry: bool, keep: bool, train: bool) -> tuple[float, int]:
-        """All slices of a batch, each thread its own. (sum of the loss, values that it is of)"""
+    def _all(self, batch: Batch, count: int, masks: Sequence[Masks], *, carry: bool, keep: bool, train: bool) -> float:
+        """The sum of the loss over all slices of a batch, each thread its own."""
         columns, weight = len(batch.x), weights_of(batch)
-        count = count_of(batch)
         stream = keep and self.template.mode == "stateful"
         after = zero_states(self.p, columns) if stream else None
         reset = batch.reset if batch.reset.any() else None
@@ -136,7 +136,7 @@ class Engine:
             idle.gradient.room[:] = 0
         if after is not None:
             self.states = after
-        return total, count
+        return total
 
 
 class Worker:
@@ -226,6 +226,7 @@ class Task:
                     state[name][:, part] = view[:, : part.stop - part.start]
 
 
+@functools.cache
 def slices(columns: int, threads: int) -> list[list[slice]]:
     """The columns of each thread that has any, in slices of at most WIDEST."""
     share = -(-columns // (threads * WIDTH)) * WIDTH

@@ -38,7 +38,7 @@ class Plan:
             self.parts.append(LAYERS[node.op](node, w, dw, shape, any(s != INPUT for s in node.sources)))
         self.head = self.parts[-1]
         self.keep, self.nothing, self.mean = zeros(time, batch), zeros(max(p.d.size for p in self.parts)), zeros(1)
-        self.mean[:] = 1 / time
+        self.mean[:], self.resets = 1 / time, False
         self.fed: list[tuple[np.ndarray, bool]] = []  # where the input goes; whether backwards in time
         self._dy_first()
         self.forward = Table([c for k in range(len(nodes)) for c in self._forward(k)])
@@ -57,9 +57,10 @@ class Plan:
                 mask = masks[k][name] if masks else np.ones(1, np.float32)
                 backwards = node.reverse and mask.ndim == 3
                 to[..., :columns] = mask[::-1] if backwards else mask
-            if part.before and part.forward and part.backward:
+            if part.before and part.forward and part.backward and self.resets != (reset is not None):
                 part.forward.set("keep", None if reset is None else self.keep)
                 part.backward.set("keep", None if reset is None else self.keep)
+        self.resets = reset is not None
 
     def _readers(self, k: int) -> int:
         return sum(node.sources.count(k) for node in self.nodes)
