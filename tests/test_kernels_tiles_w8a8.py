@@ -15,7 +15,7 @@ from quantize.network import frozen_arrays
 from quantize.ops import dense_w16a8, lstm_w8a8
 from quantize.qnetwork import QLayer
 from tests.conftest import needs
-from tests.kernels import library, runnable
+from tests.kernels import runnable
 from tests.test_kernels_tiles import Guarded
 from tests.test_w8a8 import Kernels, extreme_layer
 from toolkit.codegen.pack_w8a8 import FORMS
@@ -41,9 +41,9 @@ void {target}_activations(int16_t *y, const int16_t *z, int kind, uint8_t table,
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+def kernels() -> Kernels:
     needs("host-cc")
-    return Kernels(library(tmp_path_factory.mktemp("kernels")))
+    return Kernels()
 
 
 @pytest.fixture(params=FORMS)
