@@ -7,7 +7,7 @@ import pytest
 
 from quantize.network import Column, Layer, Network, layer
 from tests import naive as scalar
-from tests.conftest import missing
+from tests.conftest import needs
 from toolkit.config import Model
 from toolkit.errors import ToolkitError
 from toolkit.nn.layers import init_network
@@ -151,9 +151,7 @@ def test_gradient_of_every_parameter(cell: str, shape: tuple[int, int, int, int]
 @pytest.mark.parametrize("cell", ["lstm", "gru after"])  # torch has no reset before
 def test_gradient_is_that_of_torch(cell: str) -> None:
     """Two layers, T = 6, batch = 3, in float64: outputs and the gradient of every weight."""
-    reason = missing("torch")
-    if reason:
-        pytest.skip(f"SKIPPED: {reason}")  # an extra: CI does not need it
+    needs("torch")
     import torch
 
     net = network(cell=cell, inputs=2, hidden=5, layers=2, outputs=1, seed=9)

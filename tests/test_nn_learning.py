@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import missing
+from tests.conftest import needs
 from tests.test_nn_layers import differences, network
 from toolkit.config import Train
 from toolkit.errors import ToolkitError
@@ -77,9 +77,7 @@ def torch_losses(torch: Any) -> dict[str, Callable[[Any, Any], Any]]:
 
 
 def needs_torch() -> Any:
-    reason = missing("torch")
-    if reason:
-        pytest.skip(f"SKIPPED: {reason}")  # an extra: CI does not need it
+    needs("torch")
     import torch
 
     return torch
