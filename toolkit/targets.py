@@ -51,7 +51,8 @@ _ALL = _CELLS | {"dense_w16a16"}
 _PACKED = "tl_tables_packed.h"
 _LINES = "tl_tables_lines.h"
 _UNROLLED = "tl_dense_unrolled.h"
-_CHAIN = ("tl_chain.h", "tl_chain_gru.h", _LINES)
+_BLOCKS = "tl_gru_blocks.h"
+_CHAIN = ("tl_chain.h", "tl_chain_gru.h", _BLOCKS, _LINES)
 _TILES = ("tl_tiled.h", "tl_tiles.h", "tl_inline.h")
 _WORDS = ("tl_tiles_madd.h", "tl_tiles_words.h", "tl_tables.h")
 
@@ -59,7 +60,7 @@ TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
         Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _ALL, (), ()),
-        Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_v6m_gru.h", *_CHAIN), 2048, _CELLS, (), ()),
+        Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", *_CHAIN), 2048, _CELLS, (), ()),
         Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", _UNROLLED, *_CHAIN), 2048, _ALL, (), ()),
         Target("rv32", "RV32IM, RISC-V", "tl_rv32.c", ("tl_rv32.h", _UNROLLED, _PACKED), 2048, _ALL, (), ()),
         Target(

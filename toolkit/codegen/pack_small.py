@@ -13,89 +13,98 @@ from toolkit.codegen.pack import Packed, PackedArray, Slices
 
 def lstm_v6m(q: QLayer) -> Packed:
     """The stream of csrc/tl_v6m.h: `w` uint32 [H, columns + 8], one row per hidden unit."""
-    return _lstm(q, "v6m")
+    return _lstm(q, "v6m", 0)
 
 
 def lstm_v7m(q: QLayer) -> Packed:
-    """The same for csrc/tl_v7m.h."""
-    return _lstm(q, "v7m")
+    """The same for csrc/tl_v7m.h, which multiplies by m * 2^(16 - t)."""
+    return _lstm(q, "v7m", 16 - q.params["t"])
 
 
-def _lstm(q: QLayer, target: str) -> Packed:
-    wide = q.arrays["wx"].dtype == np.int16
-    size, inputs = lstm.hidden_size(q), lstm.input_size(q)
-    # [row, column] -> [unit, gate, column]
-    wh, wx, b, m = (
-        np.swapaxes(q.arrays[k].astype(np.int64).reshape(4, size, -1), 0, 1) for k in ("wh", "wx", "b", "m")
-    )
-    columns = np.stack([_two(wx[:, :2]), _two(wx[:, 2:])], axis=-1).reshape(size, -1) if wide else _four(wx)
-    gates = np.concatenate([b, m], axis=2)[:, [0, 1, 3, 2]].reshape(size, 8)  # i, f, o, g
-    stream = np.concatenate([columns, _four(wh), gates], axis=1) & 0xFFFF_FFFF
-    kind = "int16 inputs i << 16 | f + 32768, g << 16 | o + 32768" if wide else "int8 inputs as the units"
-    return Packed(
+def _lstm(q: QLayer, target: str, scale: int) -> Packed:
+    wx, wh, b, m = (_units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
+    stream = _words(wx, wh, b, m << scale, _wide(q))
+    kind = "int16 inputs i << 16 | f + 32768, g << 16 | o + 32768" if _wide(q) else "int8 inputs as the units"
+    return _stream(
         f"tl_lstm_w8a16_{target}",
-        (
-            PackedArray(
-                "w",
-                "uint32_t",
-                stream.astype(np.uint32),
-                f"[unit]: {kind}; units i << 24 | (f + 128) << 16 | (g + 128) << 8 | o + 128; b, m of i, f, o, g",
-                [f"unit {unit}" for unit in range(size)],
-            ),
+        q,
+        PackedArray(
+            "w",
+            "uint32_t",
+            stream,
+            f"[unit]: {kind}; units i << 24 | (f + 128) << 16 | (g + 128) << 8 | o + 128; b, m of i, f, o, g",
+            [f"unit {unit}" for unit in range(len(stream))],
         ),
-        (
-            ("w", "@w"),
-            ("inputs", str(inputs)),
-            ("hidden", str(size)),
-            ("units", str(size)),
-            ("wide", str(int(wide))),
-            *((k, str(q.params[k])) for k in ("t", "f", "frac")),
-        ),
-        Slices(1, (("w", stream.shape[1]),), (("units", "uint16_t", 1),)),
+        (("frac", str(q.params["frac"])),),
+        1,
     )
 
 
-def gru_v6m(q: QLayer) -> Packed | None:
-    """The stream of csrc/tl_v6m.h: `w` uint32 [H, columns + 6], one row per hidden unit. None: reset before."""
-    return _gru(q, "v6m")
+def gru_v6m(q: QLayer) -> Packed:
+    """The stream of csrc/tl_v6m.h: `w` uint32, with reset after a row per four units, else one per four of a gate."""
+    return _gru(q, "v6m", 0, 0)
 
 
-def gru_v7m(q: QLayer) -> Packed | None:
+def gru_v7m(q: QLayer) -> Packed:
     """The same for csrc/tl_v7m.h."""
-    return _gru(q, "v7m")
+    return _gru(q, "v7m", 16 - q.params["t"], 16)
 
 
-def _gru(q: QLayer, target: str) -> Packed | None:
-    if not gru.reset_after(q):
-        return None
-    wide = q.arrays["wx"].dtype == np.int16
-    size, inputs = gru.hidden_size(q), gru.input_size(q)
-    wx, wh, m, b = (_units(q.arrays[k], gates) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 4)))
-    columns = np.stack([_two(wx[:, :2]), wx[:, 2]], axis=-1).reshape(size, -1) if wide else _three(wx)
-    multipliers = np.stack([m[:, 1, 0] << 16 | m[:, 0, 0], m[:, 2, 0]], axis=1)
-    stream = np.concatenate([columns, b[:, :, 0], _three(wh), multipliers], axis=1) & 0xFFFF_FFFF
-    kind = "int16 inputs r << 16 | z + 32768, n" if wide else "int8 inputs as the units"
-    return Packed(
+def _gru(q: QLayer, target: str, scale: int, part: int) -> Packed:
+    """scale: multipliers are times 2^scale; those of a part of n times 2^part."""
+    after = gru.reset_after(q)
+    wx, wh, m, b = (_rows(q.arrays[k], gates, 4) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 3 + after)))
+    wide, none = _wide(q), wx[2][..., :0]
+    r, z, n = (_words(wx[k], wh[k], b[k], m[k] << scale, wide) for k in range(3))
+    if after:
+        m_n = m[2] << part
+        n = np.hstack([_words(wx[2], none, b[2], m_n, wide), _words(none, wh[2], b[3], m_n, False)])
+    stream = np.hstack([r, z, n]) if after else np.vstack([r, n, z])
+    gates, blocks = ("r, z, n of x, n of h" if after else "of a gate"), len(r)
+    kind = "int16 inputs a << 16 | b + 32768, c << 16 | d + 32768" if wide else "int8 inputs as the units"
+    units = [f"units {4 * k} .. {4 * k + 3}" for k in range(blocks)]
+    return _stream(
         f"tl_gru_w8a16_{target}",
-        (
-            PackedArray(
-                "w",
-                "uint32_t",
-                stream.astype(np.uint32),
-                f"[unit]: {kind}; 4 biases; units r << 16 | (z + 128) << 8 | n + 128; 3 multipliers",
-                [f"unit {unit}" for unit in range(size)],
-            ),
+        q,
+        PackedArray(
+            "w",
+            "uint32_t",
+            stream,
+            f"[four units]: {gates}: {kind}; units a << 24 | (b + 128) << 16 | (c + 128) << 8 | d + 128; "
+            "biases and multipliers of a, b, d, c",
+            units if after else [f"{gate} of {label}" for gate in "rnz" for label in units],
         ),
+        (("reset_after", str(int(after))),),
+        4,
+    )
+
+
+def _stream(struct: str, q: QLayer, w: PackedArray, own: tuple[tuple[str, str], ...], block: int) -> Packed:
+    """own: fields that the other op has not. block: units of a row of w."""
+    size = lstm.hidden_size(q)
+    sliced = q.op == "lstm" or gru.reset_after(q)
+    return Packed(
+        struct,
+        (w,),
         (
             ("w", "@w"),
-            ("inputs", str(inputs)),
+            ("inputs", str(lstm.input_size(q))),
             ("hidden", str(size)),
             ("units", str(size)),
-            ("wide", str(int(wide))),
+            ("wide", str(int(_wide(q)))),
             *((k, str(q.params[k])) for k in ("t", "f")),
+            *own,
         ),
-        Slices(1, (("w", stream.shape[1]),), (("units", "uint16_t", 1),)),
+        Slices(block, (("w", w.array.shape[1]),), (("units", "uint16_t", 1),)) if sliced else None,
     )
+
+
+def _words(wx: np.ndarray, wh: np.ndarray, b: np.ndarray, m: np.ndarray, wide: bool) -> np.ndarray:
+    """Blocks of four rows, [block, 4, columns], as words [block, columns + 8]. wide: int16 input weights."""
+    columns = np.stack([_two(wx[:, :2]), _two(wx[:, 2:])], axis=-1).reshape(len(wx), -1) if wide else _four(wx)
+    gates = np.concatenate([b, m], axis=2)[:, [0, 1, 3, 2]].reshape(len(wx), 8)
+    words = np.concatenate([columns, _four(wh), gates], axis=1) & 0xFFFF_FFFF
+    return words.astype(np.uint32)
 
 
 def lstm_rv32(q: QLayer) -> Packed:
@@ -156,9 +165,25 @@ def _blocks(q: QLayer, op: str, wx: np.ndarray, wh: np.ndarray, bm: PackedArray,
     )
 
 
+def _wide(q: QLayer) -> bool:
+    return q.arrays["wx"].dtype == np.int16
+
+
 def _units(a: np.ndarray, gates: int) -> np.ndarray:
     """[gates * units (, columns)] -> int64 [units, gates, columns]."""
-    return np.swapaxes(a.astype(np.int64).reshape(gates, len(a) // gates, -1), 0, 1)
+    return np.swapaxes(_gates(a, gates), 0, 1)
+
+
+def _gates(a: np.ndarray, gates: int) -> np.ndarray:
+    """[gates * units (, columns)] -> int64 [gates, units, columns]."""
+    return a.astype(np.int64).reshape(gates, len(a) // gates, -1)
+
+
+def _rows(a: np.ndarray, gates: int, block: int) -> np.ndarray:
+    """The same -> int64 [gates, blocks of units, block, columns], of zeros behind the last unit."""
+    rows = _gates(a, gates)
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % block), (0, 0)))
+    return padded.reshape(gates, -1, block, rows.shape[2])
 
 
 def _two(rows: np.ndarray) -> np.ndarray:
@@ -170,10 +195,4 @@ def _two(rows: np.ndarray) -> np.ndarray:
 def _four(rows: np.ndarray) -> np.ndarray:
     """[unit, 4, column] -> [unit, column]."""
     words: np.ndarray = rows[:, 0] << 24 | (rows[:, 1] + 128) << 16 | (rows[:, 2] + 128) << 8 | (rows[:, 3] + 128)
-    return words
-
-
-def _three(rows: np.ndarray) -> np.ndarray:
-    """[unit, 3, column] -> [unit, column]."""
-    words: np.ndarray = rows[:, 0] << 16 | (rows[:, 1] + 128) << 8 | (rows[:, 2] + 128)
     return words
