@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Eight rows share the load of a column's activation: 25 instructions for 8 multiply-accumulates, eight columns a turn.
- * Six rows of a GRU take 19 for 6. Nothing branches on data, so that a step takes the same instructions whatever the
+ * Nothing branches on data, so that a step takes the same instructions whatever the
  * numbers are. */
 #include "tl_rv32.h"
 
@@ -10,8 +10,11 @@
 #include "tl_tables_packed.h"
 
 #define ROWS 8u
-#define SIX 6u
+#define TL_STREAM(p) ((tl_stream){(p)->wh, (p)->wx8, (p)->wx16, (p)->bm})
 #define TL_INLINE static inline __attribute__((always_inline)) /* or the sums would go to memory */
+
+/* What a block of rows is multiplied with: x and v, as are those below it; x alone; v alone. */
+enum { TL_BOTH = 1, TL_OF_X, TL_OF_V };
 
 #if defined(TL_HOST)
 
@@ -30,23 +33,6 @@ TL_INLINE const int16_t *columns16(int32_t sum[ROWS], const int16_t *w, const in
         sum[k % ROWS] += w[k] * v[k / ROWS];
     }
     return w + n * ROWS;
-}
-
-/* The same for the six rows of a GRU. */
-TL_INLINE const int8_t *sixes8(int32_t sum[SIX], const int8_t *w, const int16_t *v, uint32_t n)
-{
-    for (uint32_t k = 0; k < n * SIX; k++) {
-        sum[k % SIX] += w[k] * v[k / SIX];
-    }
-    return w + n * SIX;
-}
-
-TL_INLINE const int16_t *sixes16(int32_t sum[SIX], const int16_t *w, const int16_t *v, uint32_t n)
-{
-    for (uint32_t k = 0; k < n * SIX; k++) {
-        sum[k % SIX] += w[k] * v[k / SIX];
-    }
-    return w + n * SIX;
 }
 
 TL_INLINE int32_t clip(int32_t v)
@@ -98,42 +84,6 @@ TL_INLINE const int16_t *columns16(int32_t sum[ROWS], const int16_t *w, const in
     COLUMNS("lh", "2")
 }
 
-/* Six rows: the same, three at a time. */
-#define THREE(load, size, at, a, b, c)                                                                                 \
-    load " %[t0], " size "*(6*k+" at ")(%[w])\n" load " %[t1], " size "*(6*k+1+" at ")(%[w])\n"                        \
-    load " %[t2], " size "*(6*k+2+" at ")(%[w])\n"                                                                     \
-    "mul %[t0], %[t0], %[x]\n mul %[t1], %[t1], %[x]\n mul %[t2], %[t2], %[x]\n"                                      \
-    "add %[" a "], %[" a "], %[t0]\n add %[" b "], %[" b "], %[t1]\n add %[" c "], %[" c "], %[t2]\n"
-#define LOOP_SIX(load, size, count)                                                                                    \
-    if (v != end) {                                                                                                    \
-        int32_t x, t0, t1, t2;                                                                                         \
-        __asm__("1:\n .set k, 0\n .rept " count "\n lh %[x], 2*k(%[v])\n"                                             \
-                THREE(load, size, "0", "s0", "s1", "s2") THREE(load, size, "3", "s3", "s4", "s5")                      \
-                ".set k, k+1\n .endr\n addi %[v], %[v], 2*" count "\n addi %[w], %[w], 6*" size "*" count "\n"        \
-                "bne %[v], %[end], 1b\n"                                                                               \
-                : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [s3] "+r"(sum[3]), [s4] "+r"(sum[4]),       \
-                  [s5] "+r"(sum[5]), [w] "+r"(w), [v] "+r"(v), [x] "=&r"(x), [t0] "=&r"(t0), [t1] "=&r"(t1),           \
-                  [t2] "=&r"(t2)                                                                                       \
-                : [end] "r"(end)                                                                                       \
-                : "memory");                                                                                           \
-    }
-#define SIXES(load, size)                                                                                              \
-    const int16_t *end = v + (n & ~7u);                                                                                \
-    LOOP_SIX(load, size, "8")                                                                                          \
-    end += n & 7;                                                                                                      \
-    LOOP_SIX(load, size, "1")                                                                                          \
-    return w;
-
-TL_INLINE const int8_t *sixes8(int32_t sum[SIX], const int8_t *w, const int16_t *v, uint32_t n)
-{
-    SIXES("lb", "1")
-}
-
-TL_INLINE const int16_t *sixes16(int32_t sum[SIX], const int16_t *w, const int16_t *v, uint32_t n)
-{
-    SIXES("lh", "2")
-}
-
 /* v + 32768, held to 0 .. 65535, without a branch: first the upper end, then the lower. */
 TL_INLINE int32_t clip(int32_t v)
 {
@@ -162,13 +112,53 @@ TL_INLINE int32_t look(const uint32_t table[256], int32_t z)
     return (int32_t)(word + (uint32_t)high((int32_t)(word << 16), (int32_t)(u << 23))) >> 16;
 }
 
-/* The sums of the inputs -> what the recurrent columns go on with. */
-TL_INLINE void begin(int32_t sum[4], const int32_t *b, uint32_t f)
+/* What rows of weights are multiplied with: x, then v. */
+typedef struct tl_sides {
+    const int16_t *x, *v;
+    uint32_t inputs, n, f;
+} tl_sides;
+
+TL_INLINE void tl_set_x(tl_sides *s, const int16_t *x, const tl_cell_w8a16_rv32 *p)
 {
-    sum[0] = (sum[0] >> f) + b[0];
-    sum[1] = (sum[1] >> f) + b[1];
-    sum[2] = (sum[2] >> f) + b[2];
-    sum[3] = (sum[3] >> f) + b[3];
+    s->x = x;
+    s->inputs = p->inputs;
+    s->f = p->f;
+}
+
+TL_INLINE void tl_set_v(tl_sides *s, const int16_t *v, uint32_t n)
+{
+    s->v = v;
+    s->n = n;
+}
+
+/* Where weights, biases and multipliers are read. */
+typedef struct tl_stream {
+    const int8_t *wh, *wx8;
+    const int16_t *wx16;
+    const int32_t *bm;
+} tl_stream;
+
+/* The sums of eight rows; the multipliers stand at w->bm. */
+TL_INLINE void sums(int32_t sum[ROWS], tl_stream *w, const tl_sides *s, uint32_t part)
+{
+    const int32_t *b = w->bm;
+    if (part != TL_OF_V && w->wx16 != NULL) {
+        w->wx16 = columns16(sum, w->wx16, s->x, s->inputs);
+    } else if (part != TL_OF_V) {
+        w->wx8 = columns8(sum, w->wx8, s->x, s->inputs);
+    }
+    sum[0] = (sum[0] >> s->f) + b[0];
+    sum[1] = (sum[1] >> s->f) + b[1];
+    sum[2] = (sum[2] >> s->f) + b[2];
+    sum[3] = (sum[3] >> s->f) + b[3];
+    sum[4] = (sum[4] >> s->f) + b[4];
+    sum[5] = (sum[5] >> s->f) + b[5];
+    sum[6] = (sum[6] >> s->f) + b[6];
+    sum[7] = (sum[7] >> s->f) + b[7];
+    if (part != TL_OF_X) {
+        w->wh = columns8(sum, w->wh, s->v, s->n);
+    }
+    w->bm += ROWS;
 }
 
 /* A unit from its four accumulators; high(acc, m * 2^(16 - t)) is tl_mulw(acc, m) >> t. */
@@ -186,72 +176,60 @@ TL_INLINE void unit(int16_t *h_new, int16_t *c, const int32_t acc[4], const int3
 void tl_lstm_step_w8a16_rv32(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                              const tl_lstm_w8a16_rv32 *p)
 {
-    const uint32_t n = p->hidden, inputs = p->inputs, f = p->f, frac = p->frac;
-    const int8_t *wh = p->wh, *wx8 = p->wx8;
-    const int16_t *wx16 = p->wx16;
-    const int32_t *bm = p->bm;
-    for (uint32_t u = 0; u < p->units; u += 2) {
+    const tl_sides s = {x, h, p->inputs, p->hidden, p->f};
+    const uint32_t units = p->units, frac = p->frac;
+    tl_stream w = TL_STREAM(p);
+    for (uint32_t u = 0; u < units; u += 2) {
         int32_t sum[ROWS] = {0, 0, 0, 0, 0, 0, 0, 0};
-        if (wx16 != NULL) {
-            wx16 = columns16(sum, wx16, x, inputs);
-        } else {
-            wx8 = columns8(sum, wx8, x, inputs);
+        sums(sum, &w, &s, TL_BOTH);
+        unit(h_new + u, c + u, sum, w.bm, frac);
+        if (u + 1 < units) {
+            unit(h_new + u + 1, c + u + 1, sum + 4, w.bm + 4, frac);
         }
-        begin(sum, bm, f);
-        begin(sum + 4, bm + ROWS, f);
-        wh = columns8(sum, wh, h, n);
-        unit(h_new + u, c + u, sum, bm + 4, frac);
-        if (u + 1 < p->units) {
-            unit(h_new + u + 1, c + u + 1, sum + 4, bm + 12, frac);
-        }
-        bm += 2 * ROWS;
+        w.bm += ROWS;
     }
 }
 
-/* The sums of r, z, n over the inputs -> what the recurrent columns go on with. Returns the accumulator of nx. */
-TL_INLINE int32_t begin_gru(int32_t sum[3], const int32_t *b, uint32_t f)
+/* Eight rows -> their gate inputs; returns what stands behind them. */
+TL_INLINE tl_stream tl_rows(int32_t z[ROWS], tl_stream w, const tl_sides *s, uint32_t part)
 {
-    int32_t from_x = (sum[2] >> f) + b[2];
-    sum[0] = (sum[0] >> f) + b[0];
-    sum[1] = (sum[1] >> f) + b[1];
-    sum[2] = b[3];
-    return from_x;
+    int32_t sum[ROWS] = {0, 0, 0, 0, 0, 0, 0, 0};
+    sums(sum, &w, s, part);
+    z[0] = high(sum[0], w.bm[0]);
+    z[1] = high(sum[1], w.bm[1]);
+    z[2] = high(sum[2], w.bm[2]);
+    z[3] = high(sum[3], w.bm[3]);
+    z[4] = high(sum[4], w.bm[4]);
+    z[5] = high(sum[5], w.bm[5]);
+    z[6] = high(sum[6], w.bm[6]);
+    z[7] = high(sum[7], w.bm[7]);
+    w.bm += ROWS;
+    return w;
 }
 
-/* A unit from its four accumulators. Both parts of n are in Q(12 + t), each below 2^30. */
-TL_INLINE int16_t unit_gru(int32_t from_x, const int32_t acc[3], const int32_t m[3], uint32_t t, int16_t h)
+TL_INLINE int32_t tl_gate(int32_t a, int16_t gate)
 {
-    int32_t r = look(tl_sigmoid_packed, high(acc[0], m[0]));
-    int32_t z = look(tl_sigmoid_packed, high(acc[1], m[1]));
-    int32_t gated = high(high(acc[2], m[2]), r * 65536); /* tl_mulw of both */
-    int32_t n = look(tl_tanh_packed, (high(from_x, m[2]) + 2 * gated) >> t);
-    return tl_blend((int16_t)z, h, (int16_t)n);
+    return high(a, gate * 65536);
 }
+
+TL_INLINE int16_t tl_sigmoid_of(int32_t z)
+{
+    return (int16_t)look(tl_sigmoid_packed, z);
+}
+
+TL_INLINE int16_t tl_tanh_of(int32_t z)
+{
+    return (int16_t)look(tl_tanh_packed, z);
+}
+
+#define TL_ROWS ROWS
+typedef tl_cell_w8a16_rv32 tl_gru_blocks;
+#include "tl_gru_blocks.h"
 
 void tl_gru_step_w8a16_rv32(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                             const tl_gru_w8a16_rv32 *p)
 {
-    const uint32_t n = p->hidden, inputs = p->inputs, f = p->f, t = p->t;
-    const int8_t *wh = p->wh, *wx8 = p->wx8;
-    const int16_t *wx16 = p->wx16, *own = h + p->first;
-    const int32_t *bm = p->bm;
-    (void)reset;
-    for (uint32_t u = 0; u < p->units; u += 2) {
-        int32_t sum[SIX] = {0, 0, 0, 0, 0, 0};
-        if (wx16 != NULL) {
-            wx16 = sixes16(sum, wx16, x, inputs);
-        } else {
-            wx8 = sixes8(sum, wx8, x, inputs);
-        }
-        int32_t from_x0 = begin_gru(sum, bm, f);
-        int32_t from_x1 = begin_gru(sum + 3, bm + 7, f);
-        wh = sixes8(sum, wh, h, n);
-        h_new[u] = unit_gru(from_x0, sum, bm + 4, t, own[u]);
-        if (u + 1 < p->units) {
-            h_new[u + 1] = unit_gru(from_x1, sum + 3, bm + 11, t, own[u + 1]);
-        }
-        bm += 14;
-    }
+    tl_gru_step_blocks(h_new, reset, h, x, p);
 }
 
 void tl_dense_w16a16_rv32(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)

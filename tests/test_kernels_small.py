@@ -21,7 +21,8 @@ ARGUMENTS = "(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, co
 CDEF = f"""
 typedef struct {{ const int8_t *wh; const int16_t *wx16; const int8_t *wx8; const int32_t *b; const int16_t *m;
     uint16_t inputs, hidden, units; uint8_t t, f, frac; }} tl_lstm_w8a16;
-typedef struct {{ const uint32_t *w; uint16_t inputs, hidden, units; uint8_t wide, t, f, frac; }} tl_lstm_w8a16_v6m;
+typedef struct {{ const uint32_t *w; uint16_t inputs, hidden, units, first; uint8_t wide, t, f, frac, reset_after; }}
+    tl_lstm_w8a16_v6m;
 typedef tl_lstm_w8a16_v6m tl_lstm_w8a16_v7m;
 void tl_lstm_step_w8a16_ref{ARGUMENTS} tl_lstm_w8a16 *p);
 void tl_lstm_step_w8a16_v6m{ARGUMENTS} tl_lstm_w8a16_v6m *p);

@@ -109,44 +109,56 @@ def _words(wx: np.ndarray, wh: np.ndarray, b: np.ndarray, m: np.ndarray, wide: b
 
 def lstm_rv32(q: QLayer) -> Packed:
     """The blocks of csrc/tl_rv32.h: weights [blocks, columns * 8], one row per two hidden units."""
-    wx, wh, b, m = (_units(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
-    bm = np.concatenate([b[:, :, 0], m[:, :, 0] << (16 - q.params["t"])], axis=1)
-    meaning = "biases of i, f, g, o and their multipliers, m * 2^(16 - t)"
-    return _blocks(q, "lstm", wx, wh, PackedArray("bm", "int32_t", bm, meaning, []), "frac")
+    # [gate, unit, column] -> [block of two units, unit of it, gate, column] -> [block, row, column]
+    wx, wh, b, m = (np.moveaxis(_rows(q.arrays[k], 4, 2), 0, 2) for k in ("wx", "wh", "b", "m"))
+    wx, wh, b, m = (a.reshape(len(a), 8, -1) for a in (wx, wh, b, m))
+    pairs = [f"units {2 * k}, {2 * k + 1}" for k in range(len(wh))]
+    return _blocks(q, wx, wh, _biases(b, m << 16 - q.params["t"]), pairs, "i, f, g, o of a unit and of the next")
 
 
-def gru_rv32(q: QLayer) -> Packed | None:
-    """The same with the rows r, z, n: weights [blocks, columns * 6]. None: reset before."""
-    if not gru.reset_after(q):
-        return None
-    wx, wh, m, b = (_units(q.arrays[k], gates) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 4)))
-    multipliers = m[:, :, 0] << np.array([16 - q.params["t"]] * 2 + [16])
-    bm = np.concatenate([b[:, :, 0], multipliers], axis=1)
-    meaning = "biases of r, z, nx, nh and multipliers: m * 2^(16 - t) of r, z; m * 2^16 of n"
-    return _blocks(q, "gru", wx, wh, PackedArray("bm", "int32_t", bm, meaning, []), "t")
+def gru_rv32(q: QLayer) -> Packed:
+    """The same, one row per eight units of a gate."""
+    after, scale = gru.reset_after(q), 16 - q.params["t"]
+    wx, wh, m, b = (_rows(q.arrays[k], gates, 8) for k, gates in (("wx", 3), ("wh", 3), ("m", 3), ("b", 3 + after)))
+    count = wh.shape[1]
+    if after:  # block by block
+        wx, wh = (np.swapaxes(a, 0, 1).reshape(3 * count, 8, -1) for a in (wx, wh))
+        each = [_biases(b[k], m[min(k, 2)] << (scale if k < 2 else 16)) for k in range(4)]
+        bm = np.stack(each, axis=1).reshape(4 * count, 16)
+    else:  # gate by gate
+        order = [0, 2, 1]
+        wx, wh = (a[order].reshape(3 * count, 8, -1) for a in (wx, wh))
+        bm = np.vstack([_biases(b[k], m[k] << scale) for k in order])
+    units = [f"units {8 * k} .. {8 * k + 7}" for k in range(count)]
+    rows = [f"{g} of {u}" for u in units for g in "rzn"] if after else [f"{g} of {u}" for g in "rnz" for u in units]
+    return _blocks(q, wx, wh, bm, rows, "eight units of a gate")
 
 
-def _blocks(q: QLayer, op: str, wx: np.ndarray, wh: np.ndarray, bm: PackedArray, shift: str) -> Packed:
-    """wx, wh [unit, gate, column] and bm [unit, ...] as blocks of two units, of zeros behind an odd last one."""
-    (size, gates, _), inputs = wh.shape, wx.shape[2]
-    blocks, wide = (size + 1) // 2, q.arrays["wx"].dtype == np.int16
-    missing = 2 * blocks - size
+def _biases(b: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """[block, 8, 1] of both -> [block, 16]."""
+    return np.hstack([b[..., 0], m[..., 0]])
 
-    def tiles(rows: np.ndarray, kind: str) -> np.ndarray:
-        padded = np.pad(rows, ((0, missing), (0, 0), (0, 0))).reshape(blocks, 2 * gates, -1)
-        return np.swapaxes(padded, 1, 2).reshape(blocks, -1).astype(kind)
 
-    pairs = [f"units {2 * k}, {2 * k + 1}" for k in range(blocks)]
-    order = ("r, z, n" if op == "gru" else "i, f, g, o") + " of a unit and of the next"
+def _blocks(q: QLayer, wx: np.ndarray, wh: np.ndarray, bm: np.ndarray, rows: list[str], order: str) -> Packed:
+    """wx, wh [block, 8, column] and bm [biases and multipliers of a block, 16]; rows: a label per block."""
+    size, inputs, wide = lstm.hidden_size(q), lstm.input_size(q), _wide(q)
     kind, field = ("int16", "wx16") if wide else ("int8", "wx8")
-    numbers = np.pad(bm.array, ((0, missing), (0, 0))).astype(np.int32)
-    labels = [f"unit {unit}" for unit in range(2 * blocks)]
+    blocks = 1 if q.op == "lstm" else 3  # of a slice
+
+    def tiles(a: np.ndarray, kind: str) -> np.ndarray:
+        return np.swapaxes(a, 1, 2).reshape(len(a), -1).astype(kind)
+
+    sliced = Slices(
+        2 if q.op == "lstm" else 8,
+        (("wh", blocks * 8 * size), (field, blocks * 8 * inputs), ("bm", (1 if q.op == "lstm" else 4) * 16)),
+        (("units", "uint16_t", 1),),
+    )
     return Packed(
-        f"tl_{op}_w8a16_rv32",
+        f"tl_{q.op}_w8a16_rv32",
         (
-            PackedArray("wh", "int8_t", tiles(wh, "int8"), f"recurrent weights [block][column]: {order}", pairs),
-            PackedArray("wx", f"{kind}_t", tiles(wx, kind), f"input weights [block][column]: {order}", pairs),
-            replace(bm, array=numbers, rows=labels),
+            PackedArray("wh", "int8_t", tiles(wh, "int8"), f"recurrent weights [block][column]: {order}", rows),
+            PackedArray("wx", f"{kind}_t", tiles(wx, kind), f"input weights [block][column]: {order}", rows),
+            PackedArray("bm", "int32_t", bm.astype(np.int32), f"biases, then scaled multipliers of {order}", None),
         ),
         (
             ("wh", "@wh"),
@@ -155,13 +167,14 @@ def _blocks(q: QLayer, op: str, wx: np.ndarray, wh: np.ndarray, bm: PackedArray,
             ("inputs", str(inputs)),
             ("hidden", str(size)),
             ("units", str(size)),
-            *((k, str(q.params[k])) for k in ("f", shift)),
+            ("f", str(q.params["f"])),
+            *(
+                [("frac", str(q.params["frac"]))]
+                if q.op == "lstm"
+                else [("t", str(q.params["t"])), ("reset_after", str(int(gru.reset_after(q))))]
+            ),
         ),
-        Slices(
-            2,
-            (("wh", 2 * gates * size), (field, 2 * gates * inputs), ("bm", 2 * numbers.shape[1])),
-            (("units", "uint16_t", 1),),
-        ),
+        sliced if q.op == "lstm" or gru.reset_after(q) else None,
     )
 
 
