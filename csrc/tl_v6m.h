@@ -42,6 +42,9 @@ TL_KERNEL void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t 
 TL_KERNEL void tl_gru_step_w8a16_v6m(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                                      const tl_gru_w8a16_v6m *p);
 
+/* As tl_dense_w16a16_ref, on the same parameters. */
+TL_KERNEL void tl_dense_w16a16_v6m(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p);
+
 #ifdef __cplusplus
 }
 #endif

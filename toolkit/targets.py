@@ -46,8 +46,7 @@ class Target:
     small: bool = False
 
 
-_CELLS = frozenset({"lstm_step_w8a16", "gru_step_w8a16"})
-_ALL = _CELLS | {"dense_w16a16"}
+_ALL = frozenset({"lstm_step_w8a16", "gru_step_w8a16", "dense_w16a16"})
 _PACKED = "tl_tables_packed.h"
 _LINES = "tl_tables_lines.h"
 _UNROLLED = "tl_dense_unrolled.h"
@@ -60,7 +59,9 @@ TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
         Target("ref", "any core, portable C11", "tl_ref.c", ("tl_tables.h",), 1028, _ALL, (), ()),
-        Target("v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", *_CHAIN), 2048, _CELLS, (), ()),
+        Target(
+            "v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_v6m_rows.h", _UNROLLED, *_CHAIN), 2048, _ALL, (), ()
+        ),
         Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", _UNROLLED, *_CHAIN), 2048, _ALL, (), ()),
         Target("rv32", "RV32IM, RISC-V", "tl_rv32.c", ("tl_rv32.h", _BLOCKS, _UNROLLED, _PACKED), 2048, _ALL, (), ()),
         Target(

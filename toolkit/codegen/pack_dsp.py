@@ -41,7 +41,7 @@ def lstm_dsp(q: QLayer) -> Packed | None:
 
 
 def gru_dsp(q: QLayer) -> Packed | None:
-    """The same with the rows z, r, nx, nh in place of i, f, g, o; with reset before the gates r, n, z, four units each."""
+    """The same with the rows z, r, nx, nh in place of i, f, g, o; with reset before four units of r, then n, then z."""
     after, scale = gru.reset_after(q), 16 - q.params["t"]
     (x, h, m), b = (_units(q.arrays[k], 3) for k in ("wx", "wh", "m")), _units(q.arrays["b"], 3 + after)
     own = (("shift", str(q.params["t"])), ("reset_after", str(int(after))))
