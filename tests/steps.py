@@ -11,6 +11,7 @@ from quantize.qnetwork import QLayer
 from tests.memory import Memory
 from tests.nets import random_cell, random_dense, random_x
 from tests.parity import Bench
+from toolkit.codegen.pack import Packed
 from toolkit.codegen.packers import place
 
 SIZES = [(i, h) for i in (1, 2, 3, 5, 8, 17) for h in (1, 2, 7, 8, 9, 15, 16, 17, 20, 31, 33, 40)]
@@ -53,6 +54,22 @@ def random_layers(rng: np.random.Generator, sizes: Sequence[tuple[int, int]]) ->
     return [*cells, *(random_dense(rng, "dense", *size) for size in sizes)]
 
 
+def in_slices(
+    rng: np.random.Generator, memory: Memory, q: QLayer, packed: Packed, arguments: list[int]
+) -> list[list[int]]:
+    """A step as one call, or as two, of some blocks and of the rest."""
+    size, slices = OPS[q.op].output_size(q), packed.slices
+    if slices is None or size <= slices.block or rng.integers(2):
+        return [arguments]
+    cut = slices.block * int(rng.integers(1, -(-size // slices.block)))
+    calls = []
+    for first, units in ((0, cut), (cut, size - cut)):
+        new, second, *rest, _ = arguments
+        second += 2 * first if q.op == "lstm" else 0
+        calls.append([new + 2 * first, second, *rest, memory.layer(packed, first, units)])
+    return calls
+
+
 def check(bench: Bench, target: str, layout: str | None = None) -> None:
     """All of them in one memory. layout: the target whose layout the weights are in, where it is another one."""
     rng = np.random.default_rng(11)
@@ -61,9 +78,9 @@ def check(bench: Bench, target: str, layout: str | None = None) -> None:
     memory, calls, wanted = machine.memory(), [], []
     for q in layers:
         owner, packed = place(q, layout or target)
-        name = f"tl_{OPS[q.op].KERNEL}_{target if layout else owner}"
+        function = machine.functions[f"tl_{OPS[q.op].KERNEL}_{target if layout else owner}"]
         arguments, left = (dense if q.op == "dense" else recurrent)(rng, memory, q, memory.layer(packed))
-        calls.append((machine.functions[name], arguments))
+        calls += [(function, a) for a in in_slices(rng, memory, q, packed, arguments)]
         wanted.append((f"{q.op} {OPS[q.op].input_size(q)} -> {OPS[q.op].output_size(q)}", left))
     assert len(memory.data) <= bench.core.room
     memory.data += b"\xa5" * 16
