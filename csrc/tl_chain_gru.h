@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The GRU step of the cores without DSP instructions, four units at a time: a block of tl_chain.h is a gate of theirs. */
+/* The GRU step of the cores without DSP instructions: a block of tl_chain.h is one gate of four units. */
 #ifndef TL_CHAIN_GRU_H
 #define TL_CHAIN_GRU_H
 

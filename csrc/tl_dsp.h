@@ -19,10 +19,11 @@ extern "C" {
  * beyond the last column are 0. Starts: b - sum(w0 w2) for F and O (pairs of columns of a group: 0 and 2, 1 and 3),
  * b(I) + 256 b(F), b(G) + 256 b(O); for the two n b. Multipliers: m * 2^(16 - t), so that the high word of
  * sum * multiplier is mulw(sum, m) >> t; for the two n m * 2^16.
- * Without reset_after a GRU is three such streams, of the gates r, n and z: four units of one gate stand for I, F, G, O. */
+ * Without reset_after a GRU is three such streams, of gates r, n, z: four units of one gate stand for I, F, G, O. */
 typedef struct tl_cell_w8a16_dsp {
     const uint32_t *w;
-    /* made for the layer's shape by tl_dsp_layer.h, returns what stands behind the weights that it read; NULL on a host, which has a twin for every shape */
+    /* made for the layer's shape by tl_dsp_layer.h; returns what stands behind the weights that it read. NULL on a
+     * host, which has a twin for every shape */
     const uint32_t *(*step)(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                             const struct tl_cell_w8a16_dsp *p);
     uint16_t inputs, hidden;

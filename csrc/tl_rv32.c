@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Eight rows share the load of a column's activation: 25 instructions for 8 multiply-accumulates, eight columns a turn.
- * Nothing branches on data, so that a step takes the same instructions whatever the
- * numbers are. */
+/* Rows share the load of a column's activation: of a GRU eight, 25 instructions for 8 multiply-accumulates; of an LSTM
+ * sixteen (tl_rv32_lstm.h), 49 for 16; eight columns a turn. Nothing branches on data, so that a step takes the same
+ * instructions whatever the numbers are. */
 #include "tl_rv32.h"
 
 #include <stddef.h>
@@ -18,21 +18,31 @@ enum { TL_BOTH = 1, TL_OF_X, TL_OF_V };
 
 #if defined(TL_HOST)
 
-/* n columns; returns what stands behind their weights. */
+/* n columns of `rows` rows; returns what stands behind their weights. */
+TL_INLINE const int8_t *columns8_of(uint32_t rows, int32_t sum[], const int8_t *w, const int16_t *v, uint32_t n)
+{
+    for (uint32_t k = 0; k < n * rows; k++) {
+        sum[k % rows] += w[k] * v[k / rows];
+    }
+    return w + n * rows;
+}
+
+TL_INLINE const int16_t *columns16_of(uint32_t rows, int32_t sum[], const int16_t *w, const int16_t *v, uint32_t n)
+{
+    for (uint32_t k = 0; k < n * rows; k++) {
+        sum[k % rows] += w[k] * v[k / rows];
+    }
+    return w + n * rows;
+}
+
 TL_INLINE const int8_t *columns8(int32_t sum[ROWS], const int8_t *w, const int16_t *v, uint32_t n)
 {
-    for (uint32_t k = 0; k < n * ROWS; k++) {
-        sum[k % ROWS] += w[k] * v[k / ROWS];
-    }
-    return w + n * ROWS;
+    return columns8_of(ROWS, sum, w, v, n);
 }
 
 TL_INLINE const int16_t *columns16(int32_t sum[ROWS], const int16_t *w, const int16_t *v, uint32_t n)
 {
-    for (uint32_t k = 0; k < n * ROWS; k++) {
-        sum[k % ROWS] += w[k] * v[k / ROWS];
-    }
-    return w + n * ROWS;
+    return columns16_of(ROWS, sum, w, v, n);
 }
 
 TL_INLINE int32_t clip(int32_t v)
@@ -46,19 +56,22 @@ TL_INLINE int32_t clip(int32_t v)
 #error "tl_rv32.c is RV32IM code: compile with -march=rv32im or more, or with -DTL_HOST=1 for its twin in C"
 #endif
 
-/* Four rows of column k of a turn: weights of `size` bytes from `at` on, loaded by `load`. */
-#define QUAD(load, size, at, a, b, c, d)                                                                               \
-    load " %[t0], " size "*(8*k+" at ")(%[w])\n" load " %[t1], " size "*(8*k+1+" at ")(%[w])\n"                        \
-    load " %[t2], " size "*(8*k+2+" at ")(%[w])\n" load " %[t3], " size "*(8*k+3+" at ")(%[w])\n"                      \
-    "mul %[t0], %[t0], %[x]\n mul %[t1], %[t1], %[x]\n mul %[t2], %[t2], %[x]\n mul %[t3], %[t3], %[x]\n"              \
-    "add %[" a "], %[" a "], %[t0]\n add %[" b "], %[" b "], %[t1]\n"                                                  \
-    "add %[" c "], %[" c "], %[t2]\n add %[" d "], %[" d "], %[t3]\n"
+/* Four rows of column k of a turn, of the `all` in a column: weights of `size` bytes from `at` on, loaded by `load`. */
+#define QUAD(all, load, size, at, w, x, t0, t1, t2, t3, a, b, c, d)                                                    \
+    load " " t0 ", " size "*(" all "*k+" at ")(" w ")\n" load " " t1 ", " size "*(" all "*k+1+" at ")(" w ")\n"        \
+    load " " t2 ", " size "*(" all "*k+2+" at ")(" w ")\n" load " " t3 ", " size "*(" all "*k+3+" at ")(" w ")\n"      \
+    "mul " t0 ", " t0 ", " x "\n mul " t1 ", " t1 ", " x "\n"                                                          \
+    "mul " t2 ", " t2 ", " x "\n mul " t3 ", " t3 ", " x "\n"                                                          \
+    "add " a ", " a ", " t0 "\n add " b ", " b ", " t1 "\n add " c ", " c ", " t2 "\n add " d ", " d ", " t3 "\n"
+#define QUAD_OF_8(load, size, at, a, b, c, d)                                                                          \
+    QUAD("8", load, size, at, "%[w]", "%[x]", "%[t0]", "%[t1]", "%[t2]", "%[t3]", a, b, c, d)
 /* The loop over v .. end, `count` columns a turn. */
 #define LOOP(load, size, count)                                                                                        \
     if (v != end) {                                                                                                    \
         int32_t x, t0, t1, t2, t3;                                                                                     \
         __asm__("1:\n .set k, 0\n .rept " count "\n lh %[x], 2*k(%[v])\n"                                             \
-                QUAD(load, size, "0", "s0", "s1", "s2", "s3") QUAD(load, size, "4", "s4", "s5", "s6", "s7")            \
+                QUAD_OF_8(load, size, "0", "%[s0]", "%[s1]", "%[s2]", "%[s3]")                                         \
+                QUAD_OF_8(load, size, "4", "%[s4]", "%[s5]", "%[s6]", "%[s7]")                                         \
                 ".set k, k+1\n .endr\n addi %[v], %[v], 2*" count "\n addi %[w], %[w], 8*" size "*" count "\n"        \
                 "bne %[v], %[end], 1b\n"                                                                               \
                 : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [s3] "+r"(sum[3]), [s4] "+r"(sum[4]),       \
@@ -138,72 +151,72 @@ typedef struct tl_stream {
     const int32_t *bm;
 } tl_stream;
 
-/* The sums of eight rows; the multipliers stand at w->bm. */
-TL_INLINE void sums(int32_t sum[ROWS], tl_stream *w, const tl_sides *s, uint32_t part)
-{
-    const int32_t *b = w->bm;
-    if (part != TL_OF_V && w->wx16 != NULL) {
-        w->wx16 = columns16(sum, w->wx16, s->x, s->inputs);
-    } else if (part != TL_OF_V) {
-        w->wx8 = columns8(sum, w->wx8, s->x, s->inputs);
-    }
-    sum[0] = (sum[0] >> s->f) + b[0];
-    sum[1] = (sum[1] >> s->f) + b[1];
-    sum[2] = (sum[2] >> s->f) + b[2];
-    sum[3] = (sum[3] >> s->f) + b[3];
-    sum[4] = (sum[4] >> s->f) + b[4];
-    sum[5] = (sum[5] >> s->f) + b[5];
-    sum[6] = (sum[6] >> s->f) + b[6];
-    sum[7] = (sum[7] >> s->f) + b[7];
-    if (part != TL_OF_X) {
-        w->wh = columns8(sum, w->wh, s->v, s->n);
-    }
-    w->bm += ROWS;
-}
-
-/* A unit from its four accumulators; high(acc, m * 2^(16 - t)) is tl_mulw(acc, m) >> t. */
-TL_INLINE void unit(int16_t *h_new, int16_t *c, const int32_t acc[4], const int32_t m[4], uint32_t frac)
-{
-    int32_t i = look(tl_sigmoid_packed, high(acc[0], m[0]));
-    int32_t f = look(tl_sigmoid_packed, high(acc[1], m[1]));
-    int32_t g = look(tl_tanh_packed, high(acc[2], m[2]));
-    int32_t o = look(tl_sigmoid_packed, high(acc[3], m[3]));
-    int32_t cell = clip((f * *c + ((i * g) >> (15 - frac)) + (1 << 14)) >> 15) - 32768; /* tl_cell */
-    *c = (int16_t)cell;
-    *h_new = tl_hidden((int16_t)o, (int16_t)look(tl_tanh_packed, cell * (1 << (12 - frac))));
-}
+#if defined(TL_HOST)
 
 void tl_lstm_step_w8a16_rv32(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                              const tl_lstm_w8a16_rv32 *p)
 {
-    const tl_sides s = {x, h, p->inputs, p->hidden, p->f};
-    const uint32_t units = p->units, frac = p->frac;
     tl_stream w = TL_STREAM(p);
-    for (uint32_t u = 0; u < units; u += 2) {
-        int32_t sum[ROWS] = {0, 0, 0, 0, 0, 0, 0, 0};
-        sums(sum, &w, &s, TL_BOTH);
-        unit(h_new + u, c + u, sum, w.bm, frac);
-        if (u + 1 < units) {
-            unit(h_new + u + 1, c + u + 1, sum + 4, w.bm + 4, frac);
+    for (uint32_t u = 0; u < p->units; u += 4, w.bm += 32) {
+        int32_t sum[16] = {0};
+        if (w.wx16 != NULL) {
+            w.wx16 = columns16_of(16, sum, w.wx16, x, p->inputs);
+        } else {
+            w.wx8 = columns8_of(16, sum, w.wx8, x, p->inputs);
         }
-        w.bm += ROWS;
+        for (uint32_t k = 0; k < 16; k++) {
+            sum[k] = (sum[k] >> p->f) + w.bm[k];
+        }
+        w.wh = columns8_of(16, sum, w.wh, h, p->hidden);
+        for (uint32_t k = 0; k < 16; k++) {
+            sum[k] = high(sum[k], w.bm[16 + k]); /* m * 2^(16 - t): tl_mulw(acc, m) >> t */
+        }
+        for (uint32_t k = 0; k < 4 && u + k < p->units; k++) {
+            const int32_t *z = sum + 4 * k;
+            int16_t i = (int16_t)look(tl_sigmoid_packed, z[0]), f = (int16_t)look(tl_sigmoid_packed, z[1]);
+            int16_t g = (int16_t)look(tl_tanh_packed, z[2]), o = (int16_t)look(tl_sigmoid_packed, z[3]);
+            c[u + k] = tl_cell(f, c[u + k], i, g, p->frac);
+            h_new[u + k] = tl_hidden(o, (int16_t)look(tl_tanh_packed, c[u + k] * (1 << (12 - p->frac))));
+        }
     }
 }
 
-/* Eight rows -> their gate inputs; returns what stands behind them. */
+#else
+
+#include "tl_rv32_lstm.h"
+
+#endif
+
+/* Eight rows -> their gate inputs, for high(acc, m * 2^(16 - t)) is tl_mulw(acc, m) >> t; returns what stands behind
+ * them. */
 TL_INLINE tl_stream tl_rows(int32_t z[ROWS], tl_stream w, const tl_sides *s, uint32_t part)
 {
     int32_t sum[ROWS] = {0, 0, 0, 0, 0, 0, 0, 0};
-    sums(sum, &w, s, part);
-    z[0] = high(sum[0], w.bm[0]);
-    z[1] = high(sum[1], w.bm[1]);
-    z[2] = high(sum[2], w.bm[2]);
-    z[3] = high(sum[3], w.bm[3]);
-    z[4] = high(sum[4], w.bm[4]);
-    z[5] = high(sum[5], w.bm[5]);
-    z[6] = high(sum[6], w.bm[6]);
-    z[7] = high(sum[7], w.bm[7]);
-    w.bm += ROWS;
+    if (part != TL_OF_V && w.wx16 != NULL) {
+        w.wx16 = columns16(sum, w.wx16, s->x, s->inputs);
+    } else if (part != TL_OF_V) {
+        w.wx8 = columns8(sum, w.wx8, s->x, s->inputs);
+    }
+    sum[0] = (sum[0] >> s->f) + w.bm[0];
+    sum[1] = (sum[1] >> s->f) + w.bm[1];
+    sum[2] = (sum[2] >> s->f) + w.bm[2];
+    sum[3] = (sum[3] >> s->f) + w.bm[3];
+    sum[4] = (sum[4] >> s->f) + w.bm[4];
+    sum[5] = (sum[5] >> s->f) + w.bm[5];
+    sum[6] = (sum[6] >> s->f) + w.bm[6];
+    sum[7] = (sum[7] >> s->f) + w.bm[7];
+    if (part != TL_OF_X) {
+        w.wh = columns8(sum, w.wh, s->v, s->n);
+    }
+    z[0] = high(sum[0], w.bm[8]);
+    z[1] = high(sum[1], w.bm[9]);
+    z[2] = high(sum[2], w.bm[10]);
+    z[3] = high(sum[3], w.bm[11]);
+    z[4] = high(sum[4], w.bm[12]);
+    z[5] = high(sum[5], w.bm[13]);
+    z[6] = high(sum[6], w.bm[14]);
+    z[7] = high(sum[7], w.bm[15]);
+    w.bm += 2 * ROWS;
     return w;
 }
 

@@ -5,16 +5,16 @@
 
 #include "tl_kernels.h"
 
-/* A recurrent layer in blocks of eight rows, of zeros behind the last: per column the weights of each. The rows of an
- * LSTM are i, f, g, o of a unit and of the next. Those of a GRU are one gate of eight units. With reset_after there are
- * the blocks of r, of z, of n for eight units, and b and m of n twice, with the inputs and with the recurrent columns.
+/* A recurrent layer in blocks of rows, of zeros behind the last: per column the weights of each. The sixteen rows of an
+ * LSTM are i, f, g, o of a unit, of the next, .. The eight of a GRU are one gate of eight units. With reset_after
+ * there are the blocks of r, of z, of n for eight units, and b and m of n twice, with the inputs and with the recurrent columns.
  * Else there are those of r for all units, then those of n, then those of z.
  * Ranges and the proof that no sum overflows: tl_lstm_w8a16, tl_gru_w8a16. */
 typedef struct tl_cell_w8a16_rv32 {
-    const int8_t *wh;    /* [blocks][hidden][8] */
-    const int16_t *wx16; /* [blocks][inputs][8], or NULL */
+    const int8_t *wh;    /* [blocks][hidden][rows] */
+    const int16_t *wx16; /* [blocks][inputs][rows], or NULL */
     const int8_t *wx8;   /* the same: exactly one of the two */
-    const int32_t *bm;   /* [blocks][2][8]: b, then m * 2^(16 - t); with reset_after for n m * 2^16 */
+    const int32_t *bm;   /* [blocks][2][rows]: b, then m * 2^(16 - t); with reset_after for n m * 2^16 */
     uint16_t inputs, hidden;
     uint16_t units;      /* of a slice: whole blocks, or all that are left */
     uint16_t first;      /* of a GRU: the first of these units */

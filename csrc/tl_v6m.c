@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The steps of tl_chain.h for Armv6-M. Compilers keep too little of them in registers, so that the loop over the units
- * of an LSTM and a block of a GRU are functions in assembly. The four sums stay in r8 .. r11, which can only be added to,
- * and two columns share the load of their v: a pair of columns takes 29 cycles on an M0+ with the single-cycle
+ * of an LSTM and a block of a GRU are functions in assembly. The four sums stay in r8 .. r11, which can only be added
+ * to, and two columns share the load of their v: a pair of columns takes 29 cycles on an M0+ with the single-cycle
  * multiplier. No instruction count depends on data.
  * On the host the same steps are the C of tl_chain.h. */
 #include "tl_v6m.h"
@@ -147,7 +147,7 @@ __attribute__((noinline)) static uint32_t tl_begin(tl_run *run, const int16_t *v
         n--;
     }
     run->end = (uintptr_t)(v + (n & ~1u)) - (kind == OF_X ? 3 : n & 1);
-    if (run->jump == 0) { /* over the pairs that a first turn lacks; `add pc` counts from the second instruction behind */
+    if (run->jump == 0) { /* over pairs that the first turn lacks; `add pc` counts from the second instruction behind */
         const uint32_t turn = kind == OF_WIDE_X ? 4 : 16, pairs = n >> 1;
         const uint32_t left_out = pairs == 0 ? turn : (0u - pairs) & (turn - 1);
         run->jump = left_out * (kind == OF_WIDE_X ? WIDE_PAIR_BYTES : PAIR_BYTES) - 2u;

@@ -6,15 +6,15 @@
 
 #include "tl_kernels.h"
 
-/* A recurrent layer in blocks of four rows, of which a word holds a column. `w` is one stream, read forwards; per block,
- * for its rows a, b, c, d:
+/* A recurrent layer in blocks of four rows, of which a word holds a column. `w` is one stream, read forwards; per
+ * block, for its rows a, b, c, d:
  *     an int16 input column  (wide)      a << 16 | (b + 32768), c << 16 | (d + 32768)
  *     an int8 input column   (not wide)  a << 24 | (b + 128) << 16 | (c + 128) << 8 | (d + 128)
  *     a recurrent column                 the same
  *     b and m of a, of b, of d, of c: a word each
  * The rows of an LSTM are i, f, g, o of a hidden unit. Those of a GRU are one gate of four units, of zeros behind the
- * last. With reset_after there are four blocks for four units: r; z; n, of the inputs alone; n, of the recurrent columns
- * alone. Else there are those of r for all units, then those of n, then those of z.
+ * last. With reset_after there are four blocks for four units: r; z; n, of the inputs alone; n, of the recurrent
+ * columns alone. Else there are those of r for all units, then those of n, then those of z.
  * Fields, ranges and the proof that no row's sum overflows: tl_lstm_w8a16 and tl_gru_w8a16 in tl_kernels.h. */
 typedef struct tl_cell_w8a16_v6m {
     const uint32_t *w;

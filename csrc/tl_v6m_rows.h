@@ -71,12 +71,12 @@ typedef struct tl_job {
 #define SAVE "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r4, r5, r6, r7}\n"
 #define RESTORE "pop {r4, r5, r6, r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
 
-/* The sums of four rows. r0 = w, r7 = r12 = the sides. Columns of int16 weights begin at 1, those of bytes at 3, with r7
- * the run and the sums begun. Ends at 20; `stop` may go there when x is done. */
+/* The sums of four rows. r0 = w, r7 = r12 = the sides. Columns of int16 weights begin at 1, those of bytes at 3, with
+ * r7 the run and the sums begun. Ends at 20; `stop` may go there when x is done. */
 #define WIDE_SUMS(stop)                                                                                                \
     "1:\n"                                                                                                             \
     "movs r1, #0\n mov r8, r1\n mov r10, r1\n"                                                                         \
-    "ldr r1, [r7, #32]\n mov r9, r1\n mov r11, r1\n ldmia r7, {r1, r6, r7}\n"                                            \
+    "ldr r1, [r7, #32]\n mov r9, r1\n mov r11, r1\n ldmia r7, {r1, r6, r7}\n"                                          \
     "11:\n add pc, r6\n"                                                                                               \
     "12:\n.rept 4\n" WIDE_PAIR ".endr\n cmp r1, r7\n blo 12b\n"                                                       \
     "15:\n lsls r7, r7, #31\n bpl 13f\n b 16f\n"                                                                      \

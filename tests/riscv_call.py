@@ -50,11 +50,10 @@ def build(folder: Path, kind: str, target: str = "rv32") -> Path:
 class Riscv:
     """An RV32 core with the image; every array lies between fences."""
 
-    def __init__(self, image: Path, compiler: str) -> None:
+    def __init__(self, image: Path) -> None:
         import unicorn
         from unicorn import riscv_const
 
-        self.compiler = compiler
         self.registers, self.hook = riscv_const, unicorn.UC_HOOK_CODE
         self.uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
         for origin in (0, _RAM, _STACK):

@@ -31,7 +31,7 @@ def machine(core: str, target: str, kind: str, folder: Path) -> Step:
     name = f"tl_gru_step_w8a16_{target}"
     if core == "rv32":
         needs("riscv-gcc" if kind == "gcc" else kind, "unicorn")
-        riscv = Riscv(build(folder, kind, target), kind)
+        riscv = Riscv(build(folder, kind, target))
         return lambda packed, state, _, count: riscv.step(packed, state, count=count, name=name)
     needs("arm-gcc" if kind == "gcc" else kind, "unicorn")
     arm = Kernel(compile_kernel(core, f"tl_{target}.c", folder, kind, LEVEL[kind], "gru")[0], core)

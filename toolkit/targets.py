@@ -63,7 +63,16 @@ TARGETS: dict[str, Target] = {
             "v6m", "Cortex-M0, M0+", "tl_v6m.c", ("tl_v6m.h", "tl_v6m_rows.h", _UNROLLED, *_CHAIN), 2048, _ALL, (), ()
         ),
         Target("v7m", "Cortex-M3", "tl_v7m.c", ("tl_v7m.h", "tl_v6m.h", _UNROLLED, *_CHAIN), 2048, _ALL, (), ()),
-        Target("rv32", "RV32IM, RISC-V", "tl_rv32.c", ("tl_rv32.h", _BLOCKS, _UNROLLED, _PACKED), 2048, _ALL, (), ()),
+        Target(
+            "rv32",
+            "RV32IM, RISC-V",
+            "tl_rv32.c",
+            ("tl_rv32.h", "tl_rv32_lstm.h", _BLOCKS, _UNROLLED, _PACKED),
+            2048,
+            _ALL,
+            (),
+            (),
+        ),
         Target(
             "dsp",
             "Cortex-M4, M7, M33 with DSP",

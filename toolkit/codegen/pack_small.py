@@ -106,12 +106,14 @@ def _words(wx: np.ndarray, wh: np.ndarray, b: np.ndarray, m: np.ndarray, wide: b
 
 
 def lstm_rv32(q: QLayer) -> Packed:
-    """The blocks of csrc/tl_rv32.h: weights [blocks, columns * 8], one row per two hidden units."""
-    # [gate, unit, column] -> [block of two units, unit of it, gate, column] -> [block, row, column]
-    wx, wh, b, m = (np.moveaxis(_rows(q.arrays[k], 4, 2), 0, 2) for k in ("wx", "wh", "b", "m"))
-    wx, wh, b, m = (a.reshape(len(a), 8, -1) for a in (wx, wh, b, m))
-    pairs = [f"units {2 * k}, {2 * k + 1}" for k in range(len(wh))]
-    return _blocks(q, wx, wh, _biases(b, m << 16 - q.params["t"]), pairs, "i, f, g, o of a unit and of the next")
+    """The blocks of csrc/tl_rv32.h: weights [blocks, columns * 16], one row per four hidden units."""
+    # [gate, block, unit, column] -> [block, row, column]
+    wx, wh, b, m = (
+        a.transpose(1, 2, 0, 3).reshape(a.shape[1], 16, -1)
+        for a in (_rows(q.arrays[k], 4, 4) for k in ("wx", "wh", "b", "m"))
+    )
+    units = [f"units {4 * k} .. {4 * k + 3}" for k in range(len(wh))]
+    return _blocks(q, wx, wh, _biases(b, m << 16 - q.params["t"]), units, "i, f, g, o of a unit, of the next, ..")
 
 
 def gru_rv32(q: QLayer) -> Packed:
@@ -133,12 +135,12 @@ def gru_rv32(q: QLayer) -> Packed:
 
 
 def _biases(b: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """[block, 8, 1] of both -> [block, 16]."""
+    """[block, rows, 1] of both -> [block, 2 rows]."""
     return np.hstack([b[..., 0], m[..., 0]])
 
 
 def _blocks(q: QLayer, wx: np.ndarray, wh: np.ndarray, bm: np.ndarray, rows: list[str], order: str) -> Packed:
-    """wx, wh [block, 8, column] and bm [biases and multipliers of a block, 16]; rows: a label per block."""
+    """wx, wh [block, row, column], bm [block, biases and multipliers]; rows: a label per block."""
     size, inputs, wide = lstm.hidden_size(q), lstm.input_size(q), _wide(q)
     kind, field = ("int16", "wx16") if wide else ("int8", "wx8")
     blocks = 1 if q.op == "lstm" else 3  # of a slice
@@ -147,8 +149,12 @@ def _blocks(q: QLayer, wx: np.ndarray, wh: np.ndarray, bm: np.ndarray, rows: lis
         return np.swapaxes(a, 1, 2).reshape(len(a), -1).astype(kind)
 
     sliced = Slices(
-        2 if q.op == "lstm" else 8,
-        (("wh", blocks * 8 * size), (field, blocks * 8 * inputs), ("bm", (1 if q.op == "lstm" else 4) * 16)),
+        4 if q.op == "lstm" else 8,
+        (
+            ("wh", blocks * wh[0].size),
+            (field, blocks * wx[0].size),
+            ("bm", bm.shape[1] if q.op == "lstm" else 4 * bm.shape[1]),
+        ),
         (("units", "uint16_t", 1),),
     )
     return Packed(
