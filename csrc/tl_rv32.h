@@ -7,8 +7,8 @@
 
 /* A recurrent layer in blocks of rows, of zeros behind the last: per column the weights of each. The sixteen rows of an
  * LSTM are i, f, g, o of a unit, of the next, .. The eight of a GRU are one gate of eight units. With reset_after
- * there are the blocks of r, of z, of n for eight units, and b and m of n twice, with the inputs and with the recurrent columns.
- * Else there are those of r for all units, then those of n, then those of z.
+ * there are the blocks of r, of z, of n for eight units, and b and m of n twice, with the inputs and with the recurrent
+ * columns. Else there are those of r for all units, then those of n, then those of z.
  * Ranges and the proof that no sum overflows: tl_lstm_w8a16, tl_gru_w8a16. */
 typedef struct tl_cell_w8a16_rv32 {
     const int8_t *wh;    /* [blocks][hidden][rows] */
@@ -16,10 +16,10 @@ typedef struct tl_cell_w8a16_rv32 {
     const int8_t *wx8;   /* the same: exactly one of the two */
     const int32_t *bm;   /* [blocks][2][rows]: b, then m * 2^(16 - t); with reset_after for n m * 2^16 */
     uint16_t inputs, hidden;
-    uint16_t units;      /* of a slice: whole blocks, or all that are left */
-    uint16_t first;      /* of a GRU: the first of these units */
-    uint8_t f;           /* as tl_lstm_w8a16 */
-    uint8_t frac;        /* of an LSTM */
+    uint16_t units; /* of a slice: whole blocks, or all that are left */
+    uint16_t first; /* of a GRU: the first of these units */
+    uint8_t f;      /* as tl_lstm_w8a16 */
+    uint8_t frac;   /* of an LSTM */
     uint8_t t, reset_after; /* of a GRU */
 } tl_cell_w8a16_rv32;
 
