@@ -92,17 +92,56 @@ __attribute__((naked)) void tl_lstm_step_w8a16_dsp(UNUSED int16_t *h_new, UNUSED
 }
 #endif
 
+/* The gate inputs of all units, with v in the place of h, from the weights at w. Returns what stands behind those. */
+static const uint32_t *gate_inputs(int16_t *z, const uint32_t *w, const int16_t *v, const int16_t *x,
+                                   const tl_gru_w8a16_dsp *p)
+{
+    tl_gru_w8a16_dsp gate = *p;
+    gate.w = w;
+#if defined(TL_HOST)
+    tl_dsp_context t = {.c = z, .h = v, .x = x};
+    return twin_gate(z, &t, tl_dsp_prepare(&t, &gate), &gate, x);
+#else
+    return gate.step(z, z, v, x, &gate);
+#endif
+}
+
+/* Same bits as tl_lookup. */
+static int16_t look(const uint32_t *packed, int16_t z)
+{
+    uint32_t word = packed[128 + (z >> 8)];
+    return (int16_t)((int32_t)(word + (uint32_t)((int16_t)word * (int16_t)((uint16_t)z << 7))) >> 16);
+}
+
+/* z stands in `reset` when n, for which r h was there, is done. */
+static void reset_before(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x, const tl_gru_w8a16_dsp *p)
+{
+    const uint32_t n = p->hidden;
+    const uint32_t *w = gate_inputs(reset, p->w, h, x, p);
+    for (uint32_t u = 0; u < n; u++) {
+        reset[u] = tl_hidden(look(tl_sigmoid_packed, reset[u]), h[u]);
+    }
+    w = gate_inputs(h_new, w, reset, x, p);
+    (void)gate_inputs(reset, w, h, x, p);
+    for (uint32_t u = 0; u < n; u++) {
+        h_new[u] = tl_blend(look(tl_sigmoid_packed, reset[u]), h[u], look(tl_tanh_packed, h_new[u]));
+    }
+}
+
 void tl_gru_step_w8a16_dsp(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                            const tl_gru_w8a16_dsp *p)
 {
+    if (p->reset_after == 0) {
+        reset_before(h_new, reset, h, x, p);
+        return;
+    }
     int16_t *first = (int16_t *)(uintptr_t)(h + p->first); /* only read */
-    (void)reset;
 #if defined(TL_HOST)
     tl_dsp_context t = {.h_new = (uintptr_t)h_new, .c = first, .h = h, .x = x};
     (void)tl_dsp_prepare(&t, p);
     twin_gru(h_new, &t, p, x);
 #else
-    p->step(h_new, first, h, x, p);
+    (void)p->step(h_new, first, h, x, p);
 #endif
 }
 

@@ -18,17 +18,21 @@ extern "C" {
  * row + 128). In a GRU's group r,z stand for F,I, and then there is one word of n: bytes k, k+2, k+1, k+3. Weights
  * beyond the last column are 0. Starts: b - sum(w0 w2) for F and O (pairs of columns of a group: 0 and 2, 1 and 3),
  * b(I) + 256 b(F), b(G) + 256 b(O); for the two n b. Multipliers: m * 2^(16 - t), so that the high word of
- * sum * multiplier is mulw(sum, m) >> t; for the two n m * 2^16. */
+ * sum * multiplier is mulw(sum, m) >> t; for the two n m * 2^16.
+ * Without reset_after a GRU is three such streams, of gates r, n, z: four units of one gate stand for I, F, G, O. */
 typedef struct tl_cell_w8a16_dsp {
     const uint32_t *w;
-    /* made for the layer's shape by tl_dsp_layer.h; NULL on a host, which has a twin for every shape */
-    void (*step)(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, const struct tl_cell_w8a16_dsp *p);
+    /* made for the layer's shape by tl_dsp_layer.h; returns what stands behind the weights that it read. NULL on a
+     * host, which has a twin for every shape */
+    const uint32_t *(*step)(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
+                            const struct tl_cell_w8a16_dsp *p);
     uint16_t inputs, hidden;
     uint16_t units; /* that a call computes, as in tl_lstm_w8a16 */
     uint16_t first; /* of a GRU: the first of these units */
     uint8_t kind;
     uint8_t f;     /* shift of the input sum, 0 .. 15 */
     uint8_t shift; /* frac of an LSTM, 0 .. 12; t of a GRU, 0 .. 15 */
+    uint8_t reset_after; /* of a GRU */
 } tl_cell_w8a16_dsp;
 
 typedef tl_cell_w8a16_dsp tl_lstm_w8a16_dsp;
@@ -39,7 +43,7 @@ typedef tl_cell_w8a16_dsp tl_gru_w8a16_dsp;
 TL_KERNEL void tl_lstm_step_w8a16_dsp(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                                       const tl_lstm_w8a16_dsp *p);
 
-/* As tl_gru_step_w8a16_ref with reset_after; `reset` is not touched. */
+/* As tl_gru_step_w8a16_ref. */
 TL_KERNEL void tl_gru_step_w8a16_dsp(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                                      const tl_gru_w8a16_dsp *p);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The step of one recurrent layer, made for its shape: define what follows, then include this file; once per layer.
  *   TL_LAYER                         the function's name
- *   TL_LSTM or TL_GRU
+ *   TL_LSTM, or TL_GRU, or TL_GATE   a gate input of each unit into c: what a GRU without reset_after is made of
  *   TL_INPUTS, TL_HIDDEN             1 .. 2000, TL_INPUTS from 2 on with kind 2
  *   TL_KIND, TL_F, TL_SHIFT          as in tl_cell_w8a16_dsp
  * What the shape decides, the assembler decides: nothing is skipped or shifted at run time, and there are loops over
@@ -68,6 +68,9 @@
     TL_SUM("r10", "r5", "r7") TL_SUM("lr", "r6", "r7")                                                                 \
     ".else\n" TL_STARTS ".endif\n"
 
+/* Was this the last unit? Only where a block has fewer than four. */
+#define TL_LAST ".if .Lhidden%4\n cmp r12, r7\n beq 3f\n .endif\n"
+
 /* Index in a table: Q3.12 >> 8, saturated. */
 #define TL_INDEX(to, from) "ssat " to ", #8, " from ", asr #8\n"
 #endif
@@ -95,9 +98,10 @@
 #ifdef TL_HOST
 enum { TL_LAYER = 0 };
 #else
-static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int16_t *h_new, TL_UNUSED int16_t *c,
-                                                      TL_UNUSED const int16_t *h, TL_UNUSED const int16_t *x,
-                                                      TL_UNUSED const tl_cell_w8a16_dsp *p)
+static __attribute__((naked, noinline)) const uint32_t *TL_LAYER(TL_UNUSED int16_t *h_new, TL_UNUSED int16_t *c,
+                                                                 TL_UNUSED const int16_t *h,
+                                                                 TL_UNUSED const int16_t *x,
+                                                                 TL_UNUSED const tl_cell_w8a16_dsp *p)
 {
     __asm__(".syntax unified\n" TL_SET(".Linputs", TL_INPUTS) TL_SET(".Lhidden", TL_HIDDEN) TL_SET(".Lf", TL_F)
                 TL_SET(".Lshift", TL_SHIFT) "push {r0-r3, lr}\n"
@@ -135,8 +139,16 @@ static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int16_t *h_new, 
             "add r10, r10, r1\n add r11, r11, lr\n"
 #endif
             "smmul r8, r8, r2\n smmul r9, r9, r3\n smmul r10, r10, r4\n smmul r11, r11, r5\n" /* gates, Q3.12 */
-            TL_INDEX("r2", "r8") TL_INDEX("r3", "r9"));
-#ifdef TL_GRU
+#ifndef TL_GATE
+            TL_INDEX("r2", "r8") TL_INDEX("r3", "r9")
+#endif
+    );
+#ifdef TL_GATE
+    __asm__("ssat r8, #16, r8\n ssat r9, #16, r9\n ssat r10, #16, r10\n ssat r11, #16, r11\n"
+            "ldr r7, " TL_C_END "\n" TL_NEXT
+            "strh r8, [r12], #2\n" TL_LAST "strh r9, [r12], #2\n" TL_LAST "strh r10, [r12], #2\n" TL_LAST
+            "strh r11, [r12], #2\n 3:\n");
+#elif defined(TL_GRU)
     /* z r2, r r3; n: with x r10, with h r11, Q(12 + t); h[u] r6 */
     __asm__("ldr r2, [r6, r2, lsl #2]\n ldr r3, [r6, r3, lsl #2]\n ldrsh r6, [r12], #2\n"
             "lsl r8, r8, #7\n lsl r9, r9, #7\n"
@@ -197,6 +209,7 @@ static __attribute__((naked, noinline)) void TL_LAYER(TL_UNUSED int16_t *h_new, 
 #undef TL_NEXT
 #undef TL_LSTM
 #undef TL_GRU
+#undef TL_GATE
 #undef TL_LAYER
 #undef TL_INPUTS
 #undef TL_HIDDEN

@@ -80,4 +80,18 @@ static void twin_gru(int16_t *h_new, const tl_dsp_context *t, const tl_gru_w8a16
     }
 }
 
+/* The gate inputs of p->units rows, four at a time. Returns what stands behind their weights. */
+static const uint32_t *twin_gate(int16_t *z, const tl_dsp_context *t, const uint32_t *w, const tl_gru_w8a16_dsp *p,
+                                 const int16_t *x)
+{
+    for (uint32_t u = 0; u < p->units; u += 4, w += 4) {
+        uint32_t s[4];
+        w = unit(s, false, w, t, p, x);
+        for (uint32_t k = 0; k < 4 && u + k < p->units; k++) {
+            z[u + k] = tl_sat16(high(s[k], w[k]));
+        }
+    }
+    return w;
+}
+
 #endif

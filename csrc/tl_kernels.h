@@ -76,7 +76,7 @@ typedef struct tl_gru_w8a16 {
 } tl_gru_w8a16;
 
 /* One step. h_new [units] <- h [hidden], x [inputs], both in 1/32640, |h|, |x| <= 32640. h_new overlaps none of the others.
- * reset [hidden]: scratch for r h; not touched with reset_after, and may then be NULL.
+ * reset [hidden]: scratch, for r h; not touched with reset_after, and may then be NULL.
  * Proven as for the LSTM, with reset_after for W x + b_nx and for U h + b_nh apart. */
 TL_KERNEL void tl_gru_step_w8a16_ref(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                                      const tl_gru_w8a16 *p);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Eight rows share the load of a column's activation: 25 instructions for 8 multiply-accumulates, eight columns a turn.
- * Six rows of a GRU take 19 for 6. Nothing branches on data, so that a step takes the same instructions whatever the
- * numbers are. */
+/* Rows share the load of a column's activation: of a GRU eight, 25 instructions for 8 multiply-accumulates; of an LSTM
+ * sixteen (tl_rv32_lstm.h), 49 for 16; eight columns a turn. Nothing branches on data, so that a step takes the same
+ * instructions whatever the numbers are. */
 #include "tl_rv32.h"
 
 #include <stddef.h>
@@ -10,43 +10,39 @@
 #include "tl_tables_packed.h"
 
 #define ROWS 8u
-#define SIX 6u
+#define TL_STREAM(p) ((tl_stream){(p)->wh, (p)->wx8, (p)->wx16, (p)->bm})
 #define TL_INLINE static inline __attribute__((always_inline)) /* or the sums would go to memory */
+
+/* What a block of rows is multiplied with: x and v, as are those below it; x alone; v alone. */
+enum { TL_BOTH = 1, TL_OF_X, TL_OF_V };
 
 #if defined(TL_HOST)
 
-/* n columns; returns what stands behind their weights. */
+/* n columns of `rows` rows; returns what stands behind their weights. */
+TL_INLINE const int8_t *columns8_of(uint32_t rows, int32_t sum[], const int8_t *w, const int16_t *v, uint32_t n)
+{
+    for (uint32_t k = 0; k < n * rows; k++) {
+        sum[k % rows] += w[k] * v[k / rows];
+    }
+    return w + n * rows;
+}
+
+TL_INLINE const int16_t *columns16_of(uint32_t rows, int32_t sum[], const int16_t *w, const int16_t *v, uint32_t n)
+{
+    for (uint32_t k = 0; k < n * rows; k++) {
+        sum[k % rows] += w[k] * v[k / rows];
+    }
+    return w + n * rows;
+}
+
 TL_INLINE const int8_t *columns8(int32_t sum[ROWS], const int8_t *w, const int16_t *v, uint32_t n)
 {
-    for (uint32_t k = 0; k < n * ROWS; k++) {
-        sum[k % ROWS] += w[k] * v[k / ROWS];
-    }
-    return w + n * ROWS;
+    return columns8_of(ROWS, sum, w, v, n);
 }
 
 TL_INLINE const int16_t *columns16(int32_t sum[ROWS], const int16_t *w, const int16_t *v, uint32_t n)
 {
-    for (uint32_t k = 0; k < n * ROWS; k++) {
-        sum[k % ROWS] += w[k] * v[k / ROWS];
-    }
-    return w + n * ROWS;
-}
-
-/* The same for the six rows of a GRU. */
-TL_INLINE const int8_t *sixes8(int32_t sum[SIX], const int8_t *w, const int16_t *v, uint32_t n)
-{
-    for (uint32_t k = 0; k < n * SIX; k++) {
-        sum[k % SIX] += w[k] * v[k / SIX];
-    }
-    return w + n * SIX;
-}
-
-TL_INLINE const int16_t *sixes16(int32_t sum[SIX], const int16_t *w, const int16_t *v, uint32_t n)
-{
-    for (uint32_t k = 0; k < n * SIX; k++) {
-        sum[k % SIX] += w[k] * v[k / SIX];
-    }
-    return w + n * SIX;
+    return columns16_of(ROWS, sum, w, v, n);
 }
 
 TL_INLINE int32_t clip(int32_t v)
@@ -75,42 +71,6 @@ TL_INLINE const int16_t *columns16(int32_t sum[ROWS], const int16_t *w, const in
     COLUMNS("lh", "2")
 }
 
-/* Six rows: the same, three at a time. */
-#define THREE(load, size, at, a, b, c)                                                                                 \
-    load " %[t0], " size "*(6*k+" at ")(%[w])\n" load " %[t1], " size "*(6*k+1+" at ")(%[w])\n"                        \
-    load " %[t2], " size "*(6*k+2+" at ")(%[w])\n"                                                                     \
-    "mul %[t0], %[t0], %[x]\n mul %[t1], %[t1], %[x]\n mul %[t2], %[t2], %[x]\n"                                      \
-    "add %[" a "], %[" a "], %[t0]\n add %[" b "], %[" b "], %[t1]\n add %[" c "], %[" c "], %[t2]\n"
-#define LOOP_SIX(load, size, count)                                                                                    \
-    if (v != end) {                                                                                                    \
-        int32_t x, t0, t1, t2;                                                                                         \
-        __asm__("1:\n .set k, 0\n .rept " count "\n lh %[x], 2*k(%[v])\n"                                             \
-                THREE(load, size, "0", "s0", "s1", "s2") THREE(load, size, "3", "s3", "s4", "s5")                      \
-                ".set k, k+1\n .endr\n addi %[v], %[v], 2*" count "\n addi %[w], %[w], 6*" size "*" count "\n"        \
-                "bne %[v], %[end], 1b\n"                                                                               \
-                : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [s3] "+r"(sum[3]), [s4] "+r"(sum[4]),       \
-                  [s5] "+r"(sum[5]), [w] "+r"(w), [v] "+r"(v), [x] "=&r"(x), [t0] "=&r"(t0), [t1] "=&r"(t1),           \
-                  [t2] "=&r"(t2)                                                                                       \
-                : [end] "r"(end)                                                                                       \
-                : "memory");                                                                                           \
-    }
-#define SIXES(load, size)                                                                                              \
-    const int16_t *end = v + (n & ~7u);                                                                                \
-    LOOP_SIX(load, size, "8")                                                                                          \
-    end += n & 7;                                                                                                      \
-    LOOP_SIX(load, size, "1")                                                                                          \
-    return w;
-
-TL_INLINE const int8_t *sixes8(int32_t sum[SIX], const int8_t *w, const int16_t *v, uint32_t n)
-{
-    SIXES("lb", "1")
-}
-
-TL_INLINE const int16_t *sixes16(int32_t sum[SIX], const int16_t *w, const int16_t *v, uint32_t n)
-{
-    SIXES("lh", "2")
-}
-
 #endif
 
 /* (a * b) >> 32: one instruction. */
@@ -128,96 +88,124 @@ TL_INLINE int32_t look(const uint32_t table[256], int32_t z)
     return (int32_t)(word + (uint32_t)high((int32_t)(word << 16), (int32_t)(u << 23))) >> 16;
 }
 
-/* The sums of the inputs -> what the recurrent columns go on with. */
-TL_INLINE void begin(int32_t sum[4], const int32_t *b, uint32_t f)
+/* What rows of weights are multiplied with: x, then v. */
+typedef struct tl_sides {
+    const int16_t *x, *v;
+    uint32_t inputs, n, f;
+} tl_sides;
+
+TL_INLINE void tl_set_x(tl_sides *s, const int16_t *x, const tl_cell_w8a16_rv32 *p)
 {
-    sum[0] = (sum[0] >> f) + b[0];
-    sum[1] = (sum[1] >> f) + b[1];
-    sum[2] = (sum[2] >> f) + b[2];
-    sum[3] = (sum[3] >> f) + b[3];
+    s->x = x;
+    s->inputs = p->inputs;
+    s->f = p->f;
 }
 
-/* A unit from its four accumulators; high(acc, m * 2^(16 - t)) is tl_mulw(acc, m) >> t. */
-TL_INLINE void unit(int16_t *h_new, int16_t *c, const int32_t acc[4], const int32_t m[4], uint32_t frac)
+TL_INLINE void tl_set_v(tl_sides *s, const int16_t *v, uint32_t n)
 {
-    int32_t i = look(tl_sigmoid_packed, high(acc[0], m[0]));
-    int32_t f = look(tl_sigmoid_packed, high(acc[1], m[1]));
-    int32_t g = look(tl_tanh_packed, high(acc[2], m[2]));
-    int32_t o = look(tl_sigmoid_packed, high(acc[3], m[3]));
-    int32_t cell = clip((f * *c + ((i * g) >> (15 - frac)) + (1 << 14)) >> 15) - 32768; /* tl_cell */
-    *c = (int16_t)cell;
-    *h_new = tl_hidden((int16_t)o, (int16_t)look(tl_tanh_packed, cell * (1 << (12 - frac))));
+    s->v = v;
+    s->n = n;
 }
+
+/* Where weights, biases and multipliers are read. */
+typedef struct tl_stream {
+    const int8_t *wh, *wx8;
+    const int16_t *wx16;
+    const int32_t *bm;
+} tl_stream;
+
+#if defined(TL_HOST)
 
 void tl_lstm_step_w8a16_rv32(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                              const tl_lstm_w8a16_rv32 *p)
 {
-    const uint32_t n = p->hidden, inputs = p->inputs, f = p->f, frac = p->frac;
-    const int8_t *wh = p->wh, *wx8 = p->wx8;
-    const int16_t *wx16 = p->wx16;
-    const int32_t *bm = p->bm;
-    for (uint32_t u = 0; u < p->units; u += 2) {
-        int32_t sum[ROWS] = {0, 0, 0, 0, 0, 0, 0, 0};
-        if (wx16 != NULL) {
-            wx16 = columns16(sum, wx16, x, inputs);
+    tl_stream w = TL_STREAM(p);
+    for (uint32_t u = 0; u < p->units; u += 4, w.bm += 32) {
+        int32_t sum[16] = {0};
+        if (w.wx16 != NULL) {
+            w.wx16 = columns16_of(16, sum, w.wx16, x, p->inputs);
         } else {
-            wx8 = columns8(sum, wx8, x, inputs);
+            w.wx8 = columns8_of(16, sum, w.wx8, x, p->inputs);
         }
-        begin(sum, bm, f);
-        begin(sum + 4, bm + ROWS, f);
-        wh = columns8(sum, wh, h, n);
-        unit(h_new + u, c + u, sum, bm + 4, frac);
-        if (u + 1 < p->units) {
-            unit(h_new + u + 1, c + u + 1, sum + 4, bm + 12, frac);
+        for (uint32_t k = 0; k < 16; k++) {
+            sum[k] = (sum[k] >> p->f) + w.bm[k];
         }
-        bm += 2 * ROWS;
+        w.wh = columns8_of(16, sum, w.wh, h, p->hidden);
+        for (uint32_t k = 0; k < 16; k++) {
+            sum[k] = high(sum[k], w.bm[16 + k]); /* m * 2^(16 - t): tl_mulw(acc, m) >> t */
+        }
+        for (uint32_t k = 0; k < 4 && u + k < p->units; k++) {
+            const int32_t *z = sum + 4 * k;
+            int16_t i = (int16_t)look(tl_sigmoid_packed, z[0]), f = (int16_t)look(tl_sigmoid_packed, z[1]);
+            int16_t g = (int16_t)look(tl_tanh_packed, z[2]), o = (int16_t)look(tl_sigmoid_packed, z[3]);
+            c[u + k] = tl_cell(f, c[u + k], i, g, p->frac);
+            h_new[u + k] = tl_hidden(o, (int16_t)look(tl_tanh_packed, c[u + k] * (1 << (12 - p->frac))));
+        }
     }
 }
 
-/* The sums of r, z, n over the inputs -> what the recurrent columns go on with. Returns the accumulator of nx. */
-TL_INLINE int32_t begin_gru(int32_t sum[3], const int32_t *b, uint32_t f)
+#else
+
+#include "tl_rv32_lstm.h"
+
+#endif
+
+/* Eight rows -> their gate inputs, for high(acc, m * 2^(16 - t)) is tl_mulw(acc, m) >> t; returns what stands behind
+ * them. */
+TL_INLINE tl_stream tl_rows(int32_t z[ROWS], tl_stream w, const tl_sides *s, uint32_t part)
 {
-    int32_t from_x = (sum[2] >> f) + b[2];
-    sum[0] = (sum[0] >> f) + b[0];
-    sum[1] = (sum[1] >> f) + b[1];
-    sum[2] = b[3];
-    return from_x;
+    int32_t sum[ROWS] = {0, 0, 0, 0, 0, 0, 0, 0};
+    if (part != TL_OF_V && w.wx16 != NULL) {
+        w.wx16 = columns16(sum, w.wx16, s->x, s->inputs);
+    } else if (part != TL_OF_V) {
+        w.wx8 = columns8(sum, w.wx8, s->x, s->inputs);
+    }
+    sum[0] = (sum[0] >> s->f) + w.bm[0];
+    sum[1] = (sum[1] >> s->f) + w.bm[1];
+    sum[2] = (sum[2] >> s->f) + w.bm[2];
+    sum[3] = (sum[3] >> s->f) + w.bm[3];
+    sum[4] = (sum[4] >> s->f) + w.bm[4];
+    sum[5] = (sum[5] >> s->f) + w.bm[5];
+    sum[6] = (sum[6] >> s->f) + w.bm[6];
+    sum[7] = (sum[7] >> s->f) + w.bm[7];
+    if (part != TL_OF_X) {
+        w.wh = columns8(sum, w.wh, s->v, s->n);
+    }
+    z[0] = high(sum[0], w.bm[8]);
+    z[1] = high(sum[1], w.bm[9]);
+    z[2] = high(sum[2], w.bm[10]);
+    z[3] = high(sum[3], w.bm[11]);
+    z[4] = high(sum[4], w.bm[12]);
+    z[5] = high(sum[5], w.bm[13]);
+    z[6] = high(sum[6], w.bm[14]);
+    z[7] = high(sum[7], w.bm[15]);
+    w.bm += 2 * ROWS;
+    return w;
 }
 
-/* A unit from its four accumulators. Both parts of n are in Q(12 + t), each below 2^30. */
-TL_INLINE int16_t unit_gru(int32_t from_x, const int32_t acc[3], const int32_t m[3], uint32_t t, int16_t h)
+TL_INLINE int32_t tl_gate(int32_t a, int16_t gate)
 {
-    int32_t r = look(tl_sigmoid_packed, high(acc[0], m[0]));
-    int32_t z = look(tl_sigmoid_packed, high(acc[1], m[1]));
-    int32_t gated = high(high(acc[2], m[2]), r * 65536); /* tl_mulw of both */
-    int32_t n = look(tl_tanh_packed, (high(from_x, m[2]) + 2 * gated) >> t);
-    return tl_blend((int16_t)z, h, (int16_t)n);
+    return high(a, gate * 65536);
 }
+
+TL_INLINE int16_t tl_sigmoid_of(int32_t z)
+{
+    return (int16_t)look(tl_sigmoid_packed, z);
+}
+
+TL_INLINE int16_t tl_tanh_of(int32_t z)
+{
+    return (int16_t)look(tl_tanh_packed, z);
+}
+
+#define TL_ROWS ROWS
+typedef tl_cell_w8a16_rv32 tl_gru_blocks;
+#include "tl_gru_blocks.h"
 
 void tl_gru_step_w8a16_rv32(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                             const tl_gru_w8a16_rv32 *p)
 {
-    const uint32_t n = p->hidden, inputs = p->inputs, f = p->f, t = p->t;
-    const int8_t *wh = p->wh, *wx8 = p->wx8;
-    const int16_t *wx16 = p->wx16, *own = h + p->first;
-    const int32_t *bm = p->bm;
-    (void)reset;
-    for (uint32_t u = 0; u < p->units; u += 2) {
-        int32_t sum[SIX] = {0, 0, 0, 0, 0, 0};
-        if (wx16 != NULL) {
-            wx16 = sixes16(sum, wx16, x, inputs);
-        } else {
-            wx8 = sixes8(sum, wx8, x, inputs);
-        }
-        int32_t from_x0 = begin_gru(sum, bm, f);
-        int32_t from_x1 = begin_gru(sum + 3, bm + 7, f);
-        wh = sixes8(sum, wh, h, n);
-        h_new[u] = unit_gru(from_x0, sum, bm + 4, t, own[u]);
-        if (u + 1 < p->units) {
-            h_new[u + 1] = unit_gru(from_x1, sum + 3, bm + 11, t, own[u + 1]);
-        }
-        bm += 14;
-    }
+    tl_gru_step_blocks(h_new, reset, h, x, p);
 }
 
 void tl_dense_w16a16_rv32(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)

@@ -6,34 +6,29 @@
 
 #include "tl_kernels.h"
 
-/* An LSTM layer, four rows of a hidden unit in one word. `w` is one stream, read forwards; per hidden unit:
- *     an int16 input column  (wide)      i << 16 | (f + 32768), g << 16 | (o + 32768)
- *     an int8 input column   (not wide)  i << 24 | (f + 128) << 16 | (g + 128) << 8 | (o + 128)
+/* A recurrent layer in blocks of four rows, of which a word holds a column. `w` is one stream, read forwards; per
+ * block, for its rows a, b, c, d:
+ *     an int16 input column  (wide)      a << 16 | (b + 32768), c << 16 | (d + 32768)
+ *     an int8 input column   (not wide)  a << 24 | (b + 128) << 16 | (c + 128) << 8 | (d + 128)
  *     a recurrent column                 the same
- *     b and m of i, of f, of o, of g: a word each
- * Fields, ranges and the proof that no row's sum overflows: tl_lstm_w8a16 in tl_kernels.h. */
-typedef struct tl_lstm_w8a16_v6m {
-    const uint32_t *w; /* [hidden][(wide ? 2 : 1) * inputs + hidden + 8] */
+ *     b and m of a, of b, of d, of c: a word each
+ * The rows of an LSTM are i, f, g, o of a hidden unit. Those of a GRU are one gate of four units, of zeros behind the
+ * last. With reset_after there are four blocks for four units: r; z; n, of the inputs alone; n, of the recurrent
+ * columns alone. Else there are those of r for all units, then those of n, then those of z.
+ * Fields, ranges and the proof that no row's sum overflows: tl_lstm_w8a16 and tl_gru_w8a16 in tl_kernels.h. */
+typedef struct tl_cell_w8a16_v6m {
+    const uint32_t *w;
     uint16_t inputs, hidden;
-    uint16_t units; /* that a call computes, as in tl_lstm_w8a16 */
-    uint8_t wide; /* 1: int16 input weights */
-    uint8_t t, f, frac;
-} tl_lstm_w8a16_v6m;
-
-/* A GRU layer with reset after, three rows of a hidden unit in one word. `w` is one stream; per hidden unit:
- *     an int16 input column  (wide)      r << 16 | (z + 32768), n
- *     an int8 input column   (not wide)  r << 16 | (z + 128) << 8 | (n + 128)
- *     four biases b of r, z, nx, nh
- *     a recurrent column                 as the int8 one
- *     two words of multipliers: m of z << 16 | m of r, m of n
- * Fields, ranges and the proof that no row's sum overflows: tl_gru_w8a16 in tl_kernels.h. */
-typedef struct tl_gru_w8a16_v6m {
-    const uint32_t *w; /* [hidden][(wide ? 2 : 1) * inputs + hidden + 6] */
-    uint16_t inputs, hidden;
-    uint16_t units, first; /* that a call computes, as in tl_gru_w8a16 */
-    uint8_t wide; /* 1: int16 input weights */
+    uint16_t units; /* that a call computes, as in tl_lstm_w8a16; of a GRU four times as many, or all that are left */
+    uint16_t first; /* of a GRU: the first of these units */
+    uint8_t wide;   /* 1: int16 input weights */
     uint8_t t, f;
-} tl_gru_w8a16_v6m;
+    uint8_t frac;        /* of an LSTM */
+    uint8_t reset_after; /* of a GRU */
+} tl_cell_w8a16_v6m;
+
+typedef tl_cell_w8a16_v6m tl_lstm_w8a16_v6m;
+typedef tl_cell_w8a16_v6m tl_gru_w8a16_v6m;
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,10 +38,12 @@ extern "C" {
 TL_KERNEL void tl_lstm_step_w8a16_v6m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                                       const tl_lstm_w8a16_v6m *p);
 
-/* One step, the bits of tl_gru_step_w8a16_ref with reset_after. h_new must not overlap h or x; `reset` is not touched.
- * The same instructions whatever the numbers are. */
+/* One step, the bits of tl_gru_step_w8a16_ref; the same instructions whatever the numbers are. */
 TL_KERNEL void tl_gru_step_w8a16_v6m(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                                      const tl_gru_w8a16_v6m *p);
+
+/* As tl_dense_w16a16_ref, on the same parameters. */
+TL_KERNEL void tl_dense_w16a16_v6m(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p);
 
 #ifdef __cplusplus
 }

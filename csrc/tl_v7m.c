@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The step of tl_chain.h with its columns in assembly, eight at a time: MLA with the shifted word. Compilers run out of
- * registers when they unroll it. A column of four rows takes 8.25 instructions, one of a GRU's three rows 6.5. */
+ * registers when they unroll it. A column of four rows takes 8.25 instructions. */
 #include "tl_v7m.h"
 
 #include "tl_dense_unrolled.h"
+
+#define TL_LONG_PRODUCTS
 
 #if defined(TL_HOST)
 
@@ -16,7 +18,6 @@
 #endif
 
 #define TL_OWN_LEAVES
-#define TL_OWN_TRIPLES
 #include "tl_chain_gru.h"
 
 #define TL_VALUE "ldrsh %[x], [%[v]], #2\n"
@@ -27,6 +28,7 @@
     "asrs %[t], " a ", #16\n mla %[s0], %[t], %[x], %[s0]\n mla %[s1], " a ", %[x], %[s1]\n"                          \
     "asrs %[t], " b ", #16\n mla %[s2], %[t], %[x], %[s2]\n mla %[s3], " b ", %[x], %[s3]\n"
 #define WIDE_TWO "ldmia %[w]!, {r8, r9, r10, r11}\n" WIDE("r8", "r9") WIDE("r10", "r11")
+
 TL_INLINE const uint32_t *tl_columns8(uint32_t sum[4], const uint32_t *w, const int16_t *v, uint32_t n)
 {
     const int16_t *end = v + (n & ~7u);
@@ -47,43 +49,11 @@ TL_INLINE const uint32_t *tl_columns16(uint32_t sum[4], const uint32_t *w, const
     return w;
 }
 
-#define TRIPLE(w)                                                                                                      \
-    TL_VALUE                                                                                                           \
-    "asrs %[t], " w ", #16\n mla %[s0], %[t], %[x], %[s0]\n"                                                           \
-    "asrs %[t], " w ", #8\n mla %[s1], %[t], %[x], %[s1]\n mla %[s2], " w ", %[x], %[s2]\n"
-#define TRIPLE_FOUR "ldmia %[w]!, {r8, r9, r10, r11}\n" TRIPLE("r8") TRIPLE("r9") TRIPLE("r10") TRIPLE("r11")
-#define TRIPLE_WIDE(a, b)                                                                                              \
-    TL_VALUE "asrs %[t], " a ", #16\n mla %[s0], %[t], %[x], %[s0]\n"                                 \
-    "mla %[s1], " a ", %[x], %[s1]\n mla %[s2], " b ", %[x], %[s2]\n"
-#define TRIPLE_WIDE_TWO "ldmia %[w]!, {r8, r9, r10, r11}\n" TRIPLE_WIDE("r8", "r9") TRIPLE_WIDE("r10", "r11")
-#define TRIPLE_LOOP(turn)                                                                                              \
-    if (v != end) {                                                                                                    \
-        uint32_t x, t;                                                                                                 \
-        __asm__("1:\n" turn "cmp %[v], %[end]\n bne 1b\n"                                                              \
-                : [s0] "+r"(sum[0]), [s1] "+r"(sum[1]), [s2] "+r"(sum[2]), [w] "+r"(w), [v] "+r"(v), [x] "=&r"(x),     \
-                  [t] "=&r"(t)                                                                                         \
-                : [end] "r"(end)                                                                                       \
-                : "r8", "r9", "r10", "r11", "cc", "memory");                                                           \
-    }
-
-TL_INLINE const uint32_t *tl_triples8(uint32_t sum[3], const uint32_t *w, const int16_t *v, uint32_t n)
+TL_INLINE int32_t tl_interval(int32_t z)
 {
-    const int16_t *end = v + (n & ~7u);
-    TRIPLE_LOOP(TRIPLE_FOUR TRIPLE_FOUR)
-    for (end += n & 7; v != end; v++, w++) {
-        tl_triple8(sum, *w, *v);
-    }
-    return w;
-}
-
-TL_INLINE const uint32_t *tl_triples16(uint32_t sum[3], const uint32_t *w, const int16_t *v, uint32_t n)
-{
-    const int16_t *end = v + (n & ~3u);
-    TRIPLE_LOOP(TRIPLE_WIDE_TWO TRIPLE_WIDE_TWO)
-    for (end += n & 3; v != end; v++, w += 2) {
-        tl_triple16(sum, w, *v);
-    }
-    return w;
+    int32_t held;
+    __asm__("ssat %0, #8, %1, asr #8" : "=r"(held) : "r"(z) : "cc");
+    return held;
 }
 
 TL_INLINE int32_t tl_clip16(int32_t v)
@@ -91,12 +61,6 @@ TL_INLINE int32_t tl_clip16(int32_t v)
     int32_t clipped;
     __asm__("ssat %0, #16, %1" : "=r"(clipped) : "r"(v) : "cc");
     return clipped;
-}
-
-/* (acc m) >> (16 + t): the upper word of one long product. */
-TL_INLINE int32_t tl_scale(int32_t acc, int32_t m, uint32_t t)
-{
-    return (int32_t)(((int64_t)acc * (m << (16 - t))) >> 32);
 }
 
 #endif
@@ -109,8 +73,7 @@ void tl_lstm_step_w8a16_v7m(int16_t *h_new, int16_t *c, const int16_t *h, const 
 void tl_gru_step_w8a16_v7m(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                            const tl_gru_w8a16_v7m *p)
 {
-    (void)reset;
-    tl_gru_step_chain(h_new, h, x, p);
+    tl_gru_step_blocks(h_new, reset, h, x, p);
 }
 
 void tl_dense_w16a16_v7m(int32_t *y, const int16_t *h, const tl_dense_w16a16 *p)

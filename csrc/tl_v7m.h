@@ -5,9 +5,9 @@
 
 #include "tl_v6m.h"
 
-/* The layouts of tl_v6m.h. */
-typedef tl_lstm_w8a16_v6m tl_lstm_w8a16_v7m;
-typedef tl_gru_w8a16_v6m tl_gru_w8a16_v7m;
+/* The layouts of tl_v6m.h, but for the multipliers: m * 2^(16 - t), and m * 2^16 for the two blocks of n. */
+typedef tl_cell_w8a16_v6m tl_lstm_w8a16_v7m;
+typedef tl_cell_w8a16_v6m tl_gru_w8a16_v7m;
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,7 +17,7 @@ extern "C" {
 TL_KERNEL void tl_lstm_step_w8a16_v7m(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x,
                                       const tl_lstm_w8a16_v7m *p);
 
-/* The same of tl_gru_step_w8a16_ref with reset_after; `reset` is not touched. */
+/* The same of tl_gru_step_w8a16_ref. */
 TL_KERNEL void tl_gru_step_w8a16_v7m(int16_t *h_new, int16_t *reset, const int16_t *h, const int16_t *x,
                                      const tl_gru_w8a16_v7m *p);
 

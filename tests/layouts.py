@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from toolkit.codegen.pack import Packed
 
-_STREAM = ("w", "inputs", "hidden", "units")
 _ROWS = ("wh", "wx16", "wx8")
-_V6M = {"lstm": (*_STREAM, "wide", "t", "f", "frac"), "gru": (*_STREAM, "first", "wide", "t", "f")}
+_V6M = ("w", "inputs", "hidden", "units", "first", "wide", "t", "f", "frac", "reset_after")
 _LAYOUTS = {
-    **{f"tl_{op}_w8a16_{target}": fields for op, fields in _V6M.items() for target in ("v6m", "v7m")},
-    "tl_lstm_w8a16_rv32": (*_ROWS, "bm", "inputs", "hidden", "units", "f", "frac"),
-    "tl_gru_w8a16_rv32": (*_ROWS, "bm", "inputs", "hidden", "units", "first", "f", "t"),
+    **{f"tl_{op}_w8a16_{target}": _V6M for op in ("lstm", "gru") for target in ("v6m", "v7m")},
+    **{
+        f"tl_{op}_w8a16_rv32": (*_ROWS, "bm", "inputs", "hidden", "units", "first", "f", "frac", "t", "reset_after")
+        for op in ("lstm", "gru")
+    },
     "tl_lstm_w8a16": (*_ROWS, "b", "m", "inputs", "hidden", "units", "t", "f", "frac"),
     "tl_gru_w8a16": (*_ROWS, "b", "m", "inputs", "hidden", "units", "first", "t", "f", "reset_after"),
 }

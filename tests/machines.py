@@ -26,6 +26,7 @@ from toolkit.toolchain import Toolchain, board_flags, common_flags, core_flags, 
 Calls = Sequence[tuple[int, Sequence[int]]]
 """Functions and their arguments, at most five."""
 ROOM = 0x80_0000
+RISCV_GCC = "riscv64-unknown-elf-gcc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +144,17 @@ def _cortex_m(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
 
 
 def _rv32im(core: Core, folder: Path, code: Code, compiler: str) -> Machine:
-    """With zig: the usual gcc for RISC-V comes without a C library's headers."""
+    """With zig unless told: the usual gcc for RISC-V comes without a C library's headers."""
     import unicorn
     from unicorn import riscv_const as riscv
 
-    tool = cross_toolchain("zig")
-    flags = ["-target", "riscv32-freestanding", "-mcpu=generic_rv32+m", "-fhosted", "-Os", *common_flags(tool)]
+    if compiler == "gcc":
+        tool = Toolchain("gcc", (RISCV_GCC,), RISCV_GCC, {})
+        (folder / "stdint.h").write_text("#include <stdint-gcc.h>\n")
+        flags = ["-march=rv32im", "-mabi=ilp32", "-O2", f"-isystem{folder}", *common_flags(tool)]
+    else:
+        tool = cross_toolchain("zig")
+        flags = ["-target", "riscv32-freestanding", "-mcpu=generic_rv32+m", "-fhosted", "-Os", *common_flags(tool)]
     files = sources(folder, core.targets, code)
     image = compile_image(tool, [*flags, *target_flags(core.targets)], files, folder / "image.elf", _link(folder, tool))
     uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)

@@ -22,7 +22,7 @@ def main(kinds: list[str]) -> None:
     for kind in kinds:
         with tempfile.TemporaryDirectory() as folder:
             image = build(Path(folder), kind)
-            core, code = Riscv(image, kind), elf.section_bytes(image, ".text")
+            core, code = Riscv(image), elf.section_bytes(image, ".text")
         for inputs, hidden in SHAPES:
             for wide in (True, False):
                 rng = np.random.default_rng(0)

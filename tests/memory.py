@@ -77,14 +77,23 @@ class Memory:
         """An array of structs."""
         return self.put(b"".join(self.bytes_of(kind, v) for v in values), layout(kind, self.pointer)[2])
 
-    def layer(self, packed: Packed) -> int:
-        """A packed layer's arrays and the parameter struct that points to them -> the address of the struct."""
+    def layer(self, packed: Packed, first: int = 0, units: int | None = None) -> int:
+        """A packed layer's arrays and the parameter struct that points to them -> the address of the struct.
+
+        units: those of a slice, from `first` on, as the generated C would set them."""
         at = {}
         for a in packed.arrays:
             assert f"{a.array.dtype}_t" == a.ctype.split()[-1], f"{packed.struct}, {a.suffix}: {a.array.dtype}"
             at[f"@{a.suffix}"] = self.put(a.array, 64 if "_Alignas" in a.ctype else a.array.itemsize)
         made = self.code.get(code_of(packed), 0)
         values = {name: at[v] if v in at else made if "{layer}" in v else int(v) for name, v in packed.fields}
+        if units is not None and packed.slices is not None:
+            size = {f"@{a.suffix}": a.array.itemsize for a in packed.arrays}
+            for name, elements in packed.slices.pointers:
+                values[name] += first // packed.slices.block * elements * size[dict(packed.fields)[name]]
+            values |= {name: units * value for name, _, value in packed.slices.counts}
+            if "first" in {name for name, *_ in layout(packed.struct, self.pointer)[0]}:
+                values["first"] = first
         return self.structs(packed.struct, [values])
 
     def get(self, address: int, kind: type, count: int) -> np.ndarray:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.layouts import struct_bytes
+from tests.machines import RISCV_GCC
 from toolkit import elf
 from toolkit.codegen.pack import Packed
 from toolkit.targets import CSRC
 from toolkit.toolchain import CACHE, WARNINGS, Toolchain, cross_toolchain
 
-GCC = "riscv64-unknown-elf-gcc"
 _CODE, _RAM, _STACK, _END, _SIZE = 0x0001_0000, 0x2000_0000, 0x3000_0000, 0x0000_F000, 0x0010_0000
 _FENCE = b"\xa5" * 16
 
@@ -34,7 +34,7 @@ def build(folder: Path, kind: str, target: str = "rv32") -> Path:
         ]
         flags += ["-fno-sanitize=undefined", "-fno-stack-protector"]
     else:
-        tool = Toolchain("gcc", (GCC,), GCC, {})
+        tool = Toolchain("gcc", (RISCV_GCC,), RISCV_GCC, {})
         (folder / "stdint.h").write_text("#include <stdint-gcc.h>\n")  # Debian's compiler comes without a C library
         flags = ["-march=rv32im", "-mabi=ilp32", "-O2", f"-isystem{folder}"]
     image, script = folder / f"{target}.{kind}.elf", folder / "call.ld"
@@ -50,11 +50,10 @@ def build(folder: Path, kind: str, target: str = "rv32") -> Path:
 class Riscv:
     """An RV32 core with the image; every array lies between fences."""
 
-    def __init__(self, image: Path, compiler: str) -> None:
+    def __init__(self, image: Path) -> None:
         import unicorn
         from unicorn import riscv_const
 
-        self.compiler = compiler
         self.registers, self.hook = riscv_const, unicorn.UC_HOOK_CODE
         self.uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
         for origin in (0, _RAM, _STACK):

@@ -29,7 +29,7 @@ class Lstm(ctypes.Structure):
         ("w", ctypes.c_void_p),
         ("step", ctypes.c_void_p),
         *((name, ctypes.c_uint16) for name in ("inputs", "hidden", "units", "first")),
-        *((name, ctypes.c_uint8) for name in ("kind", "f", "shift")),
+        *((name, ctypes.c_uint8) for name in ("kind", "f", "shift", "reset_after")),
     ]
 
 
@@ -132,7 +132,7 @@ def host_step(
     library: ctypes.CDLL, q: QLayer, h: np.ndarray, c: np.ndarray, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     packed = packed_dsp(q)
-    fields = {"first": "0", **dict(packed.fields)}
+    fields = {"first": "0", "reset_after": "0", **dict(packed.fields)}
     w = np.ascontiguousarray(packed.arrays[0].array)
     p = Lstm(pointer(w), None, *(int(fields[name]) for name, _ in Lstm._fields_[2:]))
     h_new, c_new = np.empty_like(h), c.copy()
@@ -212,8 +212,9 @@ def image_of(layers: list[QLayer], folder: Path, toolchain: Toolchain) -> Path:
 
 def gru_cases(seed: int, count: int) -> list[QLayer]:
     rng = np.random.default_rng(seed)
-    sizes = [(int(rng.integers(1, 20)), int(rng.integers(1, 80))) for _ in range(count)] + [(140, 133)]
-    return [random_gru(rng, "q", *size, (8, 16)[k % 2], after=True) for k, size in enumerate(sizes)]
+    sizes = [(int(rng.integers(1, 20)), int(rng.integers(1, 80))) for _ in range(count)] + [(140, 133)] * 2
+    sizes += [(inputs, hidden) for inputs in (1, 2, 5) for hidden in range(1, 10) for _ in range(2)]
+    return [random_gru(rng, "q", *size, (8, 16)[k // 2 % 2], after=k % 2 == 0) for k, size in enumerate(sizes)]
 
 
 CASES = cases(3, 150, 20, 140) + cases(5, 4, 150, 300)
@@ -231,11 +232,10 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def arm_parameters(machine: Arm, k: int, q: QLayer, units: int, first: int) -> int:
     """The struct of some units of layer k of the image."""
     packed = packed_dsp(q)
-    assert packed.slices is not None
-    fields = {**dict(packed.fields), "units": str(units), "first": str(first)}
-    w = machine.array(packed.arrays[0].array) + 4 * first * packed.slices.pointers[0][1]
+    fields = {"reset_after": "0", **dict(packed.fields), "units": str(units), "first": str(first)}
+    w = machine.array(packed.arrays[0].array) + 4 * first * packed.arrays[0].array.shape[1]
     step = machine.symbols[f"l{k}_step"] | 1
-    return machine.put(struct.pack("<II4H3Bx", w, step, *(int(fields[name]) for name, _ in Lstm._fields_[2:])))
+    return machine.put(struct.pack("<II4H4B", w, step, *(int(fields[name]) for name, _ in Lstm._fields_[2:])))
 
 
 def arm_step(
@@ -267,15 +267,17 @@ def test_gru_instructions(image: Path) -> None:
         hidden, skew = gru.hidden_size(q), 2 * (k % 2)
         h, x = (random_x(rng, (n,)).astype(np.int16) for n in (hidden, gru.input_size(q)))
         want, _ = gru.int_step(q, x[None].astype(np.int64), {"h": h[None].astype(np.int64)}, None)
-        cut = int(rng.integers(1, hidden + 1))
-        for first, units in ((0, hidden), (0, cut), (cut, hidden - cut)):
+        cut, after = int(rng.integers(1, hidden + 1)), gru.reset_after(q)
+        for first, units in ((0, hidden), (0, cut), (cut, hidden - cut)) if after else ((0, hidden),):
             machine.top = 0x2000_0000
             if units:
                 p = arm_parameters(machine, k, q, units, first)
-                h_at, x_at, new_at = (machine.array(v, skew) for v in (h, x, np.zeros(units, np.int16)))
-                machine.call("tl_gru_step_w8a16_dsp", new_at, 0, h_at, x_at, p)
+                h_at, x_at, new_at, reset_at = (machine.array(v, skew) for v in (h, x, np.zeros(units, np.int16), h))
+                machine.call("tl_gru_step_w8a16_dsp", new_at, 0 if after else reset_at, h_at, x_at, p)
                 got = machine.get(new_at, np.zeros(units, np.int16))
-                np.testing.assert_array_equal(got, want[0, first : first + units], err_msg=f"{q.params}")
+                np.testing.assert_array_equal(got, want[0, first : first + units], err_msg=f"{hidden} {q.params}")
+                assert (machine.get(h_at, h) == h).all() and (machine.get(x_at, x) == x).all()
+                machine.get(reset_at, h)
 
 
 def test_dense_instructions(image: Path) -> None:

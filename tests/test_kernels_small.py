@@ -1,4 +1,4 @@
-"""The kernels of v6m and v7m against the reference kernel, the oracle, and as Thumb code in unicorn."""
+"""The kernels of v6m and v7m against the reference kernel and the oracle; as machine code, with those of rv32."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import cffi
 import numpy as np
 import pytest
 
-from tests import kernels
+from tests import kernels, steps
 from tests import small_layers as small
 from tests.conftest import needs
+from tests.machines import CORES
+from tests.parity import Bench
 from tests.thumb import Kernel, compile_kernel
 from toolkit.codegen.pack import lstm_ref
 from toolkit.codegen.pack_small import lstm_v6m, lstm_v7m
@@ -21,7 +23,8 @@ ARGUMENTS = "(int16_t *h_new, int16_t *c, const int16_t *h, const int16_t *x, co
 CDEF = f"""
 typedef struct {{ const int8_t *wh; const int16_t *wx16; const int8_t *wx8; const int32_t *b; const int16_t *m;
     uint16_t inputs, hidden, units; uint8_t t, f, frac; }} tl_lstm_w8a16;
-typedef struct {{ const uint32_t *w; uint16_t inputs, hidden, units; uint8_t wide, t, f, frac; }} tl_lstm_w8a16_v6m;
+typedef struct {{ const uint32_t *w; uint16_t inputs, hidden, units, first; uint8_t wide, t, f, frac, reset_after; }}
+    tl_lstm_w8a16_v6m;
 typedef tl_lstm_w8a16_v6m tl_lstm_w8a16_v7m;
 void tl_lstm_step_w8a16_ref{ARGUMENTS} tl_lstm_w8a16 *p);
 void tl_lstm_step_w8a16_v6m{ARGUMENTS} tl_lstm_w8a16_v6m *p);
@@ -59,21 +62,11 @@ def test_equals_ref_and_oracle(ffi: Any, library: Any, target: str, wide: bool, 
 
 
 @pytest.mark.parametrize("kind", ["gcc", "zig"])
-@pytest.mark.parametrize(("target", "core"), [("v6m", "cortex-m0"), ("v7m", "cortex-m3")])
-def test_thumb_code_equals_the_oracle(target: str, core: str, kind: str, tmp_path: Path) -> None:
-    needs("arm-gcc" if kind == "gcc" else "zig", "unicorn")
-    image, _ = compile_kernel(core, f"tl_{target}.c", tmp_path, kind, "-O2" if kind == "gcc" else "-Os")
-    kernel = Kernel(image, core)
-    rng = np.random.default_rng(7)
-    shapes = [(i, h) for i in (1, 2, 3, 4, 5) for h in (1, 2, 3, 8, 9)] + [(9, 15), (20, 33), (7, 140)]
-    for number, (inputs, hidden) in enumerate(shapes * 4):
-        wide, extreme, shift = bool(number & 1), bool(rng.integers(2)), int(rng.integers(2)) * 2
-        q = small.random_layer(rng, inputs, hidden, wide=wide, extreme=extreme)
-        state = small.random_state(rng, q, extreme=extreme)
-        h, c, cost = kernel.step(f"tl_lstm_step_w8a16_{target}", PACK[target](q), state, shift=shift, count=False)
-        want = small.expected(q, state)
-        assert np.array_equal(h, want[0]) and np.array_equal(c, want[1]), (inputs, hidden, wide, shift)
-        assert cost.stack <= 240
+@pytest.mark.parametrize(("target", "core"), [("v6m", "cortex-m0"), ("v7m", "cortex-m3"), ("rv32", "rv32im")])
+def test_instructions(target: str, core: str, kind: str, tmp_path: Path) -> None:
+    """Every op, at every edge of a block, in slices, too."""
+    needs("zig" if kind == "zig" else "riscv-gcc" if target == "rv32" else "arm-gcc", "unicorn")
+    steps.check(Bench(CORES[core], tmp_path, kind), target)
 
 
 def test_what_a_step_costs_at_most(tmp_path: Path) -> None:
@@ -87,6 +80,7 @@ def test_what_a_step_costs_at_most(tmp_path: Path) -> None:
             q = small.typical_layer(rng, inputs, hidden, wide=wide)
             state = small.random_state(rng, q, extreme=False)
             cost = kernel.step(f"tl_lstm_step_w8a16_{target}", PACK[target](q), state, shift=0, count=True)[2]
+            assert cost.stack <= 240
             if target == "v7m":
                 assert cost.instructions <= 2.6 * 4 * hidden * (inputs + hidden)
             else:

@@ -46,12 +46,12 @@ class Target:
     small: bool = False
 
 
-_CELLS = frozenset({"lstm_step_w8a16", "gru_step_w8a16"})
-_ALL = _CELLS | {"dense_w16a16"}
+_ALL = frozenset({"lstm_step_w8a16", "gru_step_w8a16", "dense_w16a16"})
 _PACKED = "tl_tables_packed.h"
 _LINES = "tl_tables_lines.h"
 _UNROLLED = "tl_dense_unrolled.h"
-_CHAIN = ("tl_chain.h", "tl_chain_gru.h", "tl_column8.h", _LINES)
+_BLOCKS = "tl_gru_blocks.h"
+_CHAIN = ("tl_chain.h", "tl_chain_gru.h", _BLOCKS, "tl_column8.h", _LINES)
 _TILES = ("tl_tiled.h", "tl_tiles.h", "tl_inline.h")
 _X86_256 = ("tl_x86_256.h", "tl_x86.h")
 _X86_512 = ("tl_x86_512.h", "tl_x86.h")
@@ -73,9 +73,9 @@ TARGETS: dict[str, Target] = {
             "v6m",
             "Cortex-M0, M0+",
             "tl_v6m.c",
-            ("tl_v6m.h", "tl_v6m_column.h", "tl_v6m_gru.h", *_CHAIN),
+            ("tl_v6m.h", "tl_v6m_column.h", "tl_v6m_rows.h", _UNROLLED, *_CHAIN),
             2048,
-            _CELLS,
+            _ALL,
             (),
             (),
         ),
@@ -89,7 +89,16 @@ TARGETS: dict[str, Target] = {
             (),
             (),
         ),
-        Target("rv32", "RV32IM, RISC-V", "tl_rv32.c", ("tl_rv32.h", _UNROLLED, _PACKED), 2048, _ALL, (), ()),
+        Target(
+            "rv32",
+            "RV32IM, RISC-V",
+            "tl_rv32.c",
+            ("tl_rv32.h", "tl_rv32_lstm.h", "tl_rv32_loop.h", _BLOCKS, _UNROLLED, _PACKED),
+            2048,
+            _ALL,
+            (),
+            (),
+        ),
         Target(
             "dsp",
             "Cortex-M4, M7, M33 with DSP",

@@ -37,38 +37,38 @@ def lstm_dsp(q: QLayer) -> Packed | None:
     """The stream of csrc/tl_dsp.h and the layer's own step. None: more columns than a step can be made for."""
     wx, wh, b, m = (units_of(q.arrays[k], 4) for k in ("wx", "wh", "b", "m"))
     unit = _Rows(wx, wh, b[..., 0], m[..., 0] << (16 - q.params["t"]), groups_of, starts_of)
-    return _packed(q, "lstm", unit, q.params["frac"])
+    return _packed(q, [unit], "LSTM", (("shift", str(q.params["frac"])),))
 
 
 def gru_dsp(q: QLayer) -> Packed | None:
-    """The same with the rows z, r, nx, nh in place of i, f, g, o. None, too, with reset before."""
-    if not gru.reset_after(q):
-        return None
-    (x, h, m), b = (units_of(q.arrays[k], 3) for k in ("wx", "wh", "m")), units_of(q.arrays["b"], 4)
+    """The same with the rows z, r, nx, nh in place of i, f, g, o; with reset before four units of r, then n, then z."""
+    after, scale = gru.reset_after(q), 16 - q.params["t"]
+    (x, h, m), b = (units_of(q.arrays[k], 3) for k in ("wx", "wh", "m")), units_of(q.arrays["b"], 3 + after)
+    own = (("shift", str(q.params["t"])), ("reset_after", str(int(after))))
+    if not after:
+        fours = ([_fours(a[:, gate]) for a in (x, h, b, m << scale)] for gate in (0, 2, 1))
+        gates = [_Rows(wx, wh, b[..., 0], m[..., 0], groups_of, starts_of) for wx, wh, b, m in fours]
+        return _packed(q, gates, "GATE", own)
     wx, wh = x[:, [1, 0, 2, 2]], h[:, [1, 0, 2, 2]]
     wx[:, 3] = 0
-    multipliers = m[:, [1, 0, 2, 2], 0] << np.array([16 - q.params["t"]] * 2 + [16, 16])
-    unit = _Rows(wx, wh, b[:, [1, 0, 2, 3], 0], multipliers, _groups_gru, _starts_gru)
-    return _packed(q, "gru", unit, q.params["t"])
+    multipliers = m[:, [1, 0, 2, 2], 0] << np.array([scale, scale, 16, 16])
+    return _packed(q, [_Rows(wx, wh, b[:, [1, 0, 2, 3], 0], multipliers, _groups_gru, _starts_gru)], "GRU", own)
 
 
-def _packed(q: QLayer, op: str, unit: _Rows, shift: int) -> Packed | None:
-    wx, wh, b, m, f = unit.wx, unit.wh, unit.b, unit.m, q.params["f"]
-    size, inputs = len(wh), wx.shape[2]
+def _packed(q: QLayer, gates: list[_Rows], loop: str, own: tuple[tuple[str, str], ...]) -> Packed | None:
+    """gates: streams, one behind the other; loop: TL_<loop> of csrc/tl_dsp_layer.h; own: fields beside the common."""
+    size, inputs, f = gru.hidden_size(q), gru.input_size(q), q.params["f"]
     if max(inputs, size) > MOST:
         return None
-    if q.arrays["wx"].dtype != np.int16:
-        kind, parts = 0, [unit.starts(b, products_of(wh) + products_of(wx)), unit.groups(wx), unit.groups(wh)]
-    elif inputs == 1:
-        kind, parts = 1, [unit.starts(b, products_of(wh)), unit.groups(wh), wx[:, :, 0] << (16 - f)]
-    else:
-        kind, parts = 2, [pairs(wx), unit.starts(b, products_of(wh)), unit.groups(wh)]
-    words = np.hstack([*parts, m]) & 0xFFFFFFFF
-    shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", f), ("SHIFT", shift))
+    kind = 0 if q.arrays["wx"].dtype != np.int16 else 1 if inputs == 1 else 2
+    words = np.vstack([_words(gate, kind, f) for gate in gates])
+    shape = (("INPUTS", inputs), ("HIDDEN", size), ("KIND", kind), ("F", f), ("SHIFT", own[0][1]))
     labels = [f"unit {u}" for u in range(size)]
+    if loop == "GATE":
+        labels = [f"{gate} of units {u} .. {u + 3}" for gate in "rnz" for u in range(0, size, 4)]
     return Packed(
-        f"tl_{op}_w8a16_dsp",
-        (PackedArray("w", "uint32_t", words.astype(np.uint32), f"weights [unit]: {ORDER[kind]}", labels),),
+        f"tl_{q.op}_w8a16_dsp",
+        (PackedArray("w", "uint32_t", words, f"weights [unit]: {ORDER[kind]}", labels),),
         (
             ("w", "@w"),
             ("step", "{layer}_step"),
@@ -77,16 +77,34 @@ def _packed(q: QLayer, op: str, unit: _Rows, shift: int) -> Packed | None:
             ("units", str(size)),
             ("kind", str(kind)),
             ("f", str(f)),
-            ("shift", str(shift)),
+            *own,
         ),
-        Slices(1, (("w", words.shape[1]),), (("units", "uint16_t", 1),)),
+        None if loop == "GATE" else Slices(1, (("w", words.shape[1]),), (("units", "uint16_t", 1),)),
         (
             "#define TL_LAYER {layer}_step",
-            f"#define TL_{op.upper()}",
+            f"#define TL_{loop}",
             *(f"#define TL_{name} {value}" for name, value in shape),
             '#include "tl_dsp_layer.h"',
         ),
     )
+
+
+def _words(unit: _Rows, kind: int, f: int) -> np.ndarray:
+    """The stream, uint32 [units, words]."""
+    wx, wh, b = unit.wx, unit.wh, unit.b
+    if kind == 0:
+        parts = [unit.starts(b, products_of(wh) + products_of(wx)), unit.groups(wx), unit.groups(wh)]
+    elif kind == 1:
+        parts = [unit.starts(b, products_of(wh)), unit.groups(wh), wx[:, :, 0] << (16 - f)]
+    else:
+        parts = [pairs(wx), unit.starts(b, products_of(wh)), unit.groups(wh)]
+    words = np.hstack([*parts, unit.m]) & 0xFFFFFFFF
+    return words.astype(np.uint32)
+
+
+def _fours(a: np.ndarray) -> np.ndarray:
+    """A gate's [units, columns] -> [blocks, 4, columns], of zeros behind the last unit."""
+    return np.pad(a, ((0, -len(a) % 4), (0, 0))).reshape(-1, 4, a.shape[1])
 
 
 def units_of(a: np.ndarray, gates: int) -> np.ndarray:

@@ -38,7 +38,7 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("gru", "v6m"): pack_small.gru_v6m,
     ("gru", "v7m"): pack_small.gru_v7m,
     ("gru", "rv32"): pack_small.gru_rv32,
-    **{("dense", target): dense_ref for target in ("v7m", "rv32")},
+    **{("dense", target): dense_ref for target in ("v6m", "v7m", "rv32")},
     ("lstm", "dsp"): pack_dsp.lstm_dsp,
     ("gru", "dsp"): pack_dsp.gru_dsp,
     ("dense", "dsp"): dense_ref,
