@@ -15,9 +15,10 @@ import pytest
 from quantize.qnetwork import QNetwork, load_qnetwork
 from tests.conftest import needs
 from tests.golden import make
-from tests.nets import HOST, Shape, generated, random_qnetwork
+from tests.nets import HOST, Shape, generated, random_cell, random_dense, random_qnetwork
 from toolkit import elf
 from toolkit.codegen.lower import Destination, check_name, comment
+from toolkit.codegen.packers import PACKERS, pack
 from toolkit.codegen.render import write_folder
 from toolkit.errors import ToolkitError
 
@@ -275,3 +276,14 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "c").iterdir()] == ["net.c"]
     with pytest.raises(ToolkitError, match="is a file"):
         write_folder(files, tmp_path / "c" / "net.c")
+
+
+@pytest.mark.parametrize(("op", "target"), sorted(PACKERS))
+@pytest.mark.parametrize("bits", [8, 16])
+def test_every_row_of_a_packed_matrix_has_its_label(op: str, target: str, bits: int) -> None:
+    rng = np.random.default_rng(0)
+    for inputs, hidden in ((1, 5), (3, 16)):
+        dense = op.startswith("dense")
+        q = random_dense(rng, "d", inputs, hidden, op) if dense else random_cell(rng, op, "c", inputs, hidden, bits)
+        for a in pack(q, target).arrays:
+            assert a.array.ndim == 1 or (a.rows is not None and len(a.rows) == len(a.array)), a.suffix

@@ -162,7 +162,13 @@ def _blocks(q: QLayer, wx: np.ndarray, wh: np.ndarray, bm: np.ndarray, rows: lis
         (
             PackedArray("wh", "int8_t", tiles(wh, "int8"), f"recurrent weights [block][column]: {order}", rows),
             PackedArray("wx", f"{kind}_t", tiles(wx, kind), f"input weights [block][column]: {order}", rows),
-            PackedArray("bm", "int32_t", bm.astype(np.int32), f"biases, then scaled multipliers of {order}", None),
+            PackedArray(
+                "bm",
+                "int32_t",
+                bm.astype(np.int32),
+                f"[block]: biases, then scaled multipliers of {order}",
+                [f"block {k}" for k in range(len(bm))],
+            ),
         ),
         (
             ("wh", "@wh"),
