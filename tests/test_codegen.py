@@ -287,3 +287,17 @@ def test_every_row_of_a_packed_matrix_has_its_label(op: str, target: str, bits: 
         q = random_dense(rng, "d", inputs, hidden, op) if dense else random_cell(rng, op, "c", inputs, hidden, bits)
         for a in pack(q, target).arrays:
             assert a.array.ndim == 1 or (a.rows is not None and len(a.rows) == len(a.array)), a.suffix
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "zig cc"])
+@pytest.mark.parametrize("target", ["v6m", "v7m", "rv32", "dsp", "dsp_size"])
+def test_code_for_a_small_core_builds_here_too(compiler: str, target: str, tmp_path: Path) -> None:
+    """As `run` builds it, to compare: with what this computer has, which on a new machine is zig alone."""
+    tool, command = COMPILERS[compiler]
+    needs(tool)
+    networks = [network(), network("before", cells=("gru", "gru")), network("small", cells=("lstm_w8a8",) * 2)]
+    for q in networks:
+        write_folder(generated(q, replace(HOST, target=target)), tmp_path / q.name)
+        files = sorted(p.name for p in (tmp_path / q.name).glob("*.c"))
+        flags = [*STRICT, "-Wno-pedantic", "-DTL_HOST=1", "-c"]
+        assert run([*command, *flags, *files], tmp_path / q.name) == ""
