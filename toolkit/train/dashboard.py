@@ -92,6 +92,7 @@ def _chart(shown: list[Epoch], scale: float, width: int, height: int) -> Text:
         return Text("\n" * (height - 1))
     plt.clear_figure()
     plt.theme("clear")
+    plt.limit_size(False, False)
     plt.plotsize(width, height)
     at = [e.epoch for e in shown]
     plt.plot(at, [e.train * scale for e in shown], label="train", marker="dot")
