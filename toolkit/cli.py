@@ -44,6 +44,12 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _watch(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.train.dashboard import watch
+
+    return watch(_run_folder(a.run))
+
+
 def _quantize(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.demo import options
     from toolkit.stages.quantize import quantize
@@ -252,6 +258,9 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
     _sets(p)
+
+    p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")
+    p.add_argument("run", type=Path, help="a run's folder")
 
     p = verb("quantize", _quantize, "Quantize a trained network to integers.", "runs/room")
     p.add_argument("run", type=Path, help="a run's folder")

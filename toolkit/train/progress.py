@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -52,3 +54,16 @@ def progress(epochs: int, scale: float, unit: str) -> Iterator[Watcher]:
             live.update(Text("━" * done + "╺" * (40 - done) + f"\n{both}"))
 
         yield Watcher(show)
+
+
+def follow(
+    config: Config, prepared: Prepared, out: Path, *, say: Callable[[str], None]
+) -> AbstractContextManager[Watcher]:
+    """The dashboard on a terminal that can show it, `progress` elsewhere."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        if find_spec("plotext") and find_spec("termios"):
+            from toolkit.train.dashboard import dashboard
+
+            return dashboard(config, prepared, out, *measure(config, prepared))
+        say("no dashboard: it needs plotext (pip install plotext) and a POSIX terminal")
+    return progress(config.train.epochs, *measure(config, prepared))

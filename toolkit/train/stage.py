@@ -24,7 +24,7 @@ from toolkit.nn.outputs import output_columns
 from toolkit.train import checkpoint, metrics
 from toolkit.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from toolkit.train.evaluate import accuracy, evaluate_rows
-from toolkit.train.progress import measure, progress
+from toolkit.train.progress import follow
 from toolkit.train.trainer import Diverged, Trained, as_json, fit
 
 
@@ -78,7 +78,7 @@ def _fit(
 
     if before is None:
         (out / checkpoint.NAME).unlink(missing_ok=True)  # of a training before this one
-    with progress(config.train.epochs, *measure(config, prepared)) as watcher:
+    with follow(config, prepared, out, say=say) as watcher:
         return fit(
             network, prepared, model=config.model, train=config.train, rng=rng, say=say, watcher=watcher, save=save,
             resume=before,
