@@ -33,6 +33,7 @@ def between(mark: str) -> str:
 def test_the_commands_are_those_that_this_file_tries() -> None:
     verbs = [c.split()[0] for c in COMMANDS]
     own = ["train", "quantize", "generate-c", "run", "tune", "generate-c", "profile", "profile"]
+    own += ["train", "quantize", "forecast"]
     assert verbs == ["demo", "test", *own]
 
 
@@ -72,6 +73,7 @@ def test_the_page_of_the_keys() -> None:
 def test_the_tables() -> None:
     module = script("readme")
     assert between("boards") == module.boards_table(), "run `python docs/readme.py`"
+    assert between("layers") == module.layers_table(), "run `python docs/readme.py`"
     assert between("targets") == module.targets_table(), "run `python docs/readme.py`"
 
 
