@@ -24,6 +24,7 @@ from quantize.qnetwork import QNetwork
 from toolkit.config import load_config
 from toolkit.data.baselines import rmse
 from toolkit.data.demo import read_demo
+from toolkit.presets import PRESETS
 from toolkit.data.prepared import Prepared, load_prepared
 from toolkit.stages import quantize as stage
 from toolkit.train import train
@@ -75,7 +76,7 @@ def write_series(folder: Path) -> dict[str, Path]:
     (folder / "sea.csv").write_text("\n".join(["time,temperature", *map(",".join, sea.rows)]))
     (folder / "aapl.toml").write_text(AAPL, "utf-8")
     (folder / "sea.toml").write_text(SEA, "utf-8")
-    return {"glucose": FOLDER / "examples/glucose.toml", "AAPL": folder / "aapl.toml", "sea": folder / "sea.toml"}
+    return {"glucose": PRESETS["glucose"], "AAPL": folder / "aapl.toml", "sea": folder / "sea.toml"}
 
 
 def closes() -> list[float]:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from quantize.ops import OPS as INTEGER
 from toolkit.boards import board_names, load_board
+from toolkit.nn.layers import OP
 from toolkit.targets import F32, TARGETS, W8A8
 
 PAGE = Path(__file__).resolve().parents[1] / "README.md"
@@ -45,6 +47,17 @@ def targets_table() -> str:
     return "\n".join(rows)
 
 
+def layers_table() -> str:
+    """What is trained, quantized, and generated as C, from the registries."""
+    rows = ["| layer | trained | w8a16, C for every board | w8a8 | C in f32 |", "|---|---|---|---|---|"]
+    float_kernels = {op.removesuffix("_f32").removesuffix("_step") for op in TARGETS["ref"].ops if op.endswith("_f32")}
+    float_kernels |= {op.removesuffix("_step") for op in OPS} if "ref" in F32 else set()
+    for op in OP.values():
+        has = (True, op in INTEGER, any(f"{op}{s}" in INTEGER for s in ("_w8a8", "_w16a8")), op in float_kernels)
+        rows.append(f"| `{op}` | {' | '.join('yes' if h else 'no' for h in has)} |")
+    return "\n".join(rows)
+
+
 def replaced(text: str, mark: str, content: str) -> str:
     """`text` with what stands between the two comments `mark` exchanged."""
     block = f"<!-- {mark} -->\n{content}\n<!-- /{mark} -->"
@@ -56,6 +69,7 @@ def main() -> None:
     shown = "\n".join(line.rstrip() for line in demo.stdout.strip().splitlines())
     text = replaced(PAGE.read_text("utf-8"), "demo", f"```text\n{shown}\n```")
     text = replaced(text, "targets", targets_table())
+    text = replaced(text, "layers", layers_table())
     PAGE.write_text(replaced(text, "boards", boards_table()), "utf-8")
 
 

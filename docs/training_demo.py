@@ -1,4 +1,4 @@
-"""Writes docs/training-demo.md: the demo (docs/examples/glucose.toml) trained from several seeds, and its neighbours.
+"""Writes docs/training-demo.md: the demo (toolkit/presets/glucose.toml) trained from several seeds, and its neighbours.
 
 Run from the root of the repository: `OPENBLAS_NUM_THREADS=1 python docs/training_demo.py`"""
 
@@ -11,7 +11,7 @@ from typing import Any
 from toolkit.config import load_config
 from toolkit.train import train
 
-EXAMPLE = Path("docs/examples/glucose.toml")
+EXAMPLE = Path("toolkit/presets/glucose.toml")
 SEEDS = (1, 2, 3, 4, 5, 6, 7)
 NEIGHBOURS = (
     (),

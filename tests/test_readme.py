@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from toolkit.cli import main
+from toolkit.config import load_config
+from toolkit.data.features import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text("utf-8")
@@ -30,6 +33,7 @@ def between(mark: str) -> str:
 def test_the_commands_are_those_that_this_file_tries() -> None:
     verbs = [c.split()[0] for c in COMMANDS]
     own = ["train", "quantize", "generate-c", "run", "tune", "generate-c", "profile", "profile"]
+    own += ["train", "quantize", "forecast"]
     assert verbs == ["demo", "test", *own]
 
 
@@ -69,6 +73,7 @@ def test_the_page_of_the_keys() -> None:
 def test_the_tables() -> None:
     module = script("readme")
     assert between("boards") == module.boards_table(), "run `python docs/readme.py`"
+    assert between("layers") == module.layers_table(), "run `python docs/readme.py`"
     assert between("targets") == module.targets_table(), "run `python docs/readme.py`"
 
 
@@ -77,3 +82,17 @@ def test_links_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_keys_of_the_page_about_data(tmp_path: Path) -> None:
+    """The example of docs/data.md is a valid run.toml."""
+    block = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/data.md").read_text("utf-8"), re.S)[0]
+    (tmp_path / "run.toml").write_text('name = "shops"\n' + block, "utf-8")
+    data = load_config(tmp_path / "run.toml", sets=[], env={}).data
+    assert data.horizon == (1, 3, 6) and not data.gaps
+    assert [f.kind for f in parse(data.features, data.inputs, "data.md")] == ["value", "log_return", "mean", "lag"]
+
+
+def test_the_page_of_training() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    assert (ROOT / "docs/training.md").read_text("utf-8") == script("training").page(), "run `python docs/training.py`"

@@ -267,7 +267,7 @@ def test_no_skill_is_said_plainly(tmp_path: Path) -> None:
 def test_the_demo_beats_both_baselines_after_a_few_epochs(tmp_path: Path) -> None:
     needs("demo-data")
     said: list[str] = []
-    config = load_config("docs/examples/glucose.toml", sets=["train.epochs=6"], env={})
+    config = load_config("toolkit/presets/glucose.toml", sets=["train.epochs=6"], env={})
     scores = train(config, tmp_path, say=said.append)["accuracy"]
     assert scores["skill"] >= 0.16 and scores["float"] < scores["linear_ar"] and scores["unit"] == "mg/dL"
     assert not [s for s in said if "no skill over the last value" in s]

@@ -16,10 +16,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads cost
 from quantize.errors import QuantizeError
 from toolkit import __version__
 from toolkit.errors import CheckFailed, ToolkitError
+from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 Do = Callable[[argparse.Namespace], dict[str, Any]]
-DEMO = ROOT / "docs" / "examples" / "glucose.toml"
 
 
 def say(text: str) -> None:
@@ -36,8 +36,13 @@ def _config(path: Path, sets: Sequence[str]) -> Any:
 def _train(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.train.stage import train
 
+    if bool(a.config) == bool(a.preset) or (a.print and not a.preset):
+        raise ToolkitError("expected a run.toml or --preset NAME, one of the two; --print goes with a preset")
+    if a.print:
+        print(PRESETS[a.preset].read_text("utf-8"), end="")
+        return {}
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
-    config = _config(a.config, sets)
+    config = _config(a.config or PRESETS[a.preset], sets)
     out = a.out or Path("runs") / config.name
     result = train(config, out, say=say, resume=a.resume)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
@@ -211,7 +216,7 @@ def _demo(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.report import summary
     from toolkit.stages.demo import demo
 
-    report = demo(_config(DEMO, a.set), a.out, toolchain=a.toolchain, emulator=a.emulator, say=say)
+    report = demo(_config(PRESETS["glucose"], a.set), a.out, toolchain=a.toolchain, emulator=a.emulator, say=say)
     if not a.json:
         print(summary(report))
     say(f"report: {a.out / 'report.html'}")
@@ -253,7 +258,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -> None:
     p = verb("train", _train, "Train a network on a series.", "docs/examples/room.toml --set train.epochs=20")
-    p.add_argument("config", type=Path, help="run.toml")
+    p.add_argument("config", type=Path, nargs="?", help="run.toml")
+    p.add_argument("--preset", choices=PRESETS, help="a run that comes along, in place of a run.toml")
+    p.add_argument("--print", action="store_true", help="print the preset's run.toml, to copy it, and stop")
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")

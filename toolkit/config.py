@@ -15,6 +15,7 @@ import tomli_w
 
 from toolkit.boards import load_board
 from toolkit.codegen.lower import check_name
+from toolkit.data.made import MADE
 from toolkit.errors import ToolkitError, nearest, write_whole
 from toolkit.rules import learning_rules, model_rules
 
@@ -39,7 +40,7 @@ class Data:
     """Where the series comes from and what is forecast."""
 
     path: str = _f("")  # a CSV file, or a folder of them, a series each; relative to the TOML; or
-    series: str = _f("", choices=("", "glucose", "stocks", "sea"))  # built-in demo series
+    series: str = _f("", choices=("", "glucose", "stocks", "sea", *MADE))  # a real series, or a made one
     series_column: str = _f("")  # column that names the series of each row; "" = the file is one series
     only: tuple[str, ...] = _f(())  # of several series: these; () = all
     delimiter: str = _f("auto")  # one character or "auto"

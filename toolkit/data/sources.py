@@ -9,6 +9,7 @@ from typing import Any
 from toolkit.config import Data
 from toolkit.data.csvfile import Table, read_csv
 from toolkit.data.demo import read_demo
+from toolkit.data.made import MADE
 from toolkit.errors import ToolkitError, nearest
 
 DEMO: dict[str, dict[str, Any]] = {
@@ -33,8 +34,11 @@ DEMO: dict[str, dict[str, Any]] = {
         "series_column": "Ticker",
         "gaps": False,
     },
+    "sequences": {"date": "time", "inputs": ("value",)},
+    "sine": {"date": "", "inputs": ("value",)},
+    "fibonacci": {"date": "time", "inputs": ("ratio",)},
 }
-"""What [data] is, where a demo series is asked for and the file does not say otherwise."""
+"""What [data] is, where a demo series is asked for and the file does not say otherwise; those without a file are made."""
 
 
 def read_tables(data: Data) -> tuple[dict[str, Table], Data]:
@@ -43,7 +47,8 @@ def read_tables(data: Data) -> tuple[dict[str, Table], Data]:
     Raises: ToolkitError, one line, for a file or folder that is missing, empty or not CSV, or an unknown series."""
     if data.series:
         data = _with_defaults(data)
-        tables = split_by_column(read_demo(DEMO[data.series]["file"]), data.series_column)
+        table = MADE[data.series]() if data.series in MADE else read_demo(DEMO[data.series]["file"])
+        tables = split_by_column(table, data.series_column)
     elif Path(data.path).is_dir():
         files = sorted(Path(data.path).glob("*.csv"))
         if not files:
@@ -74,7 +79,7 @@ def _with_defaults(data: Data) -> Data:
         date=data.date or brings["date"],
         inputs=inputs,
         targets=data.targets or (() if len(inputs) == 1 else brings["inputs"]),
-        units={**brings["units"], **data.units},
+        units={**brings.get("units", {}), **data.units},
         repeats="drop",
         missing=data.missing if data.missing != "error" else brings.get("missing", "error"),
         series_column=data.series_column or brings.get("series_column", ""),

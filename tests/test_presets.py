@@ -1,0 +1,64 @@
+"""The presets: the loss falls, each quantizes, and the modern LSTM gives the same bits on a board."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import needs
+from toolkit.boards import load_board
+from toolkit.cli import main
+from toolkit.config import load_config
+from toolkit.data.made import MADE
+from toolkit.presets import FOLDER, PRESETS
+from toolkit.stages.demo import options
+from toolkit.stages.firmware import Job, run
+from toolkit.stages.generate import generate_c
+from toolkit.stages.quantize import quantize
+from toolkit.train.stage import train
+
+FEW = ("train.epochs=3",)
+
+
+def quiet(_: str) -> None:
+    """A `say` that says nothing."""
+
+
+def test_the_names_are_those_of_the_files() -> None:
+    assert {p.stem for p in FOLDER.glob("*.toml")} == set(PRESETS)
+    for name, path in PRESETS.items():
+        assert load_config(path, sets=[], env={}).name == name
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_loss_falls_and_it_quantizes(name: str, tmp_path: Path) -> None:
+    config = load_config(PRESETS[name], sets=[*FEW, *(["model.hidden=16"] if name == "harbinger" else [])], env={})
+    if config.data.series not in MADE:
+        needs("demo-data")
+    train(config, tmp_path, say=quiet)
+    lines = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["train"] < lines[0]["train"]
+    assert quantize(tmp_path, options(config), say=quiet)["accuracy"]["rmse_ratio"] < 1.05
+
+
+def test_the_modern_lstm_on_a_board(tmp_path: Path) -> None:
+    needs("qemu")
+    config = load_config(PRESETS["modern_lstm"], sets=[*FEW, "model.hidden=8"], env={})
+    train(config, tmp_path, say=quiet)
+    quantize(tmp_path, options(config), say=quiet)
+    board = load_board("mps2_an386")
+    generate_c(tmp_path, board, None, float_api=False, say=quiet)
+    assert run(Job(tmp_path, board, 64), say=quiet)["passed"]
+
+
+def test_a_preset_is_printed_to_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--preset", "sine", "--print"]) == 0
+    assert capsys.readouterr().out == PRESETS["sine"].read_text("utf-8")
+
+
+def test_a_preset_or_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ([], ["run.toml", "--preset", "sine"], ["run.toml", "--print"]):
+        assert main(["train", *wrong]) == 1
+        assert "expected a run.toml or --preset NAME" in capsys.readouterr().err
