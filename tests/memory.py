@@ -40,13 +40,16 @@ def layout(kind: str, pointer: int) -> tuple[tuple[tuple[str, int, int], ...], i
 
 @dataclass
 class Memory:
-    """What lies at `base`. pointer: bytes of an address; code: addresses of the functions made for layers, by text."""
+    """What lies at `base`. pointer: bytes of an address; code: addresses of the functions made for layers, by text.
+
+    placed: where the arrays of the layers lie, which all slices of a layer share."""
 
     base: int
     pointer: int
     code: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     data: bytearray = field(default_factory=bytearray)
     rooms: list[tuple[int, int]] = field(default_factory=list)
+    placed: dict[Packed, dict[str, int]] = field(default_factory=dict)
 
     def put(self, values: np.ndarray | bytes, align: int, skew: int = 0) -> int:
         """Copies an array to an address that is `skew` behind a multiple of `align`."""
@@ -81,10 +84,11 @@ class Memory:
         """A packed layer's arrays and the parameter struct that points to them -> the address of the struct.
 
         units: those of a slice, from `first` on, as the generated C would set them."""
-        at = {}
-        for a in packed.arrays:
+        at = self.placed.get(packed, {})
+        for a in packed.arrays if not at else ():
             assert f"{a.array.dtype}_t" == a.ctype.split()[-1], f"{packed.struct}, {a.suffix}: {a.array.dtype}"
             at[f"@{a.suffix}"] = self.put(a.array, 64 if "_Alignas" in a.ctype else a.array.itemsize)
+        self.placed[packed] = at
         made = self.code.get(code_of(packed), 0)
         values = {name: at[v] if v in at else made if "{layer}" in v else int(v) for name, v in packed.fields}
         if units is not None and packed.slices is not None:
