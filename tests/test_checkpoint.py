@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quantize.network import network_digest
+from quantize.network import network_digest, write_file
 from toolkit.config import Config, load_config
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, write_whole
 from toolkit.train import stage
+from toolkit.train.backends.native import NativeBackend
 from toolkit.train.checkpoint import NAME
 from toolkit.train.trainer import Watcher, fit
 
@@ -166,3 +168,34 @@ def test_a_watcher_can_stop_it_and_keeps_the_best(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(stage, "fit", watched)
     result = train(quick("model.mode=stateful", "model.warmup=10"), tmp_path)
     assert seen == [1, 2] and result["training"]["epochs"] == 2 and (tmp_path / "model.safetensors").is_file()
+
+
+def test_a_training_that_ends_before_its_first_epoch_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(quick("train.epochs=1"), tmp_path)
+    before = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
+    monkeypatch.setattr(NativeBackend, "evaluate", lambda self, batch: (float("nan"), 1))
+    with pytest.raises(ToolkitError, match=r"lower train\.lr \(now 0\.01\) or train\.clip \(now 1\)$"):
+        train(quick("train.seed=2"), tmp_path)
+    assert {f.name: f.read_bytes() for f in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("write", [lambda p: write_whole(p, "x"), lambda p: write_file(p, "kind", {}, {})])
+def test_a_file_that_is_written_at_ctrl_c_or_on_a_full_disk(
+    write: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(source: str, path: Path) -> None:
+        Path(source).rename(path)
+        raise KeyboardInterrupt
+
+    def full(*a: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "a")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left") as e:
+        write(tmp_path / "b")
+    assert e.value.filename == str(tmp_path / "b") and [f.name for f in tmp_path.iterdir()] == ["a"]
