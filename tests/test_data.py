@@ -312,5 +312,5 @@ def test_a_calendar_whose_names_are_taken(tmp_path: Path) -> None:
     data = Data(path=str(tmp_path / "s.csv"), date="t", inputs=("v", "day_sin"), targets=("v",), calendar=("day",))
     with pytest.raises(ToolkitError, match=r"column day_sin and data\.calendar have one name"):
         prepare(data, need=4, say=nothing)
-    with pytest.raises(ToolkitError, match='data.calendar: "day" is named twice'):
+    with pytest.raises(ToolkitError, match=r'data\.calendar: "day" is named twice'):
         prepare(replace(data, inputs=("v",), calendar=("day", "day")), need=4, say=nothing)

@@ -313,5 +313,5 @@ def test_a_label_that_the_input_knows_and_a_missing_policy_without_integer_form(
     assert result["accuracy"]["float"] == 0
     judged = quantize(tmp_path / "run", Options(), say=lambda s: None)["accuracy"]
     assert judged["quantized"] == 0 and judged["ner"] == 0 and judged["rmse_ratio"] == 1
-    with pytest.raises(ToolkitError, match='deploy.missing = "interpolate" fills a gap of inputs'):
+    with pytest.raises(ToolkitError, match=r'deploy\.missing = "interpolate" fills a gap of inputs'):
         train(quick("data.target=difference", "deploy.missing=interpolate"), tmp_path / "b", say=lambda s: None)
