@@ -17,6 +17,7 @@ import pytest
 
 from quantize.network import network_digest, write_file
 from toolkit.config import Config, load_config
+from toolkit.data.prepared import prepare
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.train import stage
 from toolkit.train.backends.native import NativeBackend
@@ -116,7 +117,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None
     assert train(config, tmp_path, resume=True)["training"]["epochs"] == done + 3
 
 
-def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
+def test_what_cannot_go_on_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = quick()
     with pytest.raises(ToolkitError, match="no checkpoint to go on from; train without --resume"):
         train(config, tmp_path, resume=True)
@@ -124,6 +125,12 @@ def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
     blob = (tmp_path / NAME).read_bytes()
     with pytest.raises(ToolkitError, match=r"a checkpoint of model\.hidden = 5; now it is 6; set it back"):
         train(quick("model.hidden=6"), tmp_path, resume=True)
+    changed = tmp_path / "room.csv"
+    changed.write_text("".join(Path("tests/data/room.csv").read_text().splitlines(keepends=True)[:-200]))
+    monkeypatch.setattr(stage, "prepare", lambda data, **keys: prepare(replace(data, path=str(changed)), **keys))
+    with pytest.raises(ToolkitError, match="a checkpoint of another series"):
+        train(config, tmp_path, resume=True)
+    monkeypatch.undo()
     (tmp_path / NAME).write_bytes(blob[:-7])
     with pytest.raises(ToolkitError, match="not a complete safetensors file"):
         train(config, tmp_path, resume=True)

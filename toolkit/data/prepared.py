@@ -314,7 +314,7 @@ def check_series(prepared: Prepared, network: Network | QNetwork, run: Path) -> 
     """Raises: ToolkitError when a run's series and its network are of two trainings."""
 
     inputs, fed = ([c.name for c in n.inputs] for n in (prepared, network))
-    ahead, told = (sorted({c.horizon for c in n.outputs}) for n in (prepared, network))
+    ahead, told = (", ".join(map(str, sorted({c.horizon for c in n.outputs}))) for n in (prepared, network))
     targets = [prepared.columns[k].name for k in prepared.targets]
     named = all(c.name.startswith(tuple(targets)) for c in network.outputs)  # a quantile's name goes on
     if inputs != fed or ahead != told or not named:
