@@ -9,8 +9,8 @@ static int32_t shifted(int32_t m, int32_t shift)
     return shift >= 0 ? m * (1 << shift) : m >> (shift < -31 ? 31 : -shift);
 }
 
-/* Twin of quantize/norm.py: v [n], |v| < 2^30 -> (v - mean) / sqrt(var + epsilon) in Q3.12, saturated to int16, in place. 2^(k-1) < n <= 2^k, and
- * r = 2^(k + 14) / n; epsilon = m 2^e. */
+/* Twin of quantize/norm.py: v [n], |v| < 2^30 -> (v - mean) / sqrt(var + epsilon) in Q3.12, saturated to int16, in
+ * place. 2^(k-1) < n <= 2^k, and r = 2^(k + 14) / n; epsilon = m 2^e. */
 static void normalise(int32_t *v, uint32_t n, uint8_t k, int16_t r, int16_t m, int8_t e)
 {
     const int32_t half = (1 << k) >> 1;

@@ -6,6 +6,7 @@ SHA-256 digest of both, so that a truncated or edited file is told apart from a 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -182,8 +183,11 @@ def write_file(path: str | Path, kind: str, description: dict[str, Any], arrays:
             f.write(blob)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except BaseException as e:
+        if isinstance(e, OSError):
+            e.filename = str(path)  # a full disk: of which file
+        with contextlib.suppress(FileNotFoundError):  # Ctrl-C just after it was renamed
+            os.unlink(temporary)
         raise
     return digest
 

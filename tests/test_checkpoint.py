@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quantize.network import network_digest
+from quantize.network import network_digest, write_file
 from toolkit.config import Config, load_config
-from toolkit.errors import ToolkitError
+from toolkit.data.prepared import prepare
+from toolkit.errors import ToolkitError, write_whole
 from toolkit.train import stage
+from toolkit.train.backends.native import NativeBackend
 from toolkit.train.checkpoint import NAME
 from toolkit.train.trainer import Watcher, fit
 
@@ -114,7 +117,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None
     assert train(config, tmp_path, resume=True)["training"]["epochs"] == done + 3
 
 
-def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
+def test_what_cannot_go_on_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = quick()
     with pytest.raises(ToolkitError, match="no checkpoint to go on from; train without --resume"):
         train(config, tmp_path, resume=True)
@@ -122,6 +125,12 @@ def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
     blob = (tmp_path / NAME).read_bytes()
     with pytest.raises(ToolkitError, match=r"a checkpoint of model\.hidden = 5; now it is 6; set it back"):
         train(quick("model.hidden=6"), tmp_path, resume=True)
+    changed = tmp_path / "room.csv"
+    changed.write_text("".join(Path("tests/data/room.csv").read_text().splitlines(keepends=True)[:-200]))
+    monkeypatch.setattr(stage, "prepare", lambda data, **keys: prepare(replace(data, path=str(changed)), **keys))
+    with pytest.raises(ToolkitError, match="a checkpoint of another series"):
+        train(config, tmp_path, resume=True)
+    monkeypatch.undo()
     (tmp_path / NAME).write_bytes(blob[:-7])
     with pytest.raises(ToolkitError, match="not a complete safetensors file"):
         train(config, tmp_path, resume=True)
@@ -166,3 +175,34 @@ def test_a_watcher_can_stop_it_and_keeps_the_best(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(stage, "fit", watched)
     result = train(quick("model.mode=stateful", "model.warmup=10"), tmp_path)
     assert seen == [1, 2] and result["training"]["epochs"] == 2 and (tmp_path / "model.safetensors").is_file()
+
+
+def test_a_training_that_ends_before_its_first_epoch_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(quick("train.epochs=1"), tmp_path)
+    before = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
+    monkeypatch.setattr(NativeBackend, "evaluate", lambda self, batch: (float("nan"), 1))
+    with pytest.raises(ToolkitError, match=r"lower train\.lr \(now 0\.01\) or train\.clip \(now 1\)$"):
+        train(quick("train.seed=2"), tmp_path)
+    assert {f.name: f.read_bytes() for f in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("write", [lambda p: write_whole(p, "x"), lambda p: write_file(p, "kind", {}, {})])
+def test_a_file_that_is_written_at_ctrl_c_or_on_a_full_disk(
+    write: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(source: str, path: Path) -> None:
+        Path(source).rename(path)
+        raise KeyboardInterrupt
+
+    def full(*a: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "a")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left") as e:
+        write(tmp_path / "b")
+    assert e.value.filename == str(tmp_path / "b") and [f.name for f in tmp_path.iterdir()] == ["a"]

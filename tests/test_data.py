@@ -291,3 +291,26 @@ def test_linear_ar_finds_a_linear_law_and_never_sees_validation_targets() -> Non
 def test_the_ar_order_never_exceeds_the_samples_that_there_are() -> None:
     p = ar_series(lambda v, t: 0.5 * v[t - 2, 1])
     assert fit_linear_ar(p, need=1).order == 1 and fit_linear_ar(p, need=3).order in (2, 3)
+
+
+def test_series_of_one_row_and_of_fewer_decimals(tmp_path: Path) -> None:
+    rows = "".join(f"{60 * k},A,{k % 7}\n" for k in range(200)) + "".join(
+        f"{60 * k},B,{k % 9}.25\n" for k in range(100)
+    )
+    for one in ("", "0,C,5\n"):
+        (tmp_path / "s.csv").write_text(f"t,who,v\n{one}{rows}")
+        data = Data(path=str(tmp_path / "s.csv"), date="t", series_column="who", inputs=("v",))
+        p = prepare(data, need=4, say=nothing)
+        assert p.period == 60 and p.columns[0].decimals == 2 and len(p.values) == 300 + len(one) // 6
+    (tmp_path / "s.csv").write_text(f"t,who,v\n{rows}0,C,5\n90,C,6\n")
+    with pytest.raises(ToolkitError, match=r'"C": a sample every 90 s; "A" has one every 60 s.*leave a series out'):
+        prepare(data, need=4, say=nothing)
+
+
+def test_a_calendar_whose_names_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("t,v,day_sin\n" + "".join(f"{900 * k},{k % 7},{k % 5}\n" for k in range(200)))
+    data = Data(path=str(tmp_path / "s.csv"), date="t", inputs=("v", "day_sin"), targets=("v",), calendar=("day",))
+    with pytest.raises(ToolkitError, match=r"column day_sin and data\.calendar have one name"):
+        prepare(data, need=4, say=nothing)
+    with pytest.raises(ToolkitError, match=r'data\.calendar: "day" is named twice'):
+        prepare(replace(data, inputs=("v",), calendar=("day", "day")), need=4, say=nothing)

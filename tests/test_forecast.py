@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +123,26 @@ def test_the_verb(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert main(["forecast", str(run), "--target", "oracle"]) == 1
     (tmp_path / "away").rename(run / "model.q.safetensors")
     assert "not quantized yet; run `quantize" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("run", ["one"], indirect=True)
+def test_a_long_gap_begins_a_new_warm_up(run: Path) -> None:
+    q = load_qnetwork(run / "model.q.safetensors")
+    lines, answers = "20\n" * q.warmup + "\n" * (q.max_gap + 1) + "20\n", list[str]()
+    follow(run, io.StringIO("\ufeff" + lines), target="oracle", answer=answers.append)
+    assert all(answers[q.warmup - 1 : -2]) and not any(answers[: q.warmup - 1] + answers[-2:])
+
+
+@pytest.mark.parametrize("run", ["one"], indirect=True)
+def test_streams_that_are_closed(run: Path) -> None:
+    def closed(redirections: str) -> tuple[int, str]:
+        python = f"{shlex.quote(sys.executable)} -m toolkit forecast {shlex.quote(str(run))}"
+        done = subprocess.run(["bash", "-c", f"{python} {redirections}"], capture_output=True, text=True)
+        return done.returncode, done.stderr
+
+    assert closed("--follow <&-") == (
+        1,
+        "error: --follow: standard input is closed; expected a sample a line, e.g. from a pipe\n",
+    )
+    said = "error: standard output was closed before everything was written, e.g. by | head\n"
+    assert closed("--json | true; exit ${PIPESTATUS[0]}") == (1, said)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantize.network import Column, Network, load_network, network_digest
+from quantize.ptq import Options
 from tests.conftest import needs
 from tests.series import plain_series
 from toolkit.config import Config, Model, Train, load_config
@@ -21,6 +22,7 @@ from toolkit.data.prepared import Prepared, forecast_rows, load_prepared, runs, 
 from toolkit.errors import ToolkitError
 from toolkit.nn.layers import init_network
 from toolkit.nn.network import forward, parameters
+from toolkit.stages.quantize import quantize
 from toolkit.train import evaluate_rows, train
 from toolkit.train.backends import Batch
 from toolkit.train.backends.native import NativeBackend
@@ -298,3 +300,18 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(NativeBackend, "evaluate", lambda self, batch: (float("nan"), 1))
     with pytest.raises(ToolkitError, match="epoch 1, validation: the loss is no longer a number; lower train"):
         train(quick(), tmp_path / "run", say=lambda s: None)
+
+
+def test_a_label_that_the_input_knows_and_a_missing_policy_without_integer_form(tmp_path: Path) -> None:
+    rows = "".join(f"{k},{k % 3},{np.sin(k / 9):.2f}\n" for k in range(300))
+    (tmp_path / "phase.csv").write_text("t,phase,v\n" + rows)
+    path = f"data.path={tmp_path / 'phase.csv'}"
+    data = [path, "data.date=t", 'data.inputs=["phase","v"]', 'data.targets=["phase"]', "data.units={}"]
+    sets = [*data, "data.target=class", "data.horizon=0", "model.output=class", "model.hidden=8"]
+    result = train(quick(*sets, "train.epochs=12"), tmp_path / "run", say=lambda s: None)
+    assert result["accuracy"]["persistence"] == result["accuracy"]["skill"] == 0  # the label itself
+    assert result["accuracy"]["float"] == 0
+    judged = quantize(tmp_path / "run", Options(), say=lambda s: None)["accuracy"]
+    assert judged["quantized"] == 0 and judged["ner"] == 0 and judged["rmse_ratio"] == 1
+    with pytest.raises(ToolkitError, match=r'deploy\.missing = "interpolate" fills a gap of inputs'):
+        train(quick("data.target=difference", "deploy.missing=interpolate"), tmp_path / "b", say=lambda s: None)

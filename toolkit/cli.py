@@ -170,6 +170,8 @@ def _forecast(a: argparse.Namespace) -> dict[str, Any]:
     run = _run_folder(a.run)
     stage.check_quantized(run, a.target)
     if a.follow:
+        if sys.stdin is None:
+            raise ToolkitError("--follow: standard input is closed; expected a sample a line, e.g. from a pipe")
         result = stage.follow(run, sys.stdin, target=a.target, answer=lambda text: print(text, flush=True))
         median, largest = (f"{result[k]:.0f} us" for k in ("median_us", "largest_us"))
         say(f"{result['lines']} lines answered; median {median}, largest {largest}")
@@ -367,6 +369,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     a = _parser().parse_args(arguments)
     try:
         result = a.do(a)
+        if a.json:
+            print(json.dumps(result, indent=2), flush=True)
     except CheckFailed as e:
         say(f"failed: {e}")
         return 3
@@ -376,11 +380,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("error: interrupted; files that were not finished were not written")
         return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes
+        say("error: standard output was closed before everything was written, e.g. by | head")
+        return 1
     except OSError as e:
         say(f"error: {e.filename or a.verb}: {e.strerror or e}")
         return 1
-    if a.json:
-        print(json.dumps(result, indent=2))
     return 0
 
 

@@ -36,7 +36,7 @@ def write_whole(path: str | Path, data: bytes | str) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as e:
         raise ToolkitError(f"{path}: cannot write: {e.strerror}; choose a folder that is writable") from None
-    with _removed_on_error(temporary):
+    with _removed_on_error(temporary, path):
         with os.fdopen(handle, "wb") as f:
             f.write(blob)
         os.chmod(temporary, 0o644)
@@ -44,10 +44,12 @@ def write_whole(path: str | Path, data: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def _removed_on_error(path: str) -> Iterator[None]:
+def _removed_on_error(temporary: str, path: Path) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException as e:
+        if isinstance(e, OSError):
+            e.filename = str(path)  # a full disk: of which file
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+            os.unlink(temporary)
         raise

@@ -94,6 +94,8 @@ def calendar(times: np.ndarray, which: Sequence[str]) -> tuple[list[str], np.nda
     for cycle in which:
         if cycle not in CALENDAR:
             raise ToolkitError(f'data.calendar: "{cycle}": expected one of {", ".join(CALENDAR)}')
+        if f"{cycle}_sin" in names:
+            raise ToolkitError(f'data.calendar: "{cycle}" is named twice')
         angle = 2 * np.pi * (times % CALENDAR[cycle]) / CALENDAR[cycle]
         names += [f"{cycle}_sin", f"{cycle}_cos"]
         parts += [np.round(np.sin(angle), CALENDAR_DECIMALS), np.round(np.cos(angle), CALENDAR_DECIMALS)]

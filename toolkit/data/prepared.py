@@ -17,7 +17,7 @@ from quantize.network import Column, Network, read_file, write_file
 from quantize.qnetwork import QNetwork
 from toolkit.config import Data
 from toolkit.data import features
-from toolkit.data.series import Series, to_series
+from toolkit.data.series import Series, fitting_decimals, to_series
 from toolkit.data.sources import read_tables
 from toolkit.errors import ToolkitError
 
@@ -102,11 +102,16 @@ def _joined(
     known = np.concatenate([s.values for s in parts.values()])
     extra, more = features.calendar(times, data.calendar)
     names = next(iter(parts.values())).columns
+    for name in set(extra) & set(names):
+        raise ToolkitError(
+            f"{source}: column {name} and data.calendar have one name; rename the column, or leave one out"
+        )
     names, values = (
         (*inputs, *extra, *names[len(inputs) :]),
         np.hstack([known[:, : len(inputs)], more, known[:, len(inputs) :]]),
     )
-    decimals = [min(s.decimals[k] for s in parts.values()) for k in range(known.shape[1])]
+    digits = [max(s.decimals[k] for s in parts.values()) for k in range(known.shape[1])]
+    decimals = [min(d, fitting_decimals(known[:, k])) for k, d in enumerate(digits)]
     decimals[len(inputs) : len(inputs)] = [features.CALENDAR_DECIMALS] * len(extra)
     spans = _spans(firsts, data.split)
     train = np.concatenate([np.arange(a, b) for a, b in spans["train"]])
@@ -142,13 +147,14 @@ def _joined(
 
 
 def _one_period(parts: Mapping[str, Series]) -> float:
-    periods = {name: s.period for name, s in parts.items()}
+    """Of the series with two rows or more: one row has none."""
+    periods = {name: s.period for name, s in parts.items() if len(s.times) > 1} or {"": 0.0}
     first = next(iter(periods))
     for name, period in periods.items():
         if abs(period - periods[first]) > 0.01 * periods[first]:
             raise ToolkitError(
                 f'series "{name}": a sample every {period:g} s; "{first}" has one every {periods[first]:g} s: '
-                f"one model needs one period"
+                f"one model needs one period; leave a series out with data.only, or set data.period"
             )
     return periods[first]
 

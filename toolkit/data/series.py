@@ -178,6 +178,11 @@ def _repeats(
     return keep
 
 
+def fitting_decimals(values: np.ndarray) -> int:
+    """How many digits after the point int32 has room for; below 0: not even the whole numbers."""
+    return math.floor(math.log10(2**31 / (HEADROOM * max(float(np.abs(values).max()), 1e-9))))
+
+
 def _decimals(name: str, cells: list[str], values: np.ndarray, source: str, *, say: Callable[[str], None]) -> int:
     """Most digits after the point in the text, at most 6, and few enough for int32."""
     digits = 0
@@ -187,7 +192,7 @@ def _decimals(name: str, cells: list[str], values: np.ndarray, source: str, *, s
         except InvalidOperation:
             continue
         digits = max(digits, -exponent if isinstance(exponent, int) else 0)
-    limit = math.floor(math.log10(2**31 / (HEADROOM * max(float(np.abs(values).max()), 1e-9))))
+    limit = fitting_decimals(values)
     if limit < 0:
         raise ToolkitError(
             f"{source}: column {name}: values up to {np.abs(values).max():g} do not fit int32; use a larger unit"

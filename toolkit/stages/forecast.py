@@ -31,6 +31,9 @@ class Engine(Protocol):
 
     def feed(self, raw: np.ndarray | None) -> np.ndarray: ...
 
+    @property
+    def warmed_up(self) -> bool: ...
+
 
 class Integers:
     """The quantized network: the oracle, or its C on this computer."""
@@ -44,6 +47,11 @@ class Integers:
             return oracle.from_raw(self.q.forecasts, self.stream.predict_missing())
         return oracle.from_raw(self.q.forecasts, self.stream.predict(oracle.to_raw(self.q.raws, raw)))
 
+    @property
+    def warmed_up(self) -> bool:
+        """False again after a gap that is too long."""
+        return self.stream.warmed_up
+
 
 class Floats:
     """The float network, fed as the C is."""
@@ -53,11 +61,13 @@ class Floats:
         self.raw = np.empty((0, prepared.raws))
         self.x = np.empty((0, len(network.inputs)))
         self.states: States | None = None
+        self.fed = 0
 
     def feed(self, raw: np.ndarray | None) -> np.ndarray:
         """A lost sample is held, whatever `deploy.missing` says: rounding apart, what `hold` does."""
         p, n = self.prepared, self.network
         row = self.raw[-1] if raw is None else raw
+        self.fed += 1
         self.raw = np.vstack([self.raw, row])[-features.LONGEST - 1 :]
         made = feature_values(p.features, p.columns[: p.raws], p.inputs, self.raw)[-1]
         x = (made - [c.mean for c in n.inputs]) / [c.std for c in n.inputs]
@@ -71,6 +81,11 @@ class Floats:
             return np.asarray(y)
         last = row[list(n.front.bases)]
         return np.asarray(last + y if n.front.target == "difference" else last * np.exp(y))
+
+    @property
+    def warmed_up(self) -> bool:
+        """Whether the forecast is to be trusted yet."""
+        return self.fed >= self.network.warmup
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,24 +228,23 @@ def follow(run: Path, source: TextIO, *, target: str, answer: Callable[[str], No
     network, prepared = load_network(run / "model.safetensors"), load_prepared(run / "data.safetensors")
     if target not in KNOWN:
         raise ToolkitError(f"--follow --target {target}: expected one of {', '.join(KNOWN)}")
-    engine, taken, seen = _engine(run, network, prepared, target), list[float](), 0
+    engine, taken = _engine(run, network, prepared, target), list[float]()
     for number, line in enumerate(_lines(source), 1):
         begun = time.perf_counter()
         sample = _sample(line, number, prepared)
-        if sample is None and not seen:
+        if sample is None and not taken:
             answer("")
             continue
         y = engine.feed(sample)
-        seen += 1
         taken.append(time.perf_counter() - begun)
-        answer(",".join(f"{v:.9g}" for v in y) if seen >= network.warmup else "")
+        answer(",".join(f"{v:.9g}" for v in y) if engine.warmed_up else "")
     micro = np.array(taken or [0.0]) * 1e6
     return {"lines": len(taken), "median_us": float(np.median(micro)), "largest_us": float(micro.max()), "by": target}
 
 
 def _lines(source: TextIO) -> Iterator[str]:
     while line := source.readline():  # an iterator over the file would wait for a block
-        yield line.strip()
+        yield line.strip().removeprefix("\ufeff")  # PowerShell's pipes begin with one
 
 
 def _sample(line: str, number: int, prepared: Prepared) -> np.ndarray | None:

@@ -124,7 +124,7 @@ def over_runs(
 
 def _result(prepared: Prepared, network: Network, q: QNetwork, f: dict[str, np.ndarray]) -> dict[str, Any]:
     error = {k: error_of(prepared, f[k], f["truth"]) for k in METHODS}
-    scale = rmse(f["float"] - f["truth"])
+    scale = rmse(f["float"] - f["truth"]) or 1.0  # a float forecast without error: the differences themselves
     units = {c.unit for c in network.outputs}
     sample = calibration(prepared, network)[0][:64]
     return {
@@ -132,7 +132,7 @@ def _result(prepared: Prepared, network: Network, q: QNetwork, f: dict[str, np.n
         "accuracy": {
             **error,
             "ner": rmse(f["quantized"] - f["float"]) / scale,
-            "rmse_ratio": rmse(f["quantized"] - f["truth"]) / scale,
+            "rmse_ratio": rmse(f["quantized"] - f["truth"]) / scale if error["float"] else 1.0 + error["quantized"],
             "unit": units.pop() if len(units) == 1 else "",
             "forecasts": len(f["rows"]),
         },

@@ -68,6 +68,7 @@ def save_checkpoint(path: Path, position: Position, config: Config) -> None:
     arrays |= {f"backend.{k}": np.asarray(v) for k, v in position.backend.items()}
     description = {
         "config": question(config),
+        "columns": _columns(position.best),
         "history": [asdict(e) for e in position.history],
         "layers": layers,
         "random": position.random,
@@ -91,6 +92,11 @@ def load_checkpoint(path: Path, network: Network, config: Config) -> Position:
     except QuantizeError as e:
         raise ToolkitError(str(e)) from None
     _check_same(path, d["config"], json.loads(json.dumps(question(config))))
+    if d.get("columns") != _columns(network):
+        raise ToolkitError(
+            f"{path}: a checkpoint of another series (other columns or training rows than now); put the series back, "
+            f"or train anew without --resume"
+        )
     weights = {x["name"]: {k: arrays[f"best.{x['name']}.{k}"] for k in x["weights"]} for x in d["layers"]}
     layers = tuple(
         layer(x.name, x.op, weights[x.name], options=x.options, sources=x.sources, reverse=x.reverse)
@@ -100,6 +106,11 @@ def load_checkpoint(path: Path, network: Network, config: Config) -> Position:
     state = {k.removeprefix(prefix): np.array(v) for k, v in arrays.items() if k.startswith(prefix)}
     history = [Epoch(**e) for e in d["history"]]
     return Position(history, replace(network, layers=layers), state, d["random"])
+
+
+def _columns(network: Network) -> list[dict[str, Any]]:
+    """Names and scalers, which tell one series from another."""
+    return [asdict(c) for c in (*network.inputs, *network.outputs)]
 
 
 def _check_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -36,6 +36,11 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
     that is no longer a number, or Ctrl-C."""
     _check_writable(out)
     said, going_on = out / checkpoint.NAME, f"go on with --resume --out {out}"
+    found = _written(said)
+
+    def ours() -> bool:  # whether there is a checkpoint, and not that of a training before this one
+        return _written(said) > (0 if resume else found)
+
     try:
         prepared = prepare(config.data, need=needed(config), say=say)
         rng = np.random.default_rng(config.train.seed)
@@ -44,10 +49,10 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
         trained = _fit(config, prepared, network, rng, out, before, say=say)
         result = _result(config, prepared, trained)
     except KeyboardInterrupt:
-        kept = f"; {said} has the last whole epoch: {going_on}" if said.is_file() else "; nothing was written"
+        kept = f"; {said} has the last whole epoch: {going_on}" if ours() else "; nothing was written"
         raise ToolkitError(f"training interrupted{kept}") from None
     except Diverged as e:
-        kept = f"; {said} has the last good epoch" if said.is_file() else ""
+        kept = f"; {said} has the last good epoch" if ours() else ""
         raise ToolkitError(f"{e}{kept}") from None
     for sentence in metrics.verdict(result["metrics"], "float"):
         say(sentence)
@@ -76,8 +81,6 @@ def _fit(
         save_checkpoint(out / checkpoint.NAME, position, config)
         write_whole(out / "metrics.jsonl", "".join(json.dumps(as_json(e)) + "\n" for e in position.history))
 
-    if before is None:
-        (out / checkpoint.NAME).unlink(missing_ok=True)  # of a training before this one
     with follow(config, prepared, out, say=say) as watcher:
         return fit(
             network, prepared, model=config.model, train=config.train, rng=rng, say=say, watcher=watcher, save=save,
@@ -109,7 +112,7 @@ def _template(config: Config, prepared: Prepared) -> Network:
         period=prepared.period,
         missing=config.deploy.missing,
         max_gap=config.deploy.max_gap,
-        front=_front(prepared, config.model.levels),
+        front=_front(prepared, config.model.levels, config.deploy.missing),
     )
 
 
@@ -125,7 +128,7 @@ def _outputs(config: Config, prepared: Prepared) -> tuple[Column, ...]:
     return output_columns(values, m.output, levels=m.levels, classes=prepared.classes)
 
 
-def _front(prepared: Prepared, levels: tuple[float, ...]) -> Front | None:
+def _front(prepared: Prepared, levels: tuple[float, ...], missing: str) -> Front | None:
     """What the C does before and after the network, where that is more than scaling."""
     target = "level" if prepared.target == "class" else prepared.target
     plain = all((f.kind, f.source) == ("value", k) for k, f in enumerate(prepared.features))
@@ -134,6 +137,11 @@ def _front(prepared: Prepared, levels: tuple[float, ...]) -> Front | None:
     raws = tuple(Raw(c.name, c.unit, c.decimals) for c in prepared.columns[: prepared.raws])
     copies = max(1, len(levels))
     bases = () if target == "level" else tuple(k for k, _ in pairs(prepared) for _ in range(copies))
+    if missing == "interpolate":
+        raise ToolkitError(
+            'deploy.missing = "interpolate" fills a gap of inputs, not of data.features or a data.target that is no '
+            'level; set it to "hold" or "reset"'
+        )
     return Front(raws, prepared.features, target, bases)
 
 
@@ -151,7 +159,8 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
         forecasts = baseline_predictions(prepared, need=need, split=split) | {"float": forecast}
         point = {**forecasts, "float": metrics.points(prepared, forecast, network.output, network.levels)}
         scores[split] = accuracy(prepared, point, rows)
-        scores[split]["skill"] = 1 - scores[split]["float"] / scores[split]["persistence"]
+        last = scores[split]["persistence"]  # 0: of a label that is known, horizon 0; no skill over that
+        scores[split]["skill"] = 1 - scores[split]["float"] / last if last else 0.0
     scores["test"]["linear_ar_order"] = fit_linear_ar(prepared, need=need).order
     return {
         "name": config.name,
@@ -180,6 +189,11 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
             "seconds": round(trained.seconds, 3),
         },
     }
+
+
+def _written(path: Path) -> int:
+    """When, in nanoseconds; 0 = there is none."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _check_writable(out: Path) -> None:
