@@ -72,11 +72,11 @@ def test_forecasts(prepared: Prepared, network: Network, q: QNetwork) -> dict[st
     out = {"rows": rows, "times": prepared.times[rows], "truth": truth(prepared, rows)}
     out |= baseline_predictions(prepared, need=network.warmup, split="test")
     out["float"] = in_raw(prepared, rows, over_runs(prepared, network, "test", float_forecast(network))[rows])
-    out["quantized"] = _undone(prepared, q, rows, over_runs(prepared, network, "test", integer_forecast(q))[rows])
+    out["quantized"] = undone(prepared, q, rows, over_runs(prepared, network, "test", integer_forecast(q))[rows])
     return out
 
 
-def _undone(prepared: Prepared, q: QNetwork, rows: np.ndarray, y: np.ndarray) -> np.ndarray:
+def undone(prepared: Prepared, q: QNetwork, rows: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Integer forecasts of differences or returns, as real numbers -> the raw values that `predict` makes of them."""
     if q.front is None or not q.front.bases:
         return y

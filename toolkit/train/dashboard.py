@@ -117,7 +117,10 @@ def screen(view: View, press: Callable[[str], None]) -> Iterator[None]:
             if select.select([file], [], [], 0.25)[0]:
                 for key in _keys(os.read(file, 64).decode(errors="ignore")):
                     press(key)
-            live.update(view.draw(*console.size), refresh=True)
+            try:
+                live.update(view.draw(*console.size), refresh=True)
+            except Exception as e:  # a drawing must not end a training, nor its keys
+                live.update(Text(f"cannot draw: {e}"), refresh=True)
 
     handler = signal.signal(signal.SIGTERM, terminated)
     try:
@@ -149,7 +152,7 @@ def dashboard(config: Config, prepared: Prepared, out: Path, scale: float, unit:
 
     def press(key: str) -> None:
         if key == "q":
-            watcher.stop, view.note = True, "stopping"
+            watcher.stop, view.note = True, f"{view.note}  stopping".strip()
         elif key == "s" and best:
             try:
                 out.mkdir(parents=True, exist_ok=True)
@@ -166,7 +169,7 @@ def dashboard(config: Config, prepared: Prepared, out: Path, scale: float, unit:
                 f = footprint(network, board)
                 view.board = f"{board}: flash {f.flash} RAM {f.ram} bytes (model only)  cycles: run `profile`"
             view.quantized = judge(prepared, network)
-        except (QuantizeError, ToolkitError) as e:
+        except Exception as e:  # whatever it is, the training goes on; `quantize` says it again
             view.quantized = f"{board}: {e}"
         now = time.perf_counter()
         free[0] = now + REST * (now - begun)
@@ -189,13 +192,15 @@ def dashboard(config: Config, prepared: Prepared, out: Path, scale: float, unit:
 def judge(prepared: Prepared, network: Network) -> str:
     """The quantized network on the validation rows, in words; calibrated on few sequences, head not refitted."""
     from toolkit.data.baselines import rmse
-    from toolkit.stages.quantize import _undone, calibration, integer_forecast, over_runs
+    from toolkit.stages.quantize import calibration, integer_forecast, over_runs, undone
     from toolkit.train.evaluate import evaluate_rows
+    from toolkit.train.metrics import points
 
     q = ptq.quantize(network, [x[:8] for x in calibration(prepared, network)], ptq.Options(refit=False), "0" * 64)
     rows, true, real = evaluate_rows(prepared, network, split="val")
-    y = _undone(prepared, q, rows, over_runs(prepared, network, "val", integer_forecast(q))[rows])
-    error = rmse(real - true)
+    y = undone(prepared, q, rows, over_runs(prepared, network, "val", integer_forecast(q))[rows])
+    y, real = (points(prepared, v, network.output, network.levels) for v in (y, real))
+    error = max(rmse(real - true), 1e-12)
     return f"quantized: validation RMSE {rmse(y - true):.4g}, float {error:.4g}, NER {rmse(y - real) / error:.4f}"
 
 
@@ -219,10 +224,10 @@ def watch(run: Path) -> dict[str, Any]:
             view.epochs = len(lines)
         return result.is_file() and result.stat().st_mtime >= metrics.stat().st_mtime
 
-    ended = read()
+    ended = before = read()
     if sys.stdin.isatty() and sys.stderr.isatty():
         with screen(view, press):
-            while not over.wait(0.5) and not ended:
+            while not over.wait(0.5) and (before or not ended):  # what has ended before stays on the screen until q
                 ended = read()
     print(f"{run}: {view._pace()}", file=sys.stderr)
     return {"run": str(run), "epochs": len(view.history), "ended": ended}

@@ -14,6 +14,7 @@ import numpy as np
 from quantize.errors import QuantizeError
 from quantize.features import Front, Raw
 from quantize.network import Column, Network, save_network
+from quantize.verify import verify_network
 from toolkit.config import Config, save_config
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar
 from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
@@ -46,7 +47,10 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
         rng = np.random.default_rng(config.train.seed)
         network = init_network(_template(config, prepared), config.model, rng=rng)
         before = load_checkpoint(said, network, config) if resume else None
+        _say_undeployable(network, say)
         trained = _fit(config, prepared, network, rng, out, before, say=say)
+        if not trained.epochs:
+            raise ToolkitError("stopped before the first epoch had ended; nothing was written")
         result = _result(config, prepared, trained)
     except KeyboardInterrupt:
         kept = f"; {said} has the last whole epoch: {going_on}" if ours() else "; nothing was written"
@@ -64,6 +68,14 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
         raise ToolkitError(str(e)) from None
     write_whole(out / "train.json", json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _say_undeployable(network: Network, say: Callable[[str], None]) -> None:
+    """What `quantize` will refuse is said before hours of training, not after them."""
+    try:
+        verify_network(network)
+    except QuantizeError as e:
+        say(f"this model trains and forecasts, but cannot be quantized: {e}")
 
 
 def _fit(
