@@ -24,8 +24,8 @@ from quantize.qnetwork import QNetwork
 from toolkit.config import load_config
 from toolkit.data.baselines import rmse
 from toolkit.data.demo import read_demo
-from toolkit.presets import PRESETS
 from toolkit.data.prepared import Prepared, load_prepared
+from toolkit.presets import PRESETS
 from toolkit.stages import quantize as stage
 from toolkit.train import train
 
