@@ -60,6 +60,8 @@ def test_a_preset_is_printed_to_be_copied(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_preset_or_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    for wrong in ([], ["run.toml", "--preset", "sine"], ["run.toml", "--print"]):
-        assert main(["train", *wrong]) == 1
+    for wrong in (["run.toml", "--preset", "sine"], ["run.toml", "--print"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["train", *wrong])
+        assert caught.value.code == 2
         assert "expected a run.toml or --preset NAME" in capsys.readouterr().err
