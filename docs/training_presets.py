@@ -27,9 +27,9 @@ TEXT = """## The presets
 
 `toolkit train --preset NAME`, then `quantize`; seed 1, the `native` backend, one thread, on a machine shared with other
 work. RMSE on the test split (the last 15 % of each series), in raw units; under `skill`, 1 - RMSE / RMSE of the
-last value (persistence) or of the linear autoregression, with its 95 % interval from a moving block bootstrap. NER: how
-far the quantized network is from the float one, over the float RMSE; that of `fibonacci` is large, beside a float error
-of one ten-thousandth of the last value's; why was not looked into. The settings of `glucose` come from
+last value (persistence) or of the linear autoregression, with its 95 % interval from a moving block bootstrap.
+NER: how far the quantized network is from the float one, over the float RMSE; that of `fibonacci` is large, beside a
+float error of one ten-thousandth of the last value's; why was not looked into. The settings of `glucose` come from
 [training-demo.md](training-demo.md); the others were written down once and not tuned. In `sequences` and `sine` the
 truth is a linear rule and noise, so a linear autoregression is as good as a forecast can be.
 

@@ -36,8 +36,10 @@ def _config(path: Path, sets: Sequence[str]) -> Any:
 def _train(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.train.stage import train
 
-    if bool(a.config) == bool(a.preset) or (a.print and not a.preset):
-        raise ToolkitError("expected a run.toml or --preset NAME, one of the two; --print goes with a preset")
+    if not (a.config or a.preset):
+        a.usage("the following arguments are required: config, or --preset NAME")
+    if a.config and (a.preset or a.print):
+        a.usage("expected a run.toml or --preset NAME, one of the two; --print goes with a preset")
     if a.print:
         print(PRESETS[a.preset].read_text("utf-8"), end="")
         return {}
@@ -261,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
 def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -> None:
     p = verb("train", _train, "Train a network on a series.", "docs/examples/room.toml --set train.epochs=20")
     p.add_argument("config", type=Path, nargs="?", help="run.toml")
+    p.set_defaults(usage=p.error)
     p.add_argument("--preset", choices=PRESETS, help="a run that comes along, in place of a run.toml")
     p.add_argument("--print", action="store_true", help="print the preset's run.toml, to copy it, and stop")
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")

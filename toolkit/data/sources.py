@@ -38,7 +38,7 @@ DEMO: dict[str, dict[str, Any]] = {
     "sine": {"date": "", "inputs": ("value",)},
     "fibonacci": {"date": "time", "inputs": ("ratio",)},
 }
-"""What [data] is, where a demo series is asked for and the file does not say otherwise; one without a file is made."""
+"""What [data] is, where a demo series is asked for and the file does not say otherwise; without `file` it is made."""
 
 
 def read_tables(data: Data) -> tuple[dict[str, Table], Data]:
