@@ -139,7 +139,9 @@ def sweep(path: Path, space: Mapping[str, Any], out: Path, *, sets: Sequence[str
                 study.tell(trial, r["values"], state=None if r["values"] else state.PRUNED)
                 done += 1
                 say(f"trial {trial.number} ({done}/{trials}): {r['values'] or 'pruned'}")
-    front = [dict(zip(OBJECTIVES, t.values, strict=True)) | {"trial": t.number, "set": t.params} for t in study.best_trials]
+    front = [
+        dict(zip(OBJECTIVES, t.values, strict=True)) | {"trial": t.number, "set": t.params} for t in study.best_trials
+    ]
     result = {"trials": done, "front": sorted(front, key=lambda r: r["validation"])}
     write_whole(out / "sweep.json", json.dumps(result, indent=2) + "\n")
     return result
