@@ -1,6 +1,6 @@
 """The verb `sweep`: trials of Optuna over a space of keys; minimises validation error, flash bytes and MACs together.
 
-Optuna does not prune studies of several objectives, so the median rule is here: after WARM epochs a trial stops when its
+Optuna prunes no studies of several objectives, so the median rule is here: after WARM epochs a trial stops when its
 best validation loss is above the median, at that epoch, of the trials finished when it was handed out. Storage is a
 journal file in the sweep's folder; a trial that was interrupted is not counted, and another takes its place.
 """
