@@ -29,6 +29,7 @@ _PACKAGES = {
     "unicorn": "unicorn",
     "demo-data": "bokeh_sampledata",
     "torch": "torch",
+    "optuna": "optuna",
     "litert": "ai_edge_litert",
 }
 

@@ -164,7 +164,7 @@ def load_config(path: str | Path, *, sets: Sequence[str], env: Mapping[str, str]
 
     Raises: ToolkitError on a missing file, an unknown key, a wrong type or a value out of range."""
     path = Path(path)
-    raw = _read_toml(path)
+    raw = read_toml(path)
     values: dict[str, dict[str, Any]] = {s: {} for s in SECTIONS}
     name: Any = path.stem
     for key, value in raw.items():
@@ -176,15 +176,15 @@ def load_config(path: str | Path, *, sets: Sequence[str], env: Mapping[str, str]
             raise ToolkitError(f"{path}: {key} = {value!r}: expected a section [{key}]")
         else:
             for k, v in value.items():
-                values[key][k] = _checked(key, k, v, where=str(path))
+                values[key][k] = checked(key, k, v, where=str(path))
     if values["data"].get("path"):
         values["data"]["path"] = str((path.resolve().parent / values["data"]["path"]).resolve())
     for where, dotted, text in [*_from_environment(env), *_from_sets(sets)]:
         if dotted == ["name"]:
             name = text.strip('"')
             continue
-        section, key = _section_key(where, dotted)
-        values[section][key] = _checked(section, key, _literal(section, key, text, where=where), where=where)
+        section, key = section_key(where, dotted)
+        values[section][key] = checked(section, key, _literal(section, key, text, where=where), where=where)
         if (section, key) == ("data", "path") and text:
             values["data"]["path"] = str(Path(text).resolve())
     if not isinstance(name, str):
@@ -218,7 +218,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -250,7 +250,7 @@ def _from_sets(sets: Sequence[str]) -> list[tuple[str, list[str], str]]:
     return found
 
 
-def _section_key(where: str, dotted: list[str]) -> tuple[str, str]:
+def section_key(where: str, dotted: list[str]) -> tuple[str, str]:
     if dotted[0] not in SECTIONS:
         raise ToolkitError(f"{where}: unknown section `{dotted[0]}`{nearest(dotted[0], SECTIONS)}")
     if len(dotted) != 2:
@@ -268,7 +268,7 @@ def _literal(section: str, key: str, text: str, *, where: str) -> Any:
         return text
 
 
-def _checked(section: str, key: str, value: Any, *, where: str) -> Any:
+def checked(section: str, key: str, value: Any, *, where: str) -> Any:
     """The value in its type, lists as tuples.
 
     Raises: ToolkitError for an unknown key, a wrong type or a value that is not allowed."""

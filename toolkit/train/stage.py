@@ -45,7 +45,7 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
     try:
         prepared = prepare(config.data, need=needed(config), say=say)
         rng = np.random.default_rng(config.train.seed)
-        network = init_network(_template(config, prepared), config.model, rng=rng)
+        network = init_network(template(config, prepared), config.model, rng=rng)
         before = load_checkpoint(said, network, config) if resume else None
         _say_undeployable(network, say)
         trained = _fit(config, prepared, network, rng, out, before, say=say)
@@ -110,7 +110,7 @@ def macs_per_step(network: Network) -> int:
     return sum(v.size for x in network.layers for k, v in x.weights.items() if not k.startswith(("b", "norm", "p")))
 
 
-def _template(config: Config, prepared: Prepared) -> Network:
+def template(config: Config, prepared: Prepared) -> Network:
     """The network without layers."""
     return Network(
         name=config.name,
