@@ -12,14 +12,21 @@ static int32_t dot(const int8_t *w, const int8_t *v, uint32_t n)
     return sum;
 }
 
+/* a + b in int16, saturated; beyond +-2^17 b alone decides, and with any b up to 2^31 the sum would leave int32. */
+static int16_t sum_sat16(int16_t a, int32_t b)
+{
+    const int32_t top = 131072;
+    return tl_sat16(a + (b > top ? top : b < -top ? -top : b));
+}
+
 /* Gate input of a unit, Q3.12. */
 static int16_t gate_input(const tl_lstm_w8a8 *p, uint32_t gate, uint32_t unit, const int8_t *h, const int8_t *x)
 {
     const uint32_t row = gate * p->hidden + unit;
     const int32_t from_x = p->bx[row] + dot(p->wx + row * p->inputs, x, p->inputs);
     const int32_t from_h = p->bh[row] + dot(p->wh + row * p->hidden, h, p->hidden);
-    return tl_sat16(tl_sat16(tl_multiply(from_x, p->m[gate], p->s[gate]))
-                    + tl_multiply(from_h, p->m[4 + gate], p->s[4 + gate]));
+    return sum_sat16(tl_sat16(tl_multiply(from_x, p->m[gate], p->s[gate])),
+                     tl_multiply(from_h, p->m[4 + gate], p->s[4 + gate]));
 }
 
 static int16_t sigmoid(const tl_lstm_w8a8 *p, int16_t z)

@@ -174,6 +174,23 @@ def test_oracle_is_litert_byte_for_byte(seed: int, resolver: str) -> None:
 # --- C = oracle ---
 
 
+def test_ref_at_the_bound_does_not_leave_int32(c: Kernels) -> None:
+    """Both parts of a gate as large as an int32 may be, of one sign: their sum saturates. (It once wrapped around.)"""
+    rng = np.random.default_rng(3)
+    q = extreme_layer(rng, 3, 4, True, 127)
+    one = {"s": np.array([*[0] * 8, -22], np.int8), "m": np.full(9, 2**31 - 1, np.int32)}
+    rooms = {f"b{k}": 2**31 - 1 - 128 * np.abs(q.arrays[f"w{k}"].astype(np.int64)).sum(1) for k in "xh"}
+    for sign in (-1, 1):
+        biases = {k: (sign * v).astype(np.int32) for k, v in rooms.items()}
+        edge = QLayer(q.name, q.op, frozen_arrays({**q.arrays, **one, **biases}), q.params)
+        assert lstm_w8a8.fits(edge).all()
+        x, h = (rng.integers(-128, 128, (1, n)) for n in (3, 4))
+        state = {"h": h, "c": rng.integers(-32768, 32768, (1, 4))}
+        want, after = lstm_w8a8.int_step(edge, x, state, None)
+        got_h, got_c = c.step("ref", edge, x[0], h[0], state["c"][0])
+        assert got_h.tolist() == want[0].tolist() and got_c.tolist() == after["c"][0].tolist()
+
+
 def test_high_mul(c: Kernels) -> None:
     rng = np.random.default_rng(0)
     edges = np.array([-(2**31), -(2**31) + 1, -65536, -65535, -1, 0, 1, 2, 65535, 65536, 2**30, 2**31 - 1])
