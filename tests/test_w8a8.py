@@ -174,8 +174,11 @@ def test_oracle_is_litert_byte_for_byte(seed: int, resolver: str) -> None:
 # --- C = oracle ---
 
 
-def test_ref_at_the_bound_does_not_leave_int32(c: Kernels) -> None:
+@pytest.mark.parametrize("target", HERE)
+def test_at_the_bound_nothing_leaves_int32(c: Kernels, target: str) -> None:
     """Both parts of a gate as large as an int32 may be, of one sign: their sum saturates. (It once wrapped around.)"""
+    if not runnable(target):
+        pytest.skip(f"this processor has no {target}")
     rng = np.random.default_rng(3)
     q = extreme_layer(rng, 3, 4, True, 127)
     one = {"s": np.array([*[0] * 8, -22], np.int8), "m": np.full(9, 2**31 - 1, np.int32)}
@@ -187,7 +190,7 @@ def test_ref_at_the_bound_does_not_leave_int32(c: Kernels) -> None:
         x, h = (rng.integers(-128, 128, (1, n)) for n in (3, 4))
         state = {"h": h, "c": rng.integers(-32768, 32768, (1, 4))}
         want, after = lstm_w8a8.int_step(edge, x, state, None)
-        got_h, got_c = c.step("ref", edge, x[0], h[0], state["c"][0])
+        got_h, got_c = c.step(place(edge, target)[0], edge, x[0], h[0], state["c"][0])
         assert got_h.tolist() == want[0].tolist() and got_c.tolist() == after["c"][0].tolist()
 
 

@@ -74,12 +74,13 @@ def lstm_tiled(target: str) -> Callable[[QLayer], Packed | None]:
 
 
 def _pack(q: QLayer, form: Form) -> Packed | None:
-    """None where a weight is too large, or where the half that a shift rounds with would not fit beside the sum."""
+    """None where a weight is too large, or where there is no room beside the sum for the half that a shift rounds with,
+    or for the int16 of the gate's other part."""
     s = q.arrays["s"].astype(np.int64)
     scaling = np.stack([q.arrays["m"].astype(np.int64), np.maximum(s, 0), np.maximum(-s, 0)], axis=1)
-    half = 1 << scaling[:8, 2] >> 1
+    room = max(int((1 << scaling[:8, 2] >> 1).max()), 2**15)
     parts = [(q.arrays[w].astype(np.int64), q.arrays[b].astype(np.int64)) for w, b in (("wx", "bx"), ("wh", "bh"))]
-    if int(lstm_w8a8.bounds(q).max()) + int(half.max()) >= 2**31 or max(abs(w).max() for w, _ in parts) > form.top:
+    if int(lstm_w8a8.bounds(q).max()) + room >= 2**31 or max(abs(w).max() for w, _ in parts) > form.top:
         return None
     size, rows = lstm_w8a8.hidden_size(q), 8 * form.lanes
     biases = [rows_in_blocks(b - form.offset * w.sum(1), size, form.lanes) for w, b in parts]
