@@ -28,6 +28,7 @@ def boards_table() -> str:
     return "\n".join(rows)
 
 
+FPU_CORES = {"fpv4": "Cortex-M4, M7, M33 with an FPU"}
 OPS = {"lstm_step": "LSTM", "gru_step": "GRU", "dense": "dense head"}
 
 
@@ -37,13 +38,15 @@ def targets_table() -> str:
     for t in TARGETS.values():
         schemes: dict[str, list[str]] = {}
         other = W8A8[t.name].ops if t.name in W8A8 else frozenset()
-        floats = {f"{op}_f32" for op in OPS} if t.name in F32 else set()
+        floats = {f"{op}_f32" for op in OPS if op != "dense" or F32[t.name].dense} if t.name in F32 else set()
         found = (op.rsplit("_", 1) for op in t.ops | other | floats)
         for op, scheme in sorted(found, key=lambda o: [*OPS].index(o[0])):
             schemes.setdefault(OPS[op], []).append(scheme)
         own = ", ".join(f"{op} {' '.join(sorted(names))}" for op, names in schemes.items())
         rows.append(f"| `{t.name}` | {t.cores} | {own} | {t.table_bytes} B |")
-    rows.append("| `fpv4` | Cortex-M4, M7, M33 with an FPU | LSTM f32, GRU f32 | – |")
+    for name in F32.keys() - TARGETS.keys():  # of the FPU alone
+        own = ", ".join(f"{text} f32" for op, text in OPS.items() if op != "dense" or F32[name].dense)
+        rows.append(f"| `{name}` | {FPU_CORES[name]} | {own} | – |")
     return "\n".join(rows)
 
 

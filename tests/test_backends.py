@@ -25,7 +25,7 @@ from toolkit.train.backends.reference import NumpyBackend
 def door(request: pytest.FixtureRequest) -> build.Door:
     needs("host-cc")
     if request.param not in build.levels():
-        pytest.skip(f"this processor is not {request.param}")
+        pytest.skip(f"SKIPPED: this processor is not {request.param}")
     return build.door(request.param, "auto" if request.param == build.levels()[0] else "cffi")
 
 
@@ -59,7 +59,7 @@ def test_native_gradients_are_the_references(name: str, door: build.Door) -> Non
 @pytest.mark.parametrize("name", MODELS)
 def test_torch_gradients_are_the_references(name: str) -> None:
     """Autograd over a second writing of the forward pass, float64 against float64."""
-    pytest.importorskip("torch")
+    needs("torch")
     from toolkit.train.backends.torch_backend import TorchBackend
 
     model, net = MODELS[name][0], network(name)
@@ -78,7 +78,7 @@ def test_the_loss_curve_is_the_references(other: str, optimiser: str) -> None:
     """Two layers, dropout, carried states, clipping: twelve steps from the same weights and the same seed."""
     needs("host-cc")
     if other == "torch":
-        pytest.importorskip("torch")
+        needs("torch")
     learning = Train(optimiser=optimiser, clip=0.5, weight_decay=0.1, segment=0)
     curves, ends = [], []
     for backend in (BACKENDS[k](learning, MODELS["gru, dropout"][0], 4) for k in ("numpy", other)):
@@ -133,7 +133,7 @@ def test_slices(columns: int, threads: int, widths: list[list[int]]) -> None:
 def test_a_restored_backend_goes_on_bit_for_bit(kind: str) -> None:
     needs("host-cc")
     if kind == "torch":
-        pytest.importorskip("torch")
+        needs("torch")
     name = "gru, dropout"
     whole, begun, resumed = (BACKENDS[kind](Train(), MODELS[name][0], 4) for _ in range(3))
     for backend in (whole, begun, resumed):
@@ -165,7 +165,7 @@ def test_both_doors_give_the_same_bits() -> None:
     name, level, weights = "lstm, stream", build.levels()[0], []
     for binding in ("Cython", "cffi"):
         if binding == "Cython" and not build.can_cython():
-            pytest.skip("no Python headers, or no Cython")
+            pytest.skip("SKIPPED: no Python headers, or no Cython")
         backend = Engine(build.door(level, binding), FREE, MODELS[name][0], 1)
         backend.load(network(name))
         for batch in batches(name, 2):
@@ -231,7 +231,7 @@ def test_torch_that_is_missing_or_has_no_such_device(monkeypatch: pytest.MonkeyP
         patch.setitem(sys.modules, "torch", None)
         with pytest.raises(ToolkitError, match="PyTorch is not installed: pip install torch"):
             BACKENDS["torch"](Train(), STREAM, 1)
-    pytest.importorskip("torch")
+    needs("torch")
     for device in ("cuda:99", "toaster"):
         with pytest.raises(ToolkitError, match=f'train.device = "{device}": PyTorch has no such device here') as e:
             BACKENDS["torch"](Train(device=device), STREAM, 1)

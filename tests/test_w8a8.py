@@ -178,7 +178,7 @@ def test_oracle_is_litert_byte_for_byte(seed: int, resolver: str) -> None:
 def test_at_the_bound_nothing_leaves_int32(c: Kernels, target: str) -> None:
     """Both parts of a gate as large as an int32 may be, of one sign: their sum saturates. (It once wrapped around.)"""
     if not runnable(target):
-        pytest.skip(f"this processor has no {target}")
+        pytest.skip(f"SKIPPED: this processor has no {target}")
     rng = np.random.default_rng(3)
     q = extreme_layer(rng, 3, 4, True, 127)
     one = {"s": np.array([*[0] * 8, -22], np.int8), "m": np.full(9, 2**31 - 1, np.int32)}
@@ -233,7 +233,7 @@ def test_activations_of_all_inputs(c: Kernels, bits: int, table: int) -> None:
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 def test_step_is_the_oracle(c: Kernels, target: str, shape: tuple[int, int]) -> None:
     if not runnable(target):
-        pytest.skip(f"this processor has no {target}")
+        pytest.skip(f"SKIPPED: this processor has no {target}")
     inputs, hidden = shape
     rng = np.random.default_rng(1000 * inputs + hidden)
     for q in extreme_layers(rng, inputs, hidden):

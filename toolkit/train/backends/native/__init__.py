@@ -38,7 +38,7 @@ class NativeBackend:
             reason = f"no {', '.join(dict.fromkeys(lacking))}"
         except ToolkitError as e:
             reason = str(e)
-        print(f"native backend: {reason}; NumPy trains instead, at about a quarter of the speed", file=sys.stderr)
+        print(f"native backend: {reason}; NumPy trains instead, which is slower", file=sys.stderr)
         return NumpyBackend(self.learning, self.model, self.seed)
 
     def step(self, batch: Batch, lr: float) -> float:
