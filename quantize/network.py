@@ -51,15 +51,27 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One layer: weights float32 and read-only, options numbers (0 or absent: off).
+    """One layer of a sequence [time, in] -> [time', out]: weights float32 and read-only, options numbers (0 or absent:
+    off), activations of `quantize.activations` (none: the op's own).
 
     lstm: `w_ih [4H, in]`, `w_hh [4H, H]`, `b [4H]`, rows in the gate order i, f, g, o; with `p [3H]` peepholes i, f, o.
         Options `preact_clip` (bounds the gates' inputs), `cell_clip` (bounds c), `input_forget` (f = 1 - i).
+        Activations: of the gates i, f, o, of the candidate g, of the cell that h is made from.
     lstm_norm: the LSTM with layer normalisation: `w_ih`, `w_hh` as above, `b_ih [4H]`, `b_hh [4H]`, gain and offset of
         the norms `norm_x [2, 4H]` over W x + b_ih, `norm_c [2, H]` over c', `norm_h [2, H]` over h' (epsilon 1e-5).
     gru: `w_ih [3H, in]`, `w_hh [3H, H]`, rows r, z, n; `b [4H]` r, z, nx, nh: reset after, or `b [3H]`: reset before.
-    rnn: `w_ih [H, in]`, `w_hh [H, H]`, `b [H]`; tanh, or option `relu`.
-    dense: `w [out, in]`, `b [out]`.  add: no weights, the sum of its sources.
+        Activations: of r and z, of n. Option `preact_clip`.
+    rnn: `w_ih [H, in]`, `w_hh [H, H]`, `b [H]`; tanh, or option `relu`, or one activation. Option `preact_clip`.
+    A recurrent layer may begin at `h0 [H]` (and `c0 [H]`) in place of zeros.
+    dense: `w [out, in]`, `b [out]`, at most one activation.  activation: no weights, one activation.
+    scale: `gain [n]`, `offset [n]`: gain x + offset.
+    norm: layer normalisation over the features, `gain [n]`, `offset [n]`, option `epsilon`.
+    conv: over time, `w [out, in / groups, kernel]`, `b [out]`; options `stride`, `dilation`, `groups` (absent: 1),
+        `pad_before`, `pad_after` (zeros).
+    pool: over time, average or option `max`; options `kernel` (absent: all of the time), `stride` (absent: 1),
+        `pad_before`, `pad_after`, `count_pad` (the average divides by the kernel's size at the borders, too).
+    add, mul: no weights, sum or product of the sources, elementwise.  flatten: [time, n] -> [1, time n].
+    take: the step `at` (from the end where negative), [1, n].  pick: `count` features from `first` on.
     Options of TRAINING are rates, of any layer.
 
     `sources`: the layers whose outputs, one after the other, are its input; "" is the network's input. () means the
@@ -71,6 +83,7 @@ class Layer:
     options: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     sources: tuple[str, ...] = ()
     reverse: bool = False
+    activations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +115,11 @@ def layer(
     options: Mapping[str, float] | None = None,
     sources: tuple[str, ...] = (),
     reverse: bool = False,
+    activations: tuple[str, ...] = (),
 ) -> Layer:
     """A Layer whose arrays are float32, contiguous and read-only."""
     arrays = frozen_arrays({k: np.asarray(v, np.float32) for k, v in weights.items()})
-    return Layer(name, op, arrays, MappingProxyType(dict(options or {})), sources, reverse)
+    return Layer(name, op, arrays, MappingProxyType(dict(options or {})), sources, reverse, activations)
 
 
 def frozen_arrays(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -134,7 +148,8 @@ SCALARS = ("name", "mode", "window", "warmup", "horizon", "period", "missing", "
 
 def _described(x: Layer) -> dict[str, Any]:
     made = {"name": x.name, "op": x.op, "weights": sorted(x.weights), "options": dict(x.options)}
-    return {**made, "sources": list(x.sources), "reverse": x.reverse}
+    functions = {"activations": list(x.activations)} if x.activations else {}
+    return {**made, "sources": list(x.sources), "reverse": x.reverse, **functions}
 
 
 def load_network(path: str | Path) -> Network:
@@ -151,6 +166,7 @@ def load_network(path: str | Path) -> Network:
             options=x.get("options", {}),
             sources=tuple(x.get("sources", ())),
             reverse=x.get("reverse", False),
+            activations=tuple(x.get("activations", ())),
         )
         for x in d["layers"]
     )
