@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from quantize.activations import FUNCTIONS, activation, parse, write
+from quantize.canonical import canonical, streamed
 from quantize.errors import QuantizeError
 from quantize.float_graph import evaluate, shapes
 from quantize.network import Column, Layer, Network, layer, load_network, save_network
@@ -123,3 +124,69 @@ def test_a_first_state_and_functions_are_kept_in_the_file(tmp_path: object) -> N
 def test_what_does_not_fit_is_named(bad: Layer, text: str) -> None:
     with pytest.raises(QuantizeError, match=text):
         net(bad)
+
+
+def dense(name: str, n: int, m: int, **more: object) -> Layer:
+    return layer(name, "dense", {"w": arr(m, n), "b": arr(m)}, **more)  # type: ignore[arg-type]
+
+
+def scale(name: str, n: int, **more: object) -> Layer:
+    return layer(name, "scale", {"gain": arr(n), "offset": arr(n)}, **more)  # type: ignore[arg-type]
+
+
+def act(name: str, function: str) -> Layer:
+    return layer(name, "activation", {}, activations=(function,))
+
+
+CHAINS: dict[str, tuple[list[Layer], str, list[str]]] = {
+    "scales fold into both sides": (
+        [scale("s0", 3), lstm("a", 3, 4), dense("d", 4, 2), scale("s1", 2), layer("t", "take", {})],
+        "last",
+        ["a", "d"],
+    ),
+    "the choice of a step moves below dense layers": (
+        [
+            lstm("a", 3, 4),
+            dense("d", 4, 3),
+            act("r", "relu"),
+            dense("y", 3, 2),
+            act("p", "softmax"),
+            layer("t", "take", {}),
+        ],
+        "all",
+        ["a", "t", "d", "y"],
+    ),
+    "final states": (
+        [
+            lstm("a", 3, 4, sources=("",)),
+            lstm("b", 3, 4, sources=("",), reverse=True),
+            layer("ta", "take", {}, sources=("a",)),
+            layer("tb", "take", {}, options={"at": 0}, sources=("b",)),
+            dense("y", 8, 2, sources=("ta", "tb")),
+        ],
+        "final_states",
+        ["a", "b", "y"],
+    ),
+    "the mean": ([lstm("a", 3, 4), layer("m", "pool", {}), dense("y", 4, 2)], "mean", ["a", "y"]),
+    "every step": ([lstm("a", 3, 4), dense("y", 4, 2)], "all", ["a", "y"]),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_canonical_is_the_same_function(name: str) -> None:
+    layers, head, kept = CHAINS[name]
+    n, x = net(*layers), arr(2, 5, 3)
+    short = canonical(n)
+    assert (short.head, [y.name for y in short.layers]) == (head, kept)
+    np.testing.assert_allclose(evaluate(short, x)[""], evaluate(n, x)[""], rtol=1e-6, atol=1e-6)
+
+
+def test_a_stream_is_the_window_s_last_step_as_it_grows() -> None:
+    n, x = net(lstm("a", 3, 4), layer("t", "take", {}), dense("y", 4, 2)), arr(2, 5, 3)
+    every = evaluate(streamed(n), x)[""]
+    for t in range(1, 6):
+        np.testing.assert_allclose(every[:, t - 1 : t], evaluate(n, x[:, :t])[""], atol=1e-12)
+    with pytest.raises(QuantizeError, match="b: runs backwards"):
+        streamed(net(lstm("b", 3, 4, reverse=True)))
+    with pytest.raises(QuantizeError, match="is a flatten"):
+        streamed(net(lstm("b", 3, 4), layer("f", "flatten", {}), dense("y", 20, 1)))
