@@ -73,6 +73,40 @@ def _sweep(a: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _import_options(a: argparse.Namespace) -> Any:
+    from toolkit.importers import Options, identifier
+
+    for key in ("steps", "batch"):
+        if getattr(a, key) is not None and getattr(a, key) < 1:
+            raise ToolkitError(f"--{key} {getattr(a, key)}: expected 1 or more")
+    name = a.name or identifier(a.file.name.split(".")[0], "model")
+    return Options(name, a.steps, a.batch, a.stream, a.structure)
+
+
+def _import(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.samples import read_samples
+    from toolkit.stages.import_ import import_model
+
+    options = _import_options(a)
+    out = a.out or Path("runs") / options.name / "model.safetensors"
+    if out.suffix != ".safetensors":
+        raise ToolkitError(f"--out {out}: expected a path that ends in .safetensors")
+    samples = read_samples(a.samples) if a.samples else None
+    result = import_model(a.file, out, options, samples=samples, say=say)
+    if out.name == "model.safetensors":
+        say(f"next: python3 run.py quantize {out.parent} --samples FILE")
+    return result
+
+
+def _analyze(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.analyze import analyze, summary
+
+    result = analyze(a.file, _import_options(a), say=say)
+    if not a.json:
+        print(summary(result))
+    return result
+
+
 def _quantize(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.demo import options
     from toolkit.stages.quantize import quantize
@@ -301,6 +335,16 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--dask", metavar="ADDRESS", help="send the trials to this Dask cluster")
     _sets(p)
 
+    text = "Import a trained model: ONNX, TFLite, PyTorch or Keras; proven against its own runtime."
+    p = verb("import", _import, text, "model.onnx --steps 30 -o runs/mine/model.safetensors")
+    _import_arguments(p)
+    p.add_argument("-o", "--out", type=Path, help="the model; runs/<name>/model.safetensors unless given")
+    p.add_argument("--samples", type=Path, help="more inputs for the proof: .npy or .csv, as for quantize")
+
+    text = "What a model file of another framework holds, and where it would fit; writes nothing."
+    p = verb("analyze", _analyze, text, "model.tflite --json")
+    _import_arguments(p)
+
     p = verb("quantize", _quantize, "Quantize a trained network to integers.", "runs/room")
     p.add_argument("run", type=Path, help="a run's folder")
     p.add_argument("--no-refit", action="store_true", help="leave the head as it was trained")
@@ -360,6 +404,15 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--shapes", nargs="+", metavar="I,H", help="inputs,hidden of each layer; six of them unless given")
     p.add_argument("--seconds", type=float, default=60.0, help="measuring time in all (60)")
     p.add_argument("--training", action="store_true", help="time training instead, beside PyTorch")
+
+
+def _import_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("file", type=Path, help=".onnx, .tflite, .pt, .pth, .safetensors, .keras or .h5")
+    p.add_argument("--name", help="the model's name in C; the file's name unless given")
+    p.add_argument("--steps", type=int, help="steps of a window, where the file leaves them open")
+    p.add_argument("--batch", type=int, help="the batch, where the file leaves it open and its graph needs one")
+    p.add_argument("--stream", action="store_true", help="deploy as one endless stream, a forecast after each sample")
+    p.add_argument("--structure", type=Path, metavar="TOML", help="what a bare state_dict is; else inferred")
 
 
 def _sets(p: argparse.ArgumentParser) -> None:
