@@ -126,10 +126,22 @@ def random_lstm_norm(rng: np.random.Generator, name: str, inputs: int, hidden: i
     return out
 
 
+def random_dense_hidden(rng: np.random.Generator, name: str, inputs: int, units: int) -> QLayer:
+    """A dense layer below the head, of any function, with accumulators up to their limits."""
+    arrays, params = random_rows(rng, units, inputs, 1, 16, rows.joint(units))
+    arrays = {"w": arrays["wx"] >> 1, "b": arrays["b"] >> 1, "m": arrays["m"]}
+    params = {"t": params["t"], "function": int(rng.integers(4)), "h_exp": int(rng.integers(-3, 4))}
+    out = QLayer(name, "dense_hidden", frozen_arrays(arrays), params)
+    assert OPS["dense_hidden"].fits(out).all()
+    return out
+
+
 def random_cell(rng: np.random.Generator, op: str, name: str, inputs: int, hidden: int, bits: int) -> QLayer:
     """A recurrent layer of any op."""
     if op == "lstm_norm":
         return random_lstm_norm(rng, name, inputs, hidden)
+    if op == "dense_hidden":
+        return random_dense_hidden(rng, name, inputs, hidden)
     if op == "lstm_w8a8":
         return random_lstm_w8a8(rng, name, inputs, hidden)
     if op == "gru":

@@ -17,7 +17,7 @@ from typing import Any
 from toolkit import checks, cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.targets import CSRC, F32, NORM, ROOT, SHARED_SOURCES, TARGETS, W8A8, FloatTarget, Target
+from toolkit.targets import CSRC, F32, PORTABLE, ROOT, SHARED_SOURCES, TARGETS, W8A8, FloatTarget, Target
 from toolkit.toolchain import (
     CACHE,
     SUFFIX,
@@ -251,7 +251,7 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
     """Builds a generated folder as a shared library whose only visible functions are those marked TL_API.
 
     sanitize: None, `address`, `undefined` or both with a comma. Raises: ToolkitError."""
-    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values(), NORM)}
+    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values(), *PORTABLE.values())}
     flags |= {t.source: t.host_flags for t in F32.values()}
     sources = [(p, flags.get(p.name, ())) for p in _sources(c_dir)]
     return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
@@ -272,7 +272,7 @@ def build_kernels(
     sources: list[tuple[Path, Sequence[str]]] = [(CSRC / name, ()) for name in SHARED_SOURCES]
     registries: tuple[Mapping[str, Target | FloatTarget], ...] = (TARGETS, W8A8, F32)
     sources += [(CSRC / s[t].source, s[t].host_flags) for s in registries for t in here if t in s]
-    sources.append((CSRC / NORM.source, NORM.host_flags))
+    sources += [(CSRC / t.source, t.host_flags) for t in PORTABLE.values()]
     sources += [(path, extra_flags) for path in extra]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 

@@ -20,9 +20,12 @@ import numpy as np
 
 from quantize.network import Column, Network
 from quantize.qnetwork import QNetwork
+from toolkit.codegen.lower import C_WORDS, HEADERS, LOCALS
+from toolkit.codegen.render_f32 import OWN
 from toolkit.errors import ToolkitError
 
 HEAD = 4096
+RESERVED = C_WORDS | HEADERS | LOCALS | OWN
 FORMATS = {"onnx": "onnx_", "tflite": "tflite_", "pytorch": "torch_", "keras": "keras_"}
 """Format -> module of this package; imported when a file is read, so that a framework is asked for only then."""
 Original = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -105,7 +108,14 @@ def network_of(name: str, layers: tuple, *, inputs: int, outputs: int, steps: in
 
 
 def identifier(text: str, default: str) -> str:
-    """A name that C and the files take, made of any text."""
-    made = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()
-    made = made if made and not made[0].isdigit() else f"{default}_{made}".rstrip("_")
-    return made[:40]
+    """A name for a model or layer that the generated C takes, made of any text; `default` goes before what cannot be
+    one by itself."""
+    made = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:31]
+    if (
+        re.fullmatch(r"[a-z][a-z0-9_]*", made)
+        and made not in RESERVED
+        and not made.endswith("_t")
+        and not made.startswith(("tl_", "mem"))
+    ):
+        return made
+    return f"{default}_{made}"[:31].rstrip("_")
