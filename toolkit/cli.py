@@ -115,7 +115,12 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
         if not text.startswith("quantize."):
             raise ToolkitError(f"--set {text}: the run is trained; expected a key of quantize: set others in `train`")
     sets = [*a.set, *(["quantize.refit=false"] if a.no_refit else [])]
-    result = quantize(_run_folder(a.run), options(_config(a.run / "config.toml", sets)), say=say)
+    run = _run_folder(a.run)
+    if not (run / "config.toml").is_file():
+        return _quantize_imported(run, a.samples, sets)
+    if a.samples:
+        raise ToolkitError(f"{run}: a trained run has its series; expected --samples only with an imported model")
+    result = quantize(run, options(_config(run / "config.toml", sets)), say=say)
     for row in result["overflow"]:
         say(
             f"{row['layer']}: {row['rows']} rows proven to fit int32; the largest can reach {row['of_int32']:.1%} of it"
@@ -124,6 +129,25 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
     say(f"test RMSE {r['quantized']:.5g}, float {r['float']:.5g} {r['unit']}".rstrip())
     say(f"NER {r['ner']:.4f}, RMSE ratio {r['rmse_ratio']:.5f}")
     say(f"next: python3 run.py generate-c {a.run} --board NAME (python3 run.py boards lists them)")
+    return result
+
+
+def _quantize_imported(run: Path, samples: Path | None, sets: Sequence[str]) -> dict[str, Any]:
+    from toolkit.config import environment, quantize_options
+    from toolkit.stages.demo import of_quantize
+    from toolkit.stages.quantize_imported import quantize_imported
+
+    if not (run / "model.safetensors").is_file():
+        raise ToolkitError(f"{run}: no model.safetensors; expected a run of `train` or of `import`")
+    if samples is None:
+        raise ToolkitError(
+            f"{run}: an imported model has no series; give inputs as it will see them: --samples FILE "
+            f"(.csv, a row a step, or .npy [windows, time, inputs])"
+        )
+    result = quantize_imported(run, samples, of_quantize(quantize_options(sets=sets, env=environment())), say=say)
+    r = result["accuracy"]
+    say(f"quantized and float differ by {r['largest']:.3g} at most, NER {r['ner']:.4f} (of the outputs' deviation)")
+    say(f"next: python3 run.py generate-c {run} --board NAME (python3 run.py boards lists them)")
     return result
 
 
@@ -348,6 +372,7 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p = verb("quantize", _quantize, "Quantize a trained network to integers.", "runs/room")
     p.add_argument("run", type=Path, help="a run's folder")
     p.add_argument("--no-refit", action="store_true", help="leave the head as it was trained")
+    p.add_argument("--samples", type=Path, help="of an imported model: inputs as it will see them, .csv or .npy")
     _sets(p)
 
     p = verb("generate-c", _generate, "Generate C for a board.", "runs/room --board microbit --out firmware/model")
