@@ -4,6 +4,8 @@ An importer is a module with
 
     recognises(path, head) -> bool     `head`: the file's first HEAD bytes
     read(path, options) -> Imported
+    unsupported(path) -> tuple of lines   every operator or layer that `read` would refuse, by name, with the nearest
+                                          supported form; () where it takes the file
 
 that raises ToolkitError, one line, for what it does not take: the node or layer, its operator, the nearest supported
 form. It checks every size that a file claims against the file's own length before it allocates."""
