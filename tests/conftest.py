@@ -31,6 +31,8 @@ _PACKAGES = {
     "torch": "torch",
     "optuna": "optuna",
     "litert": "ai_edge_litert",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
 }
 
 

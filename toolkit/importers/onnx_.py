@@ -1,25 +1,24 @@
 """ONNX -> Network, opset 7 to the newest that the onnx package knows.
 
-`onnx_read` checks the file, `onnx_walk` follows its tensors, `onnx_ops`, `onnx_time` and `onnx_recurrent` make layers of
-its operators. What the input's axes mean is not written in a file: every meaning is tried until one fits the graph."""
+`onnx_read` checks the file, `onnx_walk` follows its tensors, `onnx_ops`, `onnx_time` and `onnx_recurrent` make layers
+of its operators. What the input's axes mean is written in no file: every meaning is tried until one fits the graph."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 
-from quantize.network import Layer, Network, layer
+from quantize.network import Layer, Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, network_of
 from toolkit.importers.onnx_constants import fold
 from toolkit.importers.onnx_moves import MOVES
 from toolkit.importers.onnx_ops import COMPUTE
-from toolkit.importers.onnx_read import Graph, Node, graph, load, looks_like_model, needed
+from toolkit.importers.onnx_read import FLOATS, Graph, Node, graph, load, looks_like_model, needed
 from toolkit.importers.onnx_recurrent import RECURRENT
 from toolkit.importers.onnx_time import TIME
 from toolkit.importers.onnx_unrolled import follow
@@ -44,7 +43,8 @@ class Roles:
         sizes = {"B": (self.batch,), "T": (self.steps,), "F": self.features}
         have = "".join(a * len(sizes[a]) if a == "F" else a for a in "BTF" if a in self.axes)
         x = x.reshape([s for a in "BTF" if a in self.axes for s in sizes[a]])
-        return x if len(self.axes) > 3 else x.transpose([have.index(a) for a in self.axes])
+        features = iter(range(have.find("F"), len(have)))
+        return x.transpose([next(features) if a == "F" else have.index(a) for a in self.axes])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +91,8 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
     if not inputs:
         raise ToolkitError(f'the output "{name}" depends on no input; expected a sequence that comes in')
     first = next(iter(inputs))
+    if g.types[first] not in FLOATS:
+        raise ToolkitError(f'input "{first}": of type {g.types[first]}; expected a model that computes in float32')
     best: ToolkitError | None = None
     for roles in _roles(inputs[first]):
         try:
@@ -110,13 +112,13 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
 
 def _roles(shape: tuple[int | None, ...]) -> Iterator[str]:
     if len(shape) == 3:
-        yield from (
-            "".join(p) for p in ("BTF", "TBF", "BFT", *set(permutations("BTF")) - {*map(tuple, ("BTF", "TBF", "BFT"))})
-        )
+        yield from ("BTF", "TBF", "BFT", "TFB", "FBT", "FTB")
     elif len(shape) == 2:
         yield from ("BF", "TF", "BT", "FT")
     elif len(shape) > 3:
-        yield f"BT{'F' * (len(shape) - 2)}"
+        rest = "F" * (len(shape) - 2)
+        yield from (f"B{rest[:k]}T{rest[k:]}" for k in range(len(shape) - 1))
+        yield from (f"TB{rest}", f"BF{rest}")
     else:
         yield "F" * len(shape)
 
@@ -160,14 +162,11 @@ def _walked(g: Graph, nodes: list[Node], inputs: dict[str, tuple[int | None, ...
         raise ToolkitError(f'the output "{name}" is constant: it does not depend on the input')
     end = Node("Output", name, (name,), (name,), {}, 0)
     a = w.arrange(end, value.at)
+    if a.back.size != a.std.size:
+        raise end.refuse("repeats values", "expected each once")
     sources = w.in_order(end, a.std)
-    if len(sources) > 1 or sources == ("",) or a.back.size != a.std.size:
-        if a.back.size != a.std.size:
-            raise end.refuse("repeats values", "expected each once")
-        joined = layer(w.name(end, "pick"), "pick", {}, options={"first": 0, "count": a.std.shape[2]}, sources=sources)
-        w.emit(end, joined, *a.std.shape[1:])
-        sources = (joined.name,)
-    return Found(_reached(w.layers, sources[0]), w, roles, (name, a.first))
+    last = sources[0] if len(sources) == 1 and sources[0] else w.joined(end, a.std, sources)
+    return Found(_reached(w.layers, last), w, roles, (name, a.first))
 
 
 def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Value]:
@@ -181,8 +180,8 @@ def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Valu
         folded = fold(node, arrays)
         return [np.asarray(v) for v in folded] if isinstance(folded, list) else np.asarray(folded)
     if node.op in MOVES and not any(moving[1:]):
-        made = fold(node, [args[0].at, *arrays[1:]])  # type: ignore[union-attr]
-        return [Data(np.asarray(m)) for m in made] if isinstance(made, list) else Data(np.asarray(made))
+        moved = fold(node, [args[0].at, *arrays[1:]])  # type: ignore[union-attr]
+        return [Data(np.asarray(m)) for m in moved] if isinstance(moved, list) else Data(np.asarray(moved))
     if node.op not in LAYERS:
         raise node.refuse("not supported", nearest_form(node.op))
     try:
