@@ -157,7 +157,9 @@ def _walked(g: Graph, nodes: list[Node], inputs: dict[str, tuple[int | None, ...
             raise ToolkitError(f'input "{other}": {shape} is more than {LARGEST} values')
         values[other] = Data(np.full(shape, STATE, np.int64))
         w.notes.append(f'the input "{other}" is a first state: zeros at first, kept by the generated C from then on')
-    value = walk(nodes, values, w, _compute)[name]
+    value = walk(nodes, values, w, _compute).get(name)
+    if value is None:
+        raise nodes[-1].refuse(f'the output "{name}"', "an output that no layer gives out")
     if not isinstance(value, Data):
         raise ToolkitError(f'the output "{name}" is constant: it does not depend on the input')
     end = Node("Output", name, (name,), (name,), {}, 0)
@@ -176,6 +178,8 @@ def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Valu
         shape = (args[0].at if isinstance(args[0], Data) else args[0]).shape
         return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end")], np.int64)
     moving = [isinstance(a, Data) for a in args]
+    if node.op == "CastLike" and moving == [False, True]:
+        return np.asarray(arrays[0], np.float32)
     if not any(moving):
         folded = fold(node, arrays)
         return [np.asarray(v) for v in folded] if isinstance(folded, list) else np.asarray(folded)
