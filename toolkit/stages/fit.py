@@ -137,12 +137,13 @@ def summary(result: dict[str, Any]) -> str:
         cells = [size(r["flash"]), size(r["flash_of"]), size(r["ram"]), size(r["ram_of"]), size(r["stack"])]
         time = [f"{r['cycles']:,}", f"{r['milliseconds']:.3g}", f"{r['largest_rate_hz']:,.0f}"] if r["cycles"] else (
             [f"{r['instructions']:,} instr." if r["instructions"] else "–", "–", "–"])  # fmt: skip
-        table.add_row(r["board"], r["core"], *cells, *time, "fits" if r["fits"] else r["why"])
+        table.add_row(r["board"], r["core"], *cells, *time, "fits" if r["fits"] else "no")
     console = Console(highlight=False, width=150)
     with console.capture() as capture:
         console.print(table)
     note = "Flash without test vectors; RAM without stack. Cycles: the longest step, estimated, zero wait states."
-    return capture.get().rstrip("\n") + f"\n{note}"
+    over = [f"{r['board']}: {r['why']}" for r in result["boards"] if not r["fits"]]
+    return "\n".join([capture.get().rstrip(), note, *over])
 
 
 def boards_with_memory(names: Sequence[str], load: Callable[[str], Board]) -> list[Board]:
