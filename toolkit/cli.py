@@ -19,6 +19,7 @@ from toolkit.errors import CheckFailed, ToolkitError
 from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
+EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake")
 Do = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -222,6 +223,14 @@ def _profile(a: argparse.Namespace) -> dict[str, Any]:
     if not a.json:
         print(summary(result))
     return result
+
+
+def _export(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
+    from toolkit.exporters.libraries import export_library
+
+    target = a.target or (None if a.board else "ref")
+    return export_library(a.model, a.out, load_board(a.board or "host"), kind=a.to, target=target, say=say)
 
 
 def _fit(a: argparse.Namespace) -> dict[str, Any]:
@@ -431,6 +440,14 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
+
+    text = "Write the model in an outside form: a library for Arduino, PlatformIO, Zephyr, ESP-IDF or CMake."
+    p = verb("export", _export, text, "runs/room --to arduino")
+    p.add_argument("model", type=Path, help="a run's folder, or a model file")
+    p.add_argument("--to", required=True, choices=EXPORTS, help="the form")
+    p.add_argument("-o", "--out", type=Path, help="a folder, or a path that ends in .zip; <run>/export/ unless given")
+    p.add_argument("--board", help="kernels for this board only; portable C for any core unless given")
+    p.add_argument("--target", help="other kernels than the board's")
 
     text = "One model against every board, without hardware: flash, RAM, stack, cycles, the largest sample rate."
     p = verb("fit", _fit, text, "runs/room --max-ms 2")
