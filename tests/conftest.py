@@ -18,6 +18,7 @@ _PROGRAMS = {
     "aarch64-gcc": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     "node": ("node", "nodejs"),
     "cmake": ("cmake", "cmake"),
+    "chromium": ("chromium", "chromium"),
     "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     "riscv-gcc": ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
     "gcc": ("cc", "gcc"),

@@ -19,7 +19,7 @@ from toolkit.errors import CheckFailed, ToolkitError
 from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake")
+EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake", "web")
 Do = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -228,7 +228,12 @@ def _profile(a: argparse.Namespace) -> dict[str, Any]:
 def _export(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.boards import load_board
     from toolkit.exporters.libraries import export_library
+    from toolkit.exporters.web import export_web
 
+    if a.to == "web":
+        if a.board or a.target:
+            raise ToolkitError("--to web: has kernels of its own; expected neither --board nor --target")
+        return export_web(a.model, a.out, say=say)
     target = a.target or (None if a.board else "ref")
     return export_library(a.model, a.out, load_board(a.board or "host"), kind=a.to, target=target, say=say)
 
@@ -441,7 +446,7 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
 
-    text = "Write the model in an outside form: a library for Arduino, PlatformIO, Zephyr, ESP-IDF or CMake."
+    text = "Write the model in an outside form: a library for Arduino, PlatformIO, Zephyr, ESP-IDF, CMake; a web page."
     p = verb("export", _export, text, "runs/room --to arduino")
     p.add_argument("model", type=Path, help="a run's folder, or a model file")
     p.add_argument("--to", required=True, choices=EXPORTS, help="the form")

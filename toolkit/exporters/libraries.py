@@ -9,7 +9,7 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def export_library(
     if out.suffix == ".zip":
         write_whole(out, _zip({f"{folder}/{path}": text for path, text in files.items()}))
     else:
-        _write(files, out)
+        write_export(files, out)
     say(f"{out}: {len(files)} files; {layout.how.format(name=q.name, NAME=q.name.upper())}")
     return {"name": q.name, "to": kind, "out": str(out), "files": sorted(files), "model": q.digest}
 
@@ -137,7 +137,15 @@ def library(q: QNetwork, board: Board, *, kind: str, target: str | None, folder:
     facts |= {"entry": layout.entry, "before": layout.before, "wait": layout.wait.format(**facts)}
     facts["how"] = layout.how.format(**facts)
     facts["example"] = layout.example or "examples/SensorLoop/SensorLoop.ino"
-    environment = jinja2.Environment(
+    render = environment()
+    named = {**layout.files, "README.md": "README.md", **({layout.example: "sensor_loop.c"} if layout.example else {})}
+    made = {path: render.get_template(f"{name}.j2").render(facts) for path, name in named.items()}
+    return {**made, **{f"src/{name}": text for name, text in code.items()}}
+
+
+def environment() -> jinja2.Environment:
+    """The templates of toolkit/exporters."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("toolkit.exporters"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -145,9 +153,6 @@ def library(q: QNetwork, board: Board, *, kind: str, target: str | None, folder:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    named = {**layout.files, "README.md": "README.md", **({layout.example: "sensor_loop.c"} if layout.example else {})}
-    made = {path: environment.get_template(f"{name}.j2").render(facts) for path, name in named.items()}
-    return {**made, **{f"src/{name}": text for name, text in code.items()}}
 
 
 def _facts(q: QNetwork, board: Board, kernels: list[str], code: dict[str, str], folder: str) -> dict[str, Any]:
@@ -174,7 +179,7 @@ def _facts(q: QNetwork, board: Board, kernels: list[str], code: dict[str, str], 
     }
 
 
-def _write(files: dict[str, str], out: Path) -> None:
+def write_export(files: Mapping[str, str | bytes], out: Path) -> None:
     """The folder appears whole or not at all, in place of an earlier export of ours.
 
     Raises: ToolkitError when it cannot be written, or is somebody else's."""
@@ -187,7 +192,7 @@ def _write(files: dict[str, str], out: Path) -> None:
             made = Path(work) / "made"
             for name, text in files.items():
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
-                (made / name).write_text(text, encoding="utf-8", newline="\n")
+                (made / name).write_bytes(text if isinstance(text, bytes) else text.encode())
             if out.exists():
                 os.replace(out, Path(work) / "before")
             os.replace(made, out)
