@@ -19,6 +19,7 @@ from toolkit.config import Config, save_config
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar
 from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
 from toolkit.data.series import MAX_DECIMALS
+from toolkit.data.unseen import unseen
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.nn.layers import init_network
 from toolkit.nn.outputs import output_columns
@@ -44,6 +45,8 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
 
     try:
         prepared = prepare(config.data, need=needed(config), say=say)
+        for sentence in unseen(prepared):
+            say(sentence)
         rng = np.random.default_rng(config.train.seed)
         network = init_network(template(config, prepared), config.model, rng=rng)
         before = load_checkpoint(said, network, config) if resume else None
