@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from toolkit.data.prepared import Prepared
 
 MUCH = 0.05  # of the test rows: of a series without trend, about its extremes
