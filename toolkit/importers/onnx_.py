@@ -5,14 +5,17 @@ of its operators. What the input's axes mean is written in no file: every meanin
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from quantize.network import Layer, Network
+from quantize.features import front_from
+from quantize.network import Column, Layer, Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, network_of
 from toolkit.importers.onnx_constants import fold
@@ -26,6 +29,8 @@ from toolkit.importers.onnx_walk import LARGEST, STATE, Data, Value, Walk, Wrong
 
 LAYERS = {**COMPUTE, **TIME, **RECURRENT}
 """Operators that are taken of what depends on the input; MOVES and, of constants, CONSTANTS beside them."""
+KEY = "tealight"
+"""Of the metadata that `export --to onnx` writes."""
 STREAM = 16  # steps of the window that a stream is compared in
 
 
@@ -105,7 +110,7 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
         else:
             for other in [o for o in g.outputs if o != name]:
                 found.walk.notes.append(f'the output "{other}" is left out: "{name}" is the model\'s')
-            return _network(found, options), found
+            return _network(found, options, g.metadata), found
     assert best is not None
     raise best
 
@@ -197,6 +202,22 @@ def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Valu
         raise node.refuse(f"its inputs do not fit ({e or 'one is missing'})", "export it again") from None
 
 
+def restored(network: Network, text: str) -> Network:
+    """With the columns, the period and so on that our own exporter put into the metadata.
+
+    Raises: ToolkitError where they do not fit."""
+    try:
+        d = json.loads(text)
+        sides: dict[str, Any] = {side: tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs")}
+        more = {k: d[k] for k in ("horizon", "period", "missing", "max_gap", "output")}
+        made = replace(network, **sides, **more, levels=tuple(d["levels"]), front=front_from(d["front"]))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
+        raise ToolkitError(f'metadata "{KEY}" is damaged ({e}); export it again, or remove it') from None
+    if any(len(sides[s]) != len(getattr(network, s)) for s in sides):
+        raise ToolkitError(f'metadata "{KEY}" is of another number of columns; export it again, or remove it')
+    return made
+
+
 FORMS = {
     "Erf": "Gelu: export with opset 20 or newer",
     "Mish": "Swish or Gelu",
@@ -229,11 +250,11 @@ def _reached(layers: dict[str, Layer], last: str) -> tuple[Layer, ...]:
     return tuple(kept[::-1])
 
 
-def _network(found: Found, options: Options) -> Network:
+def _network(found: Found, options: Options, metadata: dict[str, str]) -> Network:
     made = tuple(
         replace(x, sources=() if x.sources == ((found.layers[k - 1].name if k else ""),) else x.sources)
         for k, x in enumerate(found.layers)
     )
     width = math.prod(found.roles.features)
     network = network_of(options.name, made, inputs=width, outputs=found.output[1].shape[2], steps=found.roles.steps)
-    return network
+    return restored(network, metadata[KEY]) if KEY in metadata else network

@@ -45,7 +45,13 @@ def scaled(w: Walk, node: Node, x: Data, gain: np.ndarray | float, offset: np.nd
         if (per != per[:1, :1]).any() or (a.back_to(per).ravel() != flat).any():
             raise node.refuse("its constant differs from step to step", "expected one number a feature")
         grids[key] = per[0, 0]
-    new = layer(w.name(node, "scale"), "scale", grids, sources=w.in_order(node, a.std))
+    sources = w.in_order(node, a.std)
+    below = w.layers.get(sources[0]) if len(sources) == 1 else None
+    if below is not None and below.op == "scale":
+        before = {k: v.astype(np.float64) for k, v in below.weights.items()}
+        grids["offset"] = grids["gain"] * before["offset"] + grids["offset"]
+        grids["gain"], sources = grids["gain"] * before["gain"], below.sources
+    new = layer(w.name(node, "scale"), "scale", grids, sources=sources)
     return w.show(node, new.name, a.back_to(w.emit(node, new, *a.std.shape[1:])))
 
 
@@ -86,8 +92,26 @@ def _sub(w: Walk, node: Node, args: Args) -> Data:
 def _mul(w: Walk, node: Node, args: Args) -> Data:
     moving = [a for a in args if isinstance(a, Data)]
     if len(moving) > 1:
-        return merged(w, node, "mul", moving)
-    return scaled(w, node, moving[0], next(np.asarray(a, np.float64) for a in args if isinstance(a, np.ndarray)), 0.0)
+        gated = _silu(w, node, moving) or _silu(w, node, moving[::-1])
+        return gated or merged(w, node, "mul", moving)
+    return scaled(w, node, moving[0], next(np.asarray(a, np.float64) for a in args if isinstance(a, np.ndarray)), -0.0)
+
+
+def _silu(w: Walk, node: Node, moving: Sequence[Data]) -> Data | None:
+    """x sigmoid(x), which exporters write in two operators; None: not that."""
+    x, gate = (w.arrange(node, v.at).std for v in moving[:2])
+    if x.shape != gate.shape:
+        return None
+    name = w.in_order(node, gate)
+    made = w.layers.get(name[0]) if len(name) == 1 else None
+    if (
+        made is None
+        or made.activations != ("sigmoid",)
+        or made.op != "activation"
+        or w.in_order(node, x) != made.sources
+    ):
+        return None
+    return _act(w, node, moving[0], "silu")
 
 
 def _div(w: Walk, node: Node, args: Args) -> Data:
@@ -158,7 +182,7 @@ def _matmul(w: Walk, node: Node, args: Args) -> Data:
     matrix = matrix[:, None] if column else matrix.T if turned else matrix
     at = x.at  # type: ignore[union-attr]
     at = at.swapaxes(-1, -2) if turned and at.ndim > 1 else at
-    out = dense(w, node, Data(at), matrix, np.zeros(matrix.shape[-1])).at
+    out = dense(w, node, Data(at), matrix, np.full(matrix.shape[-1], -0.0)).at  # -0.0: an Add behind it keeps its bits
     if column:
         return Data(out[..., 0])
     return Data(out.swapaxes(-1, -2) if turned and out.ndim > 1 else out)

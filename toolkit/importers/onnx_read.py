@@ -208,6 +208,8 @@ def _node(n: Any, opset: int, path: Path) -> Node:
     attrs: dict[str, Any] = {}
     for a in n.attribute:
         value = onnx.helper.get_attribute_value(a)
+        if a.type in (onnx.AttributeProto.FLOAT, onnx.AttributeProto.FLOATS):
+            value = _shortest(value)
         if isinstance(value, onnx.TensorProto):
             value = constant(value, f'{path}: {n.op_type} "{n.name}", attribute {a.name}')
         elif isinstance(value, bytes):
@@ -216,6 +218,11 @@ def _node(n: Any, opset: int, path: Path) -> Node:
             value = [v.decode("utf-8", "replace") for v in value]
         attrs[a.name] = value
     return Node(n.op_type, n.name, tuple(n.input), tuple(n.output), attrs, opset)
+
+
+def _shortest(value: Any) -> Any:
+    """float32 attributes in the fewest digits that give the same float32: what was meant, 0.2 and not 0.20000000298."""
+    return [_shortest(v) for v in value] if not isinstance(value, float) else float(str(np.float32(value)))
 
 
 def _in_order(nodes: list[Node], known: set[str], outputs: list[str], path: Path) -> None:
