@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from toolkit import checks, cpu, elf
+from toolkit import checks, cpu, elf, images
 from toolkit.boards import Board, Memory
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.targets import CSRC, F32, NORM, ROOT, SHARED_SOURCES, TARGETS, W8A8, FloatTarget, Target
@@ -170,7 +170,7 @@ def build_firmware(
     """Builds the image of a generated folder for a board, beside `model.h` and `vectors.h` in out_dir.
 
     toolchain: `auto`, `gcc` or `zig`. main: the file of firmware/ that replays the vectors.
-    Writes firmware.elf, .bin, .hex and, last, build.json, which it returns.
+    Writes firmware.elf, .bin, .hex, what else the board takes and, last, build.json, which it returns.
     Raises: ToolkitError when the C does not build; CheckFailed when the image fails a check of toolkit/checks.py."""
     memory = board.memory
     if memory is None:
@@ -179,8 +179,8 @@ def build_firmware(
     for name in ("model.h", "vectors.h"):
         if not (out / name).is_file():
             raise ToolkitError(f"{out / name}: missing; `python3 run.py build` writes it before it compiles")
-    for name in ("build.json", "run.json", "firmware.elf", "firmware.bin", "firmware.hex"):  # an image is linked anew
-        (out / name).unlink(missing_ok=True)
+    for path in (out / "build.json", out / "run.json", *out.glob("firmware.*")):  # an image is linked anew
+        path.unlink(missing_ok=True)
     compiler = cross_toolchain(toolchain, board.toolchain)
     say(f"build {board.name} with {compiler.version}")
     write_whole(out / "link.ld", linker_script(memory, 4096 if board.toolchain == "aarch64-linux" else 4))
@@ -196,7 +196,6 @@ def build_firmware(
     checks.nothing_foreign(board, objects, image)
     checks.instructions(board, image)
     checks.room(board, memory, image, sizes)
-    elf.write_images(image, out / "firmware.bin", out / "firmware.hex")
     result = _build_result(board, memory, compiler, image, sizes)
     write_whole(out / "build.json", json.dumps(result, indent=1) + "\n")
     return result
@@ -206,7 +205,7 @@ def _build_result(
     board: Board, memory: Memory, compiler: Toolchain, image: Path, sizes: dict[str, int]
 ) -> dict[str, Any]:
     out = image.parent
-    names = ("firmware.elf", "firmware.bin", "firmware.hex")
+    names = images.write_images(image, board)
     return {
         "board": board.name,
         "title": board.title,

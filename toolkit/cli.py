@@ -388,7 +388,7 @@ def _toolchain(p: argparse.ArgumentParser) -> None:
 def _tools(p: argparse.ArgumentParser) -> None:
     _toolchain(p)
     text = "which emulator runs the image"
-    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn"), help=text)
+    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn", "rp2040js"), help=text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
