@@ -36,16 +36,17 @@ def _is_program(board: Board) -> bool:
     return board.toolchain == "aarch64-linux"
 
 
-def _command(image: Path, board: Board, more: Sequence[str]) -> list[str]:
+def command(image: Path, board: Board, more: Sequence[str]) -> list[str]:
+    """What runs an image, its serial line on standard input and output."""
     assert board.run is not None
     program = PROGRAMS[board.toolchain]
     if _is_program(board):
         return [program, "-cpu", board.run.qemu, *more, str(image)]
-    command = [program, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
-    command += ["-kernel", str(image), *more]
+    words = [program, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
+    words += ["-kernel", str(image), *more]
     if board.toolchain == "riscv32":
-        command += ["-bios", "none"]  # else QEMU starts one of its own in machine mode
-    return [*command, "-semihosting-config", "enable=on,target=native"] if board.semihosting else command
+        words += ["-bios", "none"]  # else QEMU starts one of its own in machine mode
+    return [*words, "-semihosting-config", "enable=on,target=native"] if board.semihosting else words
 
 
 def counts(board: Board) -> bool:
@@ -62,4 +63,4 @@ def run(image: Path, board: Board, timeout_s: float, more: Sequence[str] = ()) -
     An image hands its exit code over by a semihosting call, as a program, or to QEMU's test device for RISC-V.
     Raises: ToolkitError when QEMU cannot start."""
     hands_over = board.semihosting or board.toolchain in ("aarch64-linux", "riscv32")
-    return serial.run(_command(image, board, more), timeout_s, hands_over=hands_over)
+    return serial.run(command(image, board, more), timeout_s, hands_over=hands_over)
