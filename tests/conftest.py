@@ -36,6 +36,8 @@ _PACKAGES = {
     "esptool": "esptool",
     "optuna": "optuna",
     "litert": "ai_edge_litert",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
     "platformio": "platformio",
     "yaml": "yaml",
 }
