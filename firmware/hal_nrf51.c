@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* nRF51 (Nordic nRF51 Series Reference Manual 3.0, chapters 13 and 29): UART0, 16 MHz from the crystal.
+/* nRF51 (Nordic nRF51 Series Reference Manual 3.0, chapters 13 and 29) and nRF52, which has the same registers at the
+   same addresses: UART0, the clock from the crystal.
    TL_UART_TX_PIN comes from the board's cflags: the micro:bit has its USB bridge on P0.24. */
 #include "hal.h"
 

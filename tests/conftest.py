@@ -17,6 +17,8 @@ _PROGRAMS = {
     "qemu-riscv32": ("qemu-system-riscv32", "qemu-system-misc"),
     "aarch64-gcc": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     "node": ("node", "nodejs"),
+    "cmake": ("cmake", "cmake"),
+    "chromium": ("chromium", "chromium"),
     "arm-gcc": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     "riscv-gcc": ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
     "gcc": ("cc", "gcc"),
@@ -31,6 +33,8 @@ _PACKAGES = {
     "torch": "torch",
     "optuna": "optuna",
     "litert": "ai_edge_litert",
+    "platformio": "platformio",
+    "yaml": "yaml",
 }
 
 

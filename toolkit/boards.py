@@ -200,6 +200,12 @@ def _run(table: _Table | None) -> Run | None:
     return run
 
 
+def _told(top: _Table) -> str:
+    """What is said where `requires` does not hold: the board's name, and what the file says it is."""
+    text = top.text("requires_text", 'what the board is, e.g. "is a Cortex-M4: compile with -mcpu=cortex-m4"')
+    return f"{top.text('name', '')} {text}" if text else ""
+
+
 def _board(top: _Table) -> Board:
     hals = {p.stem.removeprefix("hal_") for p in (ROOT / "firmware").glob("hal_*.c")}
     toolchain = top.one_of("toolchain", TOOLCHAINS)
@@ -214,7 +220,7 @@ def _board(top: _Table) -> Board:
         toolchain=toolchain,
         cflags=top.texts("cflags"),
         requires=top.text("requires", "a preprocessor condition, e.g. defined(__ARM_ARCH_7EM__)"),
-        requires_text=top.text("requires_text", "what to say when the condition does not hold"),
+        requires_text=_told(top),
         clock_hz=top.integer("clock_hz", "hertz, e.g. 16000000", 0 if on_host else ...),
         hal=top.one_of("hal", hals, "" if on_host else ...),
         semihosting=top.flag("semihosting", False if on_host else ...),
@@ -248,10 +254,8 @@ def board_names() -> list[str]:
     return sorted(p.stem for p in BOARDS.glob("*.toml"))
 
 
-def load_board(name: str) -> Board:
-    """A board by its name, or by the path of a user's own .toml.
-
-    Raises: ToolkitError, which names the file and the key."""
+def _read(name: str, below: tuple[str, ...] = ()) -> tuple[str, dict[str, Any]]:
+    """A board's file: how it is called in messages, and its values over those of the board that it is `like`."""
     if name.endswith(".toml"):
         path, shown = Path(name), name
     else:
@@ -265,7 +269,29 @@ def load_board(name: str) -> Board:
         raise ToolkitError(f"{shown}: cannot read: {e.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise ToolkitError(f"{shown}: not TOML: {e}") from None
-    board = _board(_Table(shown, "", values))
-    if board.name != path.stem:
-        raise ToolkitError(f'{shown}: name = "{board.name}": expected "{path.stem}", as the file is called')
-    return board
+    if values.get("name") != path.stem:
+        raise ToolkitError(f'{shown}: name = "{values.get("name")}": expected "{path.stem}", as the file is called')
+    if "like" not in values:
+        return shown, values
+    like = values.pop("like")
+    if not isinstance(like, str) or Path(like).stem in (*below, path.stem):
+        raise ToolkitError(f'{shown}: like = "{like}": expected another board, e.g. "netduinoplus2"')
+    try:
+        _, base = _read(like, (*below, path.stem))
+    except ToolkitError as e:
+        raise ToolkitError(f"{shown}: like: {e}") from None
+    return shown, _over(base, values)
+
+
+def _over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `values` laid over it, table by table; a list is exchanged whole."""
+    both = {k: _over(base[k], v) for k, v in values.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return {**base, **values, **both}
+
+
+def load_board(name: str) -> Board:
+    """A board by its name, or by the path of a user's own .toml.
+
+    Raises: ToolkitError, which names the file and the key."""
+    shown, values = _read(name)
+    return _board(_Table(shown, "", values))

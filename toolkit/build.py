@@ -17,7 +17,7 @@ from typing import Any
 from toolkit import checks, cpu, elf
 from toolkit.boards import Board, Memory
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.targets import CSRC, F32, PORTABLE, ROOT, SHARED_SOURCES, TARGETS, W8A8, FloatTarget, Target
+from toolkit.targets import CSRC, F32, LAYERS_F32, PORTABLE, ROOT, SHARED_SOURCES, TARGETS, W8A8, FloatTarget, Target
 from toolkit.toolchain import (
     CACHE,
     SUFFIX,
@@ -273,6 +273,7 @@ def build_kernels(
     registries: tuple[Mapping[str, Target | FloatTarget], ...] = (TARGETS, W8A8, F32)
     sources += [(CSRC / s[t].source, s[t].host_flags) for s in registries for t in here if t in s]
     sources += [(CSRC / t.source, t.host_flags) for t in PORTABLE.values()]
+    sources += [(CSRC / name, ()) for name in LAYERS_F32]
     sources += [(path, extra_flags) for path in extra]
     return _library(sources, [CSRC], out_dir / f"kernels{SUFFIX}", ["-fvisibility=default", "-DTL_KERNEL="], sanitize)
 

@@ -19,6 +19,7 @@ from toolkit.errors import CheckFailed, ToolkitError
 from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
+EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake", "web")
 Do = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -224,6 +225,37 @@ def _profile(a: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _export(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
+    from toolkit.exporters.libraries import export_library
+    from toolkit.exporters.web import export_web
+
+    if a.to == "web":
+        if a.board or a.target:
+            raise ToolkitError("--to web: has kernels of its own; expected neither --board nor --target")
+        return export_web(a.model, a.out, say=say)
+    target = a.target or (None if a.board else "ref")
+    return export_library(a.model, a.out, load_board(a.board or "host"), kind=a.to, target=target, say=say)
+
+
+def _fit(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import board_names, load_board
+    from toolkit.stages.fit import Limits, boards_with_memory, check, default_jobs, fit, summary
+
+    boards = boards_with_memory(a.board or board_names(), load_board)
+    limits = Limits(a.max_flash, a.max_ram, a.max_ms)
+    result = fit(a.model, boards, limits, jobs=a.jobs or default_jobs(), say=say)
+    if not a.json:
+        print(summary(result))
+    try:
+        check(result, a.board)
+    except CheckFailed:
+        if a.json:
+            print(json.dumps(result, indent=2))
+        raise
+    return result
+
+
 def _bench(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.bench import SHAPES, Options, bench, parse_shapes, summary
 
@@ -413,6 +445,23 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
+
+    text = "Write the model in an outside form: a library for Arduino, PlatformIO, Zephyr, ESP-IDF, CMake; a web page."
+    p = verb("export", _export, text, "runs/room --to arduino")
+    p.add_argument("model", type=Path, help="a run's folder, or a model file")
+    p.add_argument("--to", required=True, choices=EXPORTS, help="the form")
+    p.add_argument("-o", "--out", type=Path, help="a folder, or a path that ends in .zip; <run>/export/ unless given")
+    p.add_argument("--board", help="kernels for this board only; portable C for any core unless given")
+    p.add_argument("--target", help="other kernels than the board's")
+
+    text = "One model against every board, without hardware: flash, RAM, stack, cycles, the largest sample rate."
+    p = verb("fit", _fit, text, "runs/room --max-ms 2")
+    p.add_argument("model", type=Path, help="a run's folder, or a model.q.safetensors")
+    p.add_argument("--board", action="append", default=[], help="only this board, or these; all unless given")
+    p.add_argument("--max-flash", type=int, metavar="BYTES", help="of the image without test vectors")
+    p.add_argument("--max-ram", type=int, metavar="BYTES", help="static, without the stack")
+    p.add_argument("--max-ms", type=float, metavar="MS", help="of the longest step")
+    p.add_argument("--jobs", type=int, default=0, help="boards side by side; one a core unless given")
 
     text = "What comes next after a run's series, or after each line of standard input."
     p = verb("forecast", _forecast, text, "runs/room --steps 6 --target host")

@@ -361,3 +361,12 @@ def file_of(op: str, target: str) -> Target:
     if op in PORTABLE:
         return PORTABLE[op]
     return W8A8[target] if op in ("lstm_w8a8", "dense_w16a8") else TARGETS[target]
+
+
+LAYERS_F32: dict[str, tuple[str, ...]] = {
+    "tl_layers_f32.c": ("tl_layers_f32.h", "tl_math_f32.h"),
+    "tl_time_f32.c": ("tl_layers_f32.h", "tl_math_f32.h", "tl_sums_f32.h"),
+    "tl_activation_f32.c": ("tl_activation_f32.h", "tl_math_f32.h"),
+    "tl_cells_f32.c": ("tl_cells_f32.h", "tl_activation_f32.h", "tl_layers_f32.h", "tl_math_f32.h", "tl_sums_f32.h"),
+}
+"""The portable float32 layers that imported networks need: file of csrc/ -> the headers beside tl_kernels.h."""

@@ -236,6 +236,8 @@ def _headers(layers: Sequence[dict[str, Any]]) -> list[str]:
 
 def horizon_text(q: QNetwork | Network) -> str:
     """ "6 steps ahead", or "1, 3 and 6 steps ahead"."""
+    if horizons(q) == [0]:
+        return "of that sample"  # an imported model does not say what its output is
     *some, last = (str(h) for h in horizons(q))
     return f"{', '.join(some)}{' and ' if some else ''}{last} step{'s' if last != '1' else ''} ahead"
 

@@ -18,7 +18,8 @@ from quantize.verify import verify_network
 from toolkit.config import Config, save_config
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar
 from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
-from toolkit.data.series import MAX_DECIMALS
+from toolkit.data.series import MAX_DECIMALS, fitting_decimals
+from toolkit.data.unseen import unseen
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.nn.layers import init_network
 from toolkit.nn.outputs import output_columns
@@ -44,6 +45,8 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
 
     try:
         prepared = prepare(config.data, need=needed(config), say=say)
+        for sentence in unseen(prepared):
+            say(sentence)
         rng = np.random.default_rng(config.train.seed)
         network = init_network(template(config, prepared), config.model, rng=rng)
         before = load_checkpoint(said, network, config) if resume else None
@@ -129,7 +132,9 @@ def template(config: Config, prepared: Prepared) -> Network:
 
 
 def _outputs(config: Config, prepared: Prepared) -> tuple[Column, ...]:
-    values = [_finer(c) if prepared.target == "level" else c for c in prepared.outputs]
+    values = list(prepared.outputs)
+    if prepared.target == "level":
+        values = [_finer(c, prepared.values[:, k]) for c, (k, _) in zip(values, pairs(prepared), strict=True)]
     m = config.model
     if (prepared.target == "class") != (m.output == "class"):
         raise ToolkitError(
@@ -157,9 +162,11 @@ def _front(prepared: Prepared, levels: tuple[float, ...], missing: str) -> Front
     return Front(raws, prepared.features, target, bases)
 
 
-def _finer(column: Column) -> Column:
-    """A forecast has one decimal more than the data: rounding to the data's own would cost more than quantization."""
-    return replace(column, decimals=column.decimals + 1) if column.decimals < MAX_DECIMALS else column
+def _finer(column: Column, values: np.ndarray) -> Column:
+    """A forecast has one decimal more than the data, where int32 has room: rounding to the data's own would cost more
+    than quantization."""
+    most = min(MAX_DECIMALS, fitting_decimals(values))
+    return replace(column, decimals=column.decimals + 1) if column.decimals < most else column
 
 
 def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, Any]:
