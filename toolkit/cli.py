@@ -35,6 +35,7 @@ def _config(path: Path, sets: Sequence[str]) -> Any:
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
     from toolkit.train.stage import train
 
     if not (a.config or a.preset):
@@ -47,7 +48,9 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
     config = _config(a.config or PRESETS[a.preset], sets)
     out = a.out or Path("runs") / config.name
-    result = train(config, out, say=say, resume=a.resume)
+    if a.board:
+        load_board(a.board)  # before the work, not in the midst of it
+    result = train(config, out, say=say, resume=a.resume, board=a.board, plain=a.plain)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
     return result
 
@@ -392,6 +395,8 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
+    p.add_argument("--board", default="", help="show what the model takes on this board; the first of deploy.boards")
+    p.add_argument("--plain", action="store_true", help="a line an epoch, no dashboard")
     _sets(p)
 
     p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")
