@@ -342,6 +342,16 @@ def _portable(source: str, header: str, kernel: str) -> Target:
 PORTABLE = {
     "lstm_norm": _portable("tl_ref_norm.c", "tl_norm.h", "lstm_norm_step_w8a16"),
     "dense_hidden": _portable("tl_ref_hidden.c", "tl_hidden.h", "dense_hidden_w16a16"),
+    "dense_w8a8": Target(
+        "ref",
+        "any core, portable C11",
+        "tl_ref_dense_w8a8.c",
+        ("tl_dense_w8a8.h", "tl_w8a8.h"),
+        0,
+        frozenset({"dense_w8a8"}),
+        (),
+        (),
+    ),
 }
 """The ops that every target runs by the portable kernel."""
 
