@@ -19,7 +19,8 @@ from toolkit.errors import CheckFailed, ToolkitError
 from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake", "web")
+MODELS = ("onnx", "onnx-qdq", "safetensors")
+EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake", "web", *MODELS)
 Do = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -250,6 +251,12 @@ def _export(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.exporters.libraries import export_library
     from toolkit.exporters.web import export_web
 
+    if a.to in MODELS:
+        from toolkit.exporters.models import export_model
+
+        if a.board or a.target:
+            raise ToolkitError(f"--to {a.to}: holds no C; expected neither --board nor --target")
+        return export_model(a.model, a.out, kind=a.to, say=say)
     if a.to == "web":
         if a.board or a.target:
             raise ToolkitError("--to web: has kernels of its own; expected neither --board nor --target")
@@ -480,11 +487,11 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
 
-    text = "Write the model in an outside form: a library for Arduino, PlatformIO, Zephyr, ESP-IDF, CMake; a web page."
+    text = "Write the model in an outside form: Arduino, PlatformIO, Zephyr, ESP-IDF, CMake, a web page, ONNX, PyTorch."
     p = verb("export", _export, text, "runs/room --to arduino")
     p.add_argument("model", type=Path, help="a run's folder, or a model file")
     p.add_argument("--to", required=True, choices=EXPORTS, help="the form")
-    p.add_argument("-o", "--out", type=Path, help="a folder, or a path that ends in .zip; <run>/export/ unless given")
+    p.add_argument("-o", "--out", type=Path, help="a folder, a .zip or a model file; in <run>/export/ unless given")
     p.add_argument("--board", help="kernels for this board only; portable C for any core unless given")
     p.add_argument("--target", help="other kernels than the board's")
 
