@@ -21,6 +21,7 @@ from toolkit.importers import Imported, Options, network_of
 from toolkit.importers.onnx_constants import fold
 from toolkit.importers.onnx_moves import MOVES
 from toolkit.importers.onnx_ops import COMPUTE
+from toolkit.importers.onnx_patterns import contracted
 from toolkit.importers.onnx_read import FLOATS, Graph, Node, graph, load, looks_like_model, needed
 from toolkit.importers.onnx_recurrent import RECURRENT
 from toolkit.importers.onnx_time import TIME
@@ -90,7 +91,7 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
 
     Raises: ToolkitError."""
     name = output or (g.outputs[0] if g.outputs else "")
-    nodes = needed(g.nodes, name)
+    nodes = needed(tuple(contracted(g.nodes, g.constants)), name)
     read_by_nodes = {i for n in nodes for i in n.inputs} | {name}
     inputs = {k: v for k, v in g.inputs.items() if k in read_by_nodes}
     if not inputs:
@@ -220,7 +221,6 @@ def restored(network: Network, text: str) -> Network:
 
 FORMS = {
     "Erf": "Gelu: export with opset 20 or newer",
-    "Mish": "Swish or Gelu",
     "Scan": "LSTM, GRU or RNN in its place",
     "Loop": "LSTM, GRU or RNN in its place",
     "If": "a graph without branches",

@@ -237,6 +237,11 @@ def _swish(w: Walk, node: Node, args: Args) -> Data:
     return y if alpha == 1 else scaled(w, node, y, 1 / alpha, 0.0)
 
 
+def _mish(w: Walk, node: Node, args: Args) -> Data:
+    x = data(node, args)
+    return merged(w, node, "mul", [x, _act(w, node, _act(w, node, x, "softplus"), "tanh")])
+
+
 def _prelu(w: Walk, node: Node, args: Args) -> Data:
     slope = const(node, args, 1)
     if slope is None or not slope.size or (slope != slope.flat[0]).any():
@@ -299,11 +304,10 @@ def _layer_norm(w: Walk, node: Node, args: Args) -> Data:
     axis = axis_of(node, node.attrs.get("axis", -1), at.ndim)
     width = int(np.prod(at.shape[axis:]))
     gain, offset = const(node, args, 1), const(node, args, 2)
-    assert gain is not None
     shape = at.shape[axis:]
     try:
         per = {
-            "gain": np.broadcast_to(gain, shape).reshape(-1),
+            "gain": np.broadcast_to(1.0 if gain is None else gain, shape).reshape(-1),
             "offset": np.broadcast_to(0.0 if offset is None else offset, shape).reshape(-1),
         }
     except ValueError:
@@ -381,6 +385,7 @@ COMPUTE: dict[str, Callable[[Walk, Node, Args], Value | list[Value]]] = {
     "Celu": _celu,
     "Gelu": _gelu,
     "Swish": _swish,
+    "Mish": _mish,
     "PRelu": _prelu,
     "Clip": _clip,
     "Softmax": _softmax("softmax"),
