@@ -39,8 +39,8 @@ older opset wrote in several operators, too.
 ## The onnx package's own cases
 
 Every case of onnx {version} (`onnx.backend.test`) whose graph holds one of these operators: import, the float64
-definition as read and as deployed, and the generated float32 C, each compared with the expected output within the case's
-tolerance. "expanded" are operators written out in others. The case's first input is the sequence, the others are
+definition as read and as deployed, and the generated float32 C, each compared with the expected output within the
+case's tolerance. "expanded" are operators written out in others. The case's first input is the sequence, the others are
 constants.
 
 {table}

@@ -81,7 +81,9 @@ def outcomes(case: Any, run: Run) -> Iterator[Outcome]:
             yield Outcome(case.name, operator, "refused", str(e))
             continue
         got, want = run(network, _sequence(found, inputs[0])), _outputs(found, want)
-        close = got.shape == want.shape and np.allclose(want, got, rtol=case.rtol, atol=max(case.atol, 1e-6))
+        close = got.shape == want.shape and np.allclose(
+            want, got, rtol=case.rtol, atol=max(case.atol, 1e-6), equal_nan=True
+        )
         yield Outcome(case.name, operator, "passed" if close else "failed", "" if close else f"{got} for {want}")
 
 
