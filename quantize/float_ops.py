@@ -57,7 +57,7 @@ def _gru(layer: Layer, x: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     gate, candidate = map(activation, activations(layer))
     clip = _clip(layer.options.get("preact_clip", 0))
     from_x = x @ w["w_ih"].T + w["b"][: 3 * size]
-    r, z = np.split(gate(clip(from_x[:, : 2 * size] + h @ w["w_hh"][: 2 * size].T)), 2, axis=1)
+    r, z = map(gate, np.split(clip(from_x[:, : 2 * size] + h @ w["w_hh"][: 2 * size].T), 2, axis=1))
     w_n = w["w_hh"][2 * size :].T
     after = len(w["b"]) == 4 * size
     n = candidate(clip(from_x[:, 2 * size :] + (r * (h @ w_n + w["b"][3 * size :]) if after else (r * h) @ w_n)))

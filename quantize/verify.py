@@ -17,6 +17,7 @@ from quantize.network import MISSING, MODES, TRAINING, Layer, Network
 from quantize.ops import FLOAT, OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
+SMALL = {"lstm_w8a8", "dense_w8a8"}
 NOT_INTEGER = {"p": "peephole", "h0": "a first state h0", "c0": "a first state c0"}
 DEPLOYED_HEADS = ("last", "final_states", "all")  # all: of a stream, and of a window's last step
 
@@ -72,14 +73,15 @@ def _stack(layers: Sequence[Layer | QLayer], width: int, outputs: int) -> None:
     if len(ops) < 2 or OPS[ops[-1]].STATE or not all(OPS[op].STATE for op in ops[:-1]):
         cells = " or ".join(op for op in FLOAT if OPS[op].STATE)
         raise QuantizeError(f"layers {' -> '.join(ops) or '(none)'}: expected one or more {cells} and then one dense")
-    if set(ops[:-1]) == {"dense_hidden"}:
+    if set(ops[:-1]) <= {"dense_hidden", "dense_w8a8"}:
         raise QuantizeError(f"layers {' -> '.join(ops)}: no recurrent layer; this toolkit is for recurrent networks")
     names = [x.name for x in layers]
     if len(set(names)) < len(names):
         raise QuantizeError(f"layers {', '.join(names)}: two have the same name; rename one")
-    if "lstm_w8a8" in ops and (set(ops[:-1]) != {"lstm_w8a8"} or ops[-1] != "dense_w16a8"):
-        raise QuantizeError(f"layers {' -> '.join(ops)}: the scheme w8a8 is lstm_w8a8 and then dense_w16a8")
-    if "lstm_w8a8" in ops and any(x.sources or x.reverse for x in layers):
+    small = SMALL & set(ops[:-1])
+    if small and (set(ops[:-1]) - SMALL or ops[-1] != "dense_w16a8"):
+        raise QuantizeError(f"layers {' -> '.join(ops)}: the scheme w8a8 is {' or '.join(SMALL)}, then dense_w16a8")
+    if small and any(x.sources or x.reverse for x in layers):
         raise QuantizeError(f"layers {', '.join(names)}: the scheme w8a8 has one direction only")
     for k, x in enumerate(layers):
         _shapes(x)
@@ -139,8 +141,6 @@ def _layer_numbers(x: QLayer) -> None:
         raise QuantizeError(f"{x.name}: parameters {', '.join(sorted(x.params))}; expected {', '.join(sorted(ranges))}")
     for key, (low, high) in ranges.items():
         _within(f"{x.name}: {key}", x.params[key], low, high)
-    if "h_zero" in ranges:
-        _within(f"{x.name}: h_zero (a state begins at 0)", x.params["h_zero"], 0, 0)
     if "t" in ranges:
         _within(f"{x.name}: smallest multiplier", int(x.arrays["m"].min()), 1, 32767)
         if "wx" in x.arrays and x.arrays["wx"].dtype == np.int8:

@@ -342,6 +342,16 @@ def _portable(source: str, header: str, kernel: str) -> Target:
 PORTABLE = {
     "lstm_norm": _portable("tl_ref_norm.c", "tl_norm.h", "lstm_norm_step_w8a16"),
     "dense_hidden": _portable("tl_ref_hidden.c", "tl_hidden.h", "dense_hidden_w16a16"),
+    "dense_w8a8": Target(
+        "ref",
+        "any core, portable C11",
+        "tl_ref_dense_w8a8.c",
+        ("tl_dense_w8a8.h", "tl_w8a8.h"),
+        0,
+        frozenset({"dense_w8a8"}),
+        (),
+        (),
+    ),
 }
 """The ops that every target runs by the portable kernel."""
 
@@ -351,3 +361,12 @@ def file_of(op: str, target: str) -> Target:
     if op in PORTABLE:
         return PORTABLE[op]
     return W8A8[target] if op in ("lstm_w8a8", "dense_w16a8") else TARGETS[target]
+
+
+LAYERS_F32: dict[str, tuple[str, ...]] = {
+    "tl_layers_f32.c": ("tl_layers_f32.h", "tl_math_f32.h"),
+    "tl_time_f32.c": ("tl_layers_f32.h", "tl_math_f32.h", "tl_sums_f32.h"),
+    "tl_activation_f32.c": ("tl_activation_f32.h", "tl_math_f32.h"),
+    "tl_cells_f32.c": ("tl_cells_f32.h", "tl_activation_f32.h", "tl_layers_f32.h", "tl_math_f32.h", "tl_sums_f32.h"),
+}
+"""The portable float32 layers that imported networks need: file of csrc/ -> the headers beside tl_kernels.h."""

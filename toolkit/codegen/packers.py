@@ -32,6 +32,7 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm_w8a8", "v7m"): pack_small_w8a8.lstm_chain,
     ("lstm_w8a8", "rv32"): pack_small_w8a8.lstm_rv32,
     ("lstm_w8a8", "mve"): pack_mve_w8a8.lstm_mve,
+    ("dense_w8a8", "ref"): pack_w8a8.dense_hidden_ref,
     ("dense_w16a8", "ref"): pack_w8a8.dense_ref,
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,
