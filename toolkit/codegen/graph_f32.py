@@ -15,7 +15,7 @@ from toolkit.codegen.plan_f32 import Node, plan, with_explicit_head
 from toolkit.errors import ToolkitError
 from toolkit.targets import F32, LAYERS_F32
 
-OWN = {"copy", "in_mean", "in_std", "out_mean", "out_std", "nothing", "through", "window", "room", "h", "c", "t"} | LOCALS
+OWN = {"copy", "in_mean", "in_std", "out_mean", "out_std", "nothing", "through", "h", "t"} | LOCALS
 OF_OP = {
     **dict.fromkeys(("lstm", "gru", "rnn", "lstm_norm"), "tl_cells_f32.c"),
     **dict.fromkeys(("conv", "pool"), "tl_time_f32.c"),
@@ -35,7 +35,7 @@ def check_stream(network: Network) -> None:
         elif x.op not in (*PER_STEP, *RECURRENT, *MERGE, "conv"):
             why = f"is a {x.op} over the time of a window"
         if why:
-            raise ToolkitError(f"{x.name}: {why}, which a stream of single samples has not; use mode = \"window\"")
+            raise ToolkitError(f'{x.name}: {why}, which a stream of single samples has not; use mode = "window"')
 
 
 def graph_facts(n: Network, target: str) -> dict[str, Any]:

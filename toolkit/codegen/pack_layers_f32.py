@@ -74,7 +74,9 @@ def _width(x: Layer) -> str:
 
 
 def _gains(x: Layer) -> tuple[PackedArray, ...]:
-    return _array("gain", x.weights["gain"], "gains [feature]"), _array("offset", x.weights["offset"], "offsets [feature]")
+    return _array("gain", x.weights["gain"], "gains [feature]"), _array(
+        "offset", x.weights["offset"], "offsets [feature]"
+    )
 
 
 _MEANINGS: Mapping[str, str] = {
