@@ -53,6 +53,13 @@ static inline void tl_copy8(int8_t *to, const int8_t *from, uint32_t n)
     }
 }
 
+static inline void tl_fill8(int8_t *to, int8_t value, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        to[i] = value;
+    }
+}
+
 static inline void tl_zero8(int8_t *to, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -68,18 +75,36 @@ static inline void tl_narrow(int8_t *to, const int16_t *from, uint32_t n)
     }
 }
 
-/* (x * m + 2^30) >> 31 with 0 <= m < 2^31: the product in halves, so that a core without a long multiply needs no
- * library. No sum of halves leaves int32: 32767 * 65535 + 65535 < 2^31. */
-static inline int32_t tl_high_mul(int32_t x, int32_t m)
+/* floor(x * m / 2^32) with 0 <= m < 2^31: the product in halves, so that a core without a long multiply needs no library.
+ * No sum of halves leaves int32: 32767 * 65535 + 65535 < 2^31. `next`: the two bits below, of the lower half. */
+static inline int32_t tl_upper_mul(int32_t x, int32_t m, uint32_t *next)
 {
     const uint32_t x_low = (uint32_t)x & 0xFFFFu, m_low = (uint32_t)m & 0xFFFFu;
     const int32_t x_high = x >> 16, m_high = m >> 16;
     const uint32_t low = x_low * m_low;
     const int32_t middle = x_high * (int32_t)m_low + (int32_t)(low >> 16);
     const int32_t other = (int32_t)x_low * m_high + (int32_t)((uint32_t)middle & 0xFFFFu);
-    const int32_t high = x_high * m_high + (middle >> 16) + (other >> 16);
-    const uint32_t top = ((uint32_t)other >> 14) & 3u; /* the two bits below the upper half */
-    return high * 2 + (int32_t)((top + 1u) >> 1);
+    *next = ((uint32_t)other >> 14) & 3u;
+    return x_high * m_high + (middle >> 16) + (other >> 16);
+}
+
+/* (x * m + 2^30) >> 31, as above. */
+static inline int32_t tl_high_mul(int32_t x, int32_t m)
+{
+    uint32_t next;
+    const int32_t high = tl_upper_mul(x, m, &next);
+    return high * 2 + (int32_t)((next + 1u) >> 1);
+}
+
+/* x * m * 2^(s - 31), rounded once, half up; 0 <= m < 2^31, s in -31 .. 0, |x| < 2^31. */
+static inline int32_t tl_multiply_once(int32_t x, int32_t m, int8_t s)
+{
+    uint32_t next;
+    const int32_t high = tl_upper_mul(x, m, &next);
+    if (s == 0) {
+        return high * 2 + (int32_t)((next + 1u) >> 1);
+    }
+    return s == -1 ? high + (int32_t)(next >> 1) : (high + (int32_t)((uint32_t)1 << (-s - 2))) >> (-s - 1);
 }
 
 /* x / 2^n, rounded half away from zero; n in 0 .. 31. */

@@ -115,7 +115,7 @@ def _made(layer: Layer, time: int, width: int) -> tuple[int, int]:
         return 1, time * width
     if layer.op in RECURRENT:
         return time, int(layer.weights["w_hh"].shape[1])
-    return time, layer.weights["w"].shape[0] if layer.op == "dense" else width
+    return time, layer.weights["w"].shape[0] if "w" in layer.weights else width
 
 
 def _weights(layer: Layer, width: int) -> None:
@@ -129,7 +129,12 @@ def _weights(layer: Layer, width: int) -> None:
             f"{layer.name} ({layer.op}, {width} values come in): arrays "
             f"{', '.join(f'{k} {list(v)}' for k, v in sorted(found.items())) or '(none)'}; expected {text or '(none)'}"
         )
-    counts = {"dense": (0, 1), "activation": (1,), **{op: (0, len(v)) for op, v in DEFAULTS.items()}}
+    counts = {
+        "dense": (0, 1),
+        "dense_hidden": (0, 1),
+        "activation": (1,),
+        **{op: (0, len(v)) for op, v in DEFAULTS.items()},
+    }
     allowed = counts.get(layer.op, (0,))
     if len(layer.activations) not in allowed:
         wanted = " or ".join(map(str, allowed))
@@ -146,7 +151,7 @@ def _expected(layer: Layer, width: int) -> dict[str, tuple[int, ...]]:
             return {**both, **more}
         after = layer.op == "gru" and w.get("b") == (4 * h,)
         return {**both, "b": ((4 if after else rows) * h,)}
-    if layer.op == "dense":
+    if layer.op in ("dense", "dense_hidden"):
         out = w["w"][0] if len(w.get("w", ())) == 2 else 1
         return {"w": (out, width), "b": (out,)}
     if layer.op == "conv":

@@ -138,6 +138,7 @@ def _take(layer: Layer, x: np.ndarray) -> np.ndarray:
 SEQUENCE: Mapping[str, Callable[[Layer, np.ndarray], np.ndarray]] = {
     **dict.fromkeys(("lstm", "gru", "rnn", "lstm_norm"), _recurrent),
     "dense": _dense,
+    "dense_hidden": _dense,
     "activation": lambda layer, x: activation(layer.activations[0])(x),
     "scale": lambda layer, x: np.asarray(layer.weights["gain"] * x + layer.weights["offset"]),
     "norm": _norm,

@@ -42,6 +42,11 @@ def multiply(x: np.ndarray, m: int, s: int) -> np.ndarray:
     return rounding_shift(high_mul(x << max(s, 0), m), max(-s, 0))
 
 
+def multiply_once(x: np.ndarray, m: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """x * m * 2**(s - 31) with one rounding, half up; s <= 0."""
+    return np.asarray((x * m + (1 << (30 - s))) >> (31 - s))
+
+
 def multiplier(scale: float) -> tuple[int, int]:
     """m, s with m * 2**(s - 31) nearest to scale, 2**30 <= m < 2**31."""
     mantissa, s = np.frexp(scale)

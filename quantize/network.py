@@ -63,7 +63,8 @@ class Layer:
         Activations: of r and z, of n. Option `preact_clip`.
     rnn: `w_ih [H, in]`, `w_hh [H, H]`, `b [H]`; tanh, or option `relu`, or one activation. Option `preact_clip`.
     A recurrent layer may begin at `h0 [H]` (and `c0 [H]`) in place of zeros.
-    dense: `w [out, in]`, `b [out]`, at most one activation.  activation: no weights, one activation.
+    dense: `w [out, in]`, `b [out]`, at most one activation; dense_hidden: the same, as `quantize.deployable` names one
+        that is not the head.  activation: no weights, one activation.
     scale: `gain [n]`, `offset [n]`: gain x + offset.
     norm: layer normalisation over the features, `gain [n]`, `offset [n]`, option `epsilon`.
     conv: over time, `w [out, in / groups, kernel]`, `b [out]`; options `stride`, `dilation`, `groups` (absent: 1),

@@ -27,10 +27,16 @@ HEADER = "<4sHH8sIHH"  # magic, version, zero, model, steps since reset, lost in
 
 
 def zero_state(q: QNetwork, batch: int) -> State:
-    """Layer name -> tensor name -> zeros [batch, H]."""
+    """Layer name -> tensor name -> what it holds before the first step [batch, H]: zeros, or h's zero point."""
     return {
-        x.name: {k: np.zeros((batch, OPS[x.op].output_size(x)), np.int64) for k in OPS[x.op].STATE} for x in q.layers
+        x.name: {k: np.full((batch, OPS[x.op].output_size(x)), v, np.int64) for k, v in first_values(x).items()}
+        for x in q.layers
     }
+
+
+def first_values(x: QLayer) -> dict[str, int]:
+    """Of each tensor of a layer's state."""
+    return OPS[x.op].start(x) if "h_zero" in x.params else dict.fromkeys(OPS[x.op].STATE, 0)
 
 
 def step(

@@ -70,8 +70,8 @@ def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -
         fed = graph.sources(network.layers, k)
         if fed == (graph.INPUT,):
             key = "b_ih" if "b_ih" in x.weights else "b"
-            b = np.array(x.weights[key], np.float64)
-            b[: len(x.weights["w_ih"])] += x.weights["w_ih"].astype(np.float64) @ shift
+            b, w = np.array(x.weights[key], np.float64), x.weights["w" if "w" in x.weights else "w_ih"]
+            b[: len(w)] += w.astype(np.float64) @ shift
             x = replace(x, weights={**x.weights, key: b})
         bits = 16 if fed == (graph.INPUT,) else options.deep_wx_bits
         made = _cell(x, np.concatenate([scales[s] for s in fed]), ranges.states[x.name], bits, options)

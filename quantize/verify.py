@@ -10,12 +10,15 @@ import numpy as np
 from quantize import fixedpoint as fp
 from quantize.errors import QuantizeError
 from quantize.features import verify_front
+from quantize.float_ops import DEFAULTS
 from quantize.graph import verify_graph
 from quantize.graph import width as graph_width
 from quantize.network import MISSING, MODES, TRAINING, Layer, Network
 from quantize.ops import FLOAT, OPS
 from quantize.qnetwork import QInput, QLayer, QNetwork, QOutput
 
+SMALL = {"lstm_w8a8", "dense_w8a8"}
+NOT_INTEGER = {"p": "peephole", "h0": "a first state h0", "c0": "a first state c0"}
 DEPLOYED_HEADS = ("last", "final_states", "all")  # all: of a stream, and of a window's last step
 
 
@@ -38,8 +41,12 @@ def _deployable(network: Network) -> None:
     """Raises QuantizeError, naming it, at what has no integer form."""
     for x in network.layers:
         options = [k for k, v in x.options.items() if v and k not in TRAINING]
-        for what in (*options, *(["peephole"] if "p" in x.weights else [])):
-            raise QuantizeError(f"{x.name}: {what} has no integer form yet; train without it")
+        extra = [text for key, text in NOT_INTEGER.items() if key in x.weights]
+        functions = [f"activations {', '.join(x.activations)}"] if x.activations and x.op in DEFAULTS else []
+        if tuple(x.activations) == DEFAULTS.get(x.op):
+            functions = []
+        for what in (*options, *extra, *functions):
+            raise QuantizeError(f"{x.name}: {what} has no integer form yet; train without it, or deploy --scheme f32")
     if network.output == "gaussian":
         raise QuantizeError('output = "gaussian" has no integer form; train quantiles, which have one')
 
@@ -66,12 +73,15 @@ def _stack(layers: Sequence[Layer | QLayer], width: int, outputs: int) -> None:
     if len(ops) < 2 or OPS[ops[-1]].STATE or not all(OPS[op].STATE for op in ops[:-1]):
         cells = " or ".join(op for op in FLOAT if OPS[op].STATE)
         raise QuantizeError(f"layers {' -> '.join(ops) or '(none)'}: expected one or more {cells} and then one dense")
+    if set(ops[:-1]) <= {"dense_hidden", "dense_w8a8"}:
+        raise QuantizeError(f"layers {' -> '.join(ops)}: no recurrent layer; this toolkit is for recurrent networks")
     names = [x.name for x in layers]
     if len(set(names)) < len(names):
         raise QuantizeError(f"layers {', '.join(names)}: two have the same name; rename one")
-    if "lstm_w8a8" in ops and (set(ops[:-1]) != {"lstm_w8a8"} or ops[-1] != "dense_w16a8"):
-        raise QuantizeError(f"layers {' -> '.join(ops)}: the scheme w8a8 is lstm_w8a8 and then dense_w16a8")
-    if "lstm_w8a8" in ops and any(x.sources or x.reverse for x in layers):
+    small = SMALL & set(ops[:-1])
+    if small and (set(ops[:-1]) - SMALL or ops[-1] != "dense_w16a8"):
+        raise QuantizeError(f"layers {' -> '.join(ops)}: the scheme w8a8 is {' or '.join(SMALL)}, then dense_w16a8")
+    if small and any(x.sources or x.reverse for x in layers):
         raise QuantizeError(f"layers {', '.join(names)}: the scheme w8a8 has one direction only")
     for k, x in enumerate(layers):
         _shapes(x)
@@ -131,11 +141,9 @@ def _layer_numbers(x: QLayer) -> None:
         raise QuantizeError(f"{x.name}: parameters {', '.join(sorted(x.params))}; expected {', '.join(sorted(ranges))}")
     for key, (low, high) in ranges.items():
         _within(f"{x.name}: {key}", x.params[key], low, high)
-    if "h_zero" in ranges:
-        _within(f"{x.name}: h_zero (a state begins at 0)", x.params["h_zero"], 0, 0)
     if "t" in ranges:
         _within(f"{x.name}: smallest multiplier", int(x.arrays["m"].min()), 1, 32767)
-        if x.arrays["wx"].dtype == np.int8:
+        if "wx" in x.arrays and x.arrays["wx"].dtype == np.int8:
             _within(f"{x.name}: f, with int8 input weights,", x.params["f"], 0, 0)
     fits = OPS[x.op].fits(x)
     if not fits.all():

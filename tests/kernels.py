@@ -21,7 +21,7 @@ from toolkit.build import build_kernels
 from toolkit.codegen.packers import place
 from toolkit.errors import ToolkitError
 from toolkit.lock import locked
-from toolkit.targets import CSRC, NORM, SHIMS, TARGETS, W8A8
+from toolkit.targets import CSRC, PORTABLE, SHIMS, TARGETS, W8A8
 from toolkit.toolchain import CACHE
 
 STRUCTS = """
@@ -59,7 +59,9 @@ INT16, INT32, UINT8 = np.dtype(np.int16), np.dtype(np.int32), np.dtype(np.uint8)
 def structs(more: Sequence[Path] = ()) -> str:
     """The parameter structs of every target, read from the headers of csrc/, and those of the files `more`."""
     small = [t for t in W8A8.values() if t.name in {own.name for own in HERE}]
-    names = dict.fromkeys(h for t in (*HERE, *small, NORM) for h in t.headers if not h.startswith("tl_tables"))
+    names = dict.fromkeys(
+        h for t in (*HERE, *small, *PORTABLE.values()) for h in t.headers if not h.startswith("tl_tables")
+    )
     paths = (CSRC / "tl_kernels.h", *(CSRC / name for name in names), *more)
     text = "".join(re.sub(r"/\*.*?\*/", "", path.read_text("utf-8"), flags=re.S) for path in paths)
     found = {kind: function for function, kind in re.findall(r"(typedef void (tl_\w+)\([^;]*\);)", text)}

@@ -68,7 +68,7 @@ def random_qnetwork(rng: np.random.Generator, shape: Shape, name: str) -> QNetwo
     for k, (cell, hidden, bits) in enumerate(zip(shape.ops, shape.hidden, shape.bits, strict=True)):
         layers.append(random_cell(rng, cell, f"{cell}{k}", width, hidden, bits))
         width = hidden
-    head = "dense_w16a8" if "lstm_w8a8" in shape.ops else "dense"
+    head = "dense_w16a8" if {"lstm_w8a8", "dense_w8a8"} & set(shape.ops) else "dense"
     layers.append(random_dense(rng, "dense0", width, shape.outputs, head))
     q = QNetwork(
         name=name,
@@ -126,15 +126,47 @@ def random_lstm_norm(rng: np.random.Generator, name: str, inputs: int, hidden: i
     return out
 
 
+def random_dense_hidden(rng: np.random.Generator, name: str, inputs: int, units: int) -> QLayer:
+    """A dense layer below the head, of any function, with accumulators up to their limits."""
+    arrays, params = random_rows(rng, units, inputs, 1, 16, rows.joint(units))
+    arrays = {"w": arrays["wx"] >> 1, "b": arrays["b"] >> 1, "m": arrays["m"]}
+    params = {"t": params["t"], "function": int(rng.integers(4)), "h_exp": int(rng.integers(-3, 4))}
+    out = QLayer(name, "dense_hidden", frozen_arrays(arrays), params)
+    assert OPS["dense_hidden"].fits(out).all()
+    return out
+
+
 def random_cell(rng: np.random.Generator, op: str, name: str, inputs: int, hidden: int, bits: int) -> QLayer:
     """A recurrent layer of any op."""
     if op == "lstm_norm":
         return random_lstm_norm(rng, name, inputs, hidden)
+    if op == "dense_hidden":
+        return random_dense_hidden(rng, name, inputs, hidden)
     if op == "lstm_w8a8":
         return random_lstm_w8a8(rng, name, inputs, hidden)
+    if op == "dense_w8a8":
+        return random_dense_w8a8(rng, name, inputs, hidden)
     if op == "gru":
         return random_gru(rng, name, inputs, hidden, bits, after=bool(rng.integers(2)))
     return random_lstm(rng, name, inputs, hidden, bits)
+
+
+def random_dense_w8a8(rng: np.random.Generator, name: str, inputs: int, units: int) -> QLayer:
+    """A dense layer from int8 to int8, multipliers and biases at edges."""
+    w = np.where(rng.random((units, inputs)) < 0.1, -128, _weights(rng, (units, inputs), 127))
+    room = 2**31 - 1 - 128 * np.abs(w).sum(1)
+    arrays = {
+        "w": w.astype(np.int8),
+        "b": np.where(rng.random(units) < 0.7, rng.integers(-20000, 20000, units), room * rng.choice([-1, 1], units)),
+        "m": np.where(rng.random(units) < 0.8, rng.integers(2**30, 2**31, units), rng.choice([0, 1, 2**31 - 1], units)),
+        "s": rng.choice([0, -1, -2, -6, -7, -9, -31], units),
+    }
+    arrays = {k: v.astype(OPS["dense_w8a8"].DTYPES[k][0]) for k, v in arrays.items()}
+    zero = int(rng.choice([-128, 127, 0, 5]))
+    low = int(rng.choice([-128, zero]))
+    out = QLayer(name, "dense_w8a8", frozen_arrays(arrays), {"h_zero": zero, "low": low, "high": 127})
+    assert OPS["dense_w8a8"].fits(out).all()
+    return out
 
 
 def random_lstm_w8a8(rng: np.random.Generator, name: str, inputs: int, hidden: int) -> QLayer:
@@ -154,7 +186,8 @@ def random_lstm_w8a8(rng: np.random.Generator, name: str, inputs: int, hidden: i
         b = rng.integers(-20000, 20000, 4 * hidden) if moves else room * rng.choice([-1, 0, 1], 4 * hidden)
         arrays[f"b{k}"] = np.clip(b, -room, room)
     kinds = OPS["lstm_w8a8"].DTYPES
-    params = {"table": int(rng.integers(2)), "bits": int(rng.integers(7)), "x_zero": 0, "h_zero": 0}
+    params = {"table": int(rng.integers(2)), "bits": int(rng.integers(7)), "x_zero": 0}
+    params["h_zero"] = int(rng.choice([0, 0, -128, 7]))
     params["clip"] = int(rng.choice([0, 1, 20000, 32767]))
     out = QLayer(name, "lstm_w8a8", frozen_arrays({k: v.astype(kinds[k][0]) for k, v in arrays.items()}), params)
     assert OPS["lstm_w8a8"].fits(out).all()

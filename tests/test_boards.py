@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests import fake_model
 from tests.conftest import needs
 from toolkit.boards import BOARDS, Board, board_names, load_board
 from toolkit.build import build_firmware
+from toolkit.emulate import run_firmware
 from toolkit.errors import ToolkitError
 from toolkit.toolchain import Toolchain, board_flags, cross_toolchain
 
@@ -65,6 +67,51 @@ def test_every_board_links_and_fits(name: str, compiler: str, tmp_path: Path) ->
     assert result["toolchain"] == compiler
     assert 1000 < result["sizes"]["flash"] <= result["limits"]["flash"]
     assert 0 < result["sizes"]["ram"] + result["limits"]["stack"] <= result["limits"]["ram"]
+
+
+EMULATORS = ("qemu", "unicorn", "rp2040js")
+EMULATED = [(n, e) for n in CHIPS if (run := load_board(n).run) for e in EMULATORS if getattr(run, e)]
+    (n, e) for n in CHIPS if (run := load_board(n).run) for e in ("qemu", "unicorn", "rp2040js") if getattr(run, e)
+]
+QEMU = {"arm-none-eabi": "qemu", "aarch64-linux": "qemu-aarch64", "riscv32": "qemu-riscv32"}
+
+
+@pytest.mark.parametrize("name, emulator", EMULATED)
+def test_every_board_runs_with_parity(name: str, emulator: str, tmp_path: Path) -> None:
+    """The same vectors, the same hash, in every emulator that knows the board."""
+    board = load_board(name)
+    compiler_for(board, "zig")
+    needs(QEMU[board.toolchain] if emulator == "qemu" else emulator)
+    c_dir = fake_model.write(tmp_path, fake_model.vectors(100))
+    build_firmware(c_dir, board, tmp_path / "build", toolchain="zig", say=lambda _: None)
+    result = run_firmware(tmp_path / "build", board, emulator=emulator, say=lambda _: None)
+    assert result["passed"] and result["hash"] == fake_model.run_hash(100)
+
+
+def test_a_board_like_another_costs_three_lines(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\nlike = "netduinoplus2"\nclock_hz = 8_000_000\n')
+    mine, other = load_board(str(path)), load_board("netduinoplus2")
+    text = other.requires_text.replace("netduinoplus2", "mine")
+    assert mine == replace(other, name="mine", clock_hz=8_000_000, requires_text=text)
+    path.write_text('name = "mine"\nlike = "netduinoplus2"\nmemory.flash.length = 65_536\n')
+    memory, whole = load_board(str(path)).memory, other.memory
+    assert memory is not None and whole is not None
+    assert memory == replace(whole, flash=replace(whole.flash, length=65_536))
+
+
+@pytest.mark.parametrize(
+    "like, says",
+    [
+        ("netduinoplus3", 'mine.toml: like: board "netduinoplus3" is not known; did you mean "netduinoplus2"?'),
+        ("{path}", 'mine.toml: like = "{path}": expected another board'),
+        ("mine", 'mine.toml: like = "mine": expected another board'),
+    ],
+)
+def test_a_board_that_is_like_none(like: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "mine"\nlike = "{like.format(path=path)}"\n')
+    assert says.format(path=path) in refusal(str(path))
 
 
 def edited(tmp_path: Path, old: str, new: str) -> str:

@@ -14,9 +14,9 @@ from tests import naive
 from tests.conftest import needs
 from tests.kernels import Kernels, runnable
 from tests.nets import random_dense, random_gru, random_lstm, random_x
-from toolkit.targets import NORM, TARGETS, W8A8
+from toolkit.targets import PORTABLE, TARGETS, W8A8
 
-FLOAT_OPS = [op for op in ALL_FLOAT_OPS if op != "lstm_norm"]  # which test_lstm_norm.py tests
+FLOAT_OPS = [op for op in ALL_FLOAT_OPS if op not in PORTABLE]  # those have tests of their own
 
 SIZES = [
     (1, 1),
@@ -141,8 +141,8 @@ def call(c: Kernels, op: str, target: str) -> Callable:
 
 def test_every_op_has_its_tests() -> None:
     assert set(FLOAT_OPS) == set(FLOAT) == set(INTEGER)
-    assert set(OPS) - set(FLOAT_OPS) == {"lstm_w8a8", "dense_w16a8", "lstm_norm"}, "these have files of their own"
-    complete = TARGETS["ref"].ops | W8A8["ref"].ops | NORM.ops
+    assert set(OPS) - set(FLOAT_OPS) == {"lstm_w8a8", "dense_w16a8", *PORTABLE}, "these have files of their own"
+    complete = TARGETS["ref"].ops | W8A8["ref"].ops | {k for t in PORTABLE.values() for k in t.ops}
     assert {op.KERNEL for op in OPS.values()} <= complete, "ref must be complete"
 
 

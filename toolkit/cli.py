@@ -19,6 +19,7 @@ from toolkit.errors import CheckFailed, ToolkitError
 from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
+EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake", "web")
 Do = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -34,6 +35,7 @@ def _config(path: Path, sets: Sequence[str]) -> Any:
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
     from toolkit.train.stage import train
 
     if not (a.config or a.preset):
@@ -46,7 +48,9 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
     config = _config(a.config or PRESETS[a.preset], sets)
     out = a.out or Path("runs") / config.name
-    result = train(config, out, say=say, resume=a.resume)
+    if a.board:
+        load_board(a.board)  # before the work, not in the midst of it
+    result = train(config, out, say=say, resume=a.resume, board=a.board, plain=a.plain)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
     return result
 
@@ -73,6 +77,40 @@ def _sweep(a: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _import_options(a: argparse.Namespace) -> Any:
+    from toolkit.importers import Options, identifier
+
+    for key in ("steps", "batch"):
+        if getattr(a, key) is not None and getattr(a, key) < 1:
+            raise ToolkitError(f"--{key} {getattr(a, key)}: expected 1 or more")
+    name = a.name or identifier(a.file.name.split(".")[0], "model")
+    return Options(name, a.steps, a.batch, a.stream, a.structure)
+
+
+def _import(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.samples import read_samples
+    from toolkit.stages.import_ import import_model
+
+    options = _import_options(a)
+    out = a.out or Path("runs") / options.name / "model.safetensors"
+    if out.suffix != ".safetensors":
+        raise ToolkitError(f"--out {out}: expected a path that ends in .safetensors")
+    samples = read_samples(a.samples) if a.samples else None
+    result = import_model(a.file, out, options, samples=samples, say=say)
+    if out.name == "model.safetensors":
+        say(f"next: python3 run.py quantize {out.parent} --samples FILE")
+    return result
+
+
+def _analyze(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.analyze import analyze, summary
+
+    result = analyze(a.file, _import_options(a), say=say)
+    if not a.json:
+        print(summary(result))
+    return result
+
+
 def _quantize(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.demo import options
     from toolkit.stages.quantize import quantize
@@ -81,7 +119,12 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
         if not text.startswith("quantize."):
             raise ToolkitError(f"--set {text}: the run is trained; expected a key of quantize: set others in `train`")
     sets = [*a.set, *(["quantize.refit=false"] if a.no_refit else [])]
-    result = quantize(_run_folder(a.run), options(_config(a.run / "config.toml", sets)), say=say)
+    run = _run_folder(a.run)
+    if not (run / "config.toml").is_file():
+        return _quantize_imported(run, a.samples, sets)
+    if a.samples:
+        raise ToolkitError(f"{run}: a trained run has its series; expected --samples only with an imported model")
+    result = quantize(run, options(_config(run / "config.toml", sets)), say=say)
     for row in result["overflow"]:
         say(
             f"{row['layer']}: {row['rows']} rows proven to fit int32; the largest can reach {row['of_int32']:.1%} of it"
@@ -90,6 +133,25 @@ def _quantize(a: argparse.Namespace) -> dict[str, Any]:
     say(f"test RMSE {r['quantized']:.5g}, float {r['float']:.5g} {r['unit']}".rstrip())
     say(f"NER {r['ner']:.4f}, RMSE ratio {r['rmse_ratio']:.5f}")
     say(f"next: python3 run.py generate-c {a.run} --board NAME (python3 run.py boards lists them)")
+    return result
+
+
+def _quantize_imported(run: Path, samples: Path | None, sets: Sequence[str]) -> dict[str, Any]:
+    from toolkit.config import environment, quantize_options
+    from toolkit.stages.demo import of_quantize
+    from toolkit.stages.quantize_imported import quantize_imported
+
+    if not (run / "model.safetensors").is_file():
+        raise ToolkitError(f"{run}: no model.safetensors; expected a run of `train` or of `import`")
+    if samples is None:
+        raise ToolkitError(
+            f"{run}: an imported model has no series; give inputs as it will see them: --samples FILE "
+            f"(.csv, a row a step, or .npy [windows, time, inputs])"
+        )
+    result = quantize_imported(run, samples, of_quantize(quantize_options(sets=sets, env=environment())), say=say)
+    r = result["accuracy"]
+    say(f"quantized and float differ by {r['largest']:.3g} at most, NER {r['ner']:.4f} (of the outputs' deviation)")
+    say(f"next: python3 run.py generate-c {run} --board NAME (python3 run.py boards lists them)")
     return result
 
 
@@ -125,7 +187,12 @@ def _job(a: argparse.Namespace) -> Any:
         raise ToolkitError(f"--first {a.first} --steps {a.steps}: expected 0 or more, and 1 or more")
     if a.slice is not None and a.slice < 1:
         raise ToolkitError(f"--slice {a.slice}: expected hidden units, 1 or more")
-    run_only = {k: getattr(a, k) for k in ("emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)}
+    if getattr(a, "replay", False) and not a.serve:
+        raise ToolkitError("--replay goes with --serve: every other image replays")
+    if getattr(a, "serve", False) and (a.scheme or a.slice):
+        raise ToolkitError("--serve: w8a16 and w8a8 whole steps alone; leave --scheme and --slice out")
+    own = ("serve", "replay") if getattr(a, "serve", False) else ()
+    run_only = {k: getattr(a, k) for k in (*own, "emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)}
     return Job(_run_folder(a.run), load_board(a.board), a.steps, a.first, a.state, toolchain=a.toolchain, **run_only)
 
 
@@ -157,12 +224,55 @@ def _run(a: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _validate(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.validate import Options, summary, validate
+
+    if a.steps is not None and a.steps < 1:
+        raise ToolkitError(f"--steps {a.steps}: expected 1 or more")
+    options = Options(_run_folder(a.run), a.on, a.board, a.data, a.steps, a.toolchain)
+    result = validate(options, say=say)
+    if not a.json:
+        print(summary(result))
+    return result
+
+
 def _profile(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.profile import profile, summary
 
     result = profile(_job(a), core=a.core, say=say)
     if not a.json:
         print(summary(result))
+    return result
+
+
+def _export(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
+    from toolkit.exporters.libraries import export_library
+    from toolkit.exporters.web import export_web
+
+    if a.to == "web":
+        if a.board or a.target:
+            raise ToolkitError("--to web: has kernels of its own; expected neither --board nor --target")
+        return export_web(a.model, a.out, say=say)
+    target = a.target or (None if a.board else "ref")
+    return export_library(a.model, a.out, load_board(a.board or "host"), kind=a.to, target=target, say=say)
+
+
+def _fit(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import board_names, load_board
+    from toolkit.stages.fit import Limits, boards_with_memory, check, default_jobs, fit, summary
+
+    boards = boards_with_memory(a.board or board_names(), load_board)
+    limits = Limits(a.max_flash, a.max_ram, a.max_ms)
+    result = fit(a.model, boards, limits, jobs=a.jobs or default_jobs(), say=say)
+    if not a.json:
+        print(summary(result))
+    try:
+        check(result, a.board)
+    except CheckFailed:
+        if a.json:
+            print(json.dumps(result, indent=2))
+        raise
     return result
 
 
@@ -285,6 +395,8 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
+    p.add_argument("--board", default="", help="show what the model takes on this board; the first of deploy.boards")
+    p.add_argument("--plain", action="store_true", help="a line an epoch, no dashboard")
     _sets(p)
 
     p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")
@@ -301,9 +413,20 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--dask", metavar="ADDRESS", help="send the trials to this Dask cluster")
     _sets(p)
 
+    text = "Import a trained model: ONNX, TFLite, PyTorch or Keras; proven against its own runtime."
+    p = verb("import", _import, text, "model.onnx --steps 30 -o runs/mine/model.safetensors")
+    _import_arguments(p)
+    p.add_argument("-o", "--out", type=Path, help="the model; runs/<name>/model.safetensors unless given")
+    p.add_argument("--samples", type=Path, help="more inputs for the proof: .npy or .csv, as for quantize")
+
+    text = "What a model file of another framework holds, and where it would fit; writes nothing."
+    p = verb("analyze", _analyze, text, "model.tflite --json")
+    _import_arguments(p)
+
     p = verb("quantize", _quantize, "Quantize a trained network to integers.", "runs/room")
     p.add_argument("run", type=Path, help="a run's folder")
     p.add_argument("--no-refit", action="store_true", help="leave the head as it was trained")
+    p.add_argument("--samples", type=Path, help="of an imported model: inputs as it will see them, .csv or .npy")
     _sets(p)
 
     p = verb("generate-c", _generate, "Generate C for a board.", "runs/room --board microbit --out firmware/model")
@@ -327,6 +450,8 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p = verb("build", _build, "Build the image for a board.", "runs/room --board microbit")
     _job_arguments(p)
     _scheme(p)
+    p.add_argument("--serve", action="store_true", help="an image that serves docs/protocol.md, for `validate`")
+    p.add_argument("--replay", action="store_true", help="with --serve: replay the test vectors at boot, too")
     _toolchain(p)
 
     text = "Build, run on the emulated board, and compare every bit with the oracle."
@@ -337,6 +462,16 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="run the image as it lies there")
     _tools(p)
 
+    text = "Stream a whole test set through the oracle, this computer, emulators and boards; compare every bit."
+    p = verb("validate", _validate, text, "runs/room --on host,mps2_an386,/dev/ttyACM0")
+    p.add_argument("run", type=Path, help="a run's folder")
+    text = "with commas: oracle, host, emulator, a board's name (emulated), a serial port, tcp:HOST:PORT"
+    p.add_argument("--on", required=True, metavar="WHERE", help=text)
+    p.add_argument("--board", help="what `emulator` stands for, and what is at the port; else the device tells")
+    p.add_argument("--data", type=Path, metavar="CSV", help="every row of this file, in place of the test rows")
+    p.add_argument("--steps", type=int, help="at most; all unless given")
+    _toolchain(p)
+
     text = "Count what a step costs on a board: by function, by layer, in time and in memory."
     p = verb("profile", _profile, text, "runs/room --board mps2_an386")
     _job_arguments(p)
@@ -344,6 +479,23 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="profile the image as it lies there")
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
+
+    text = "Write the model in an outside form: a library for Arduino, PlatformIO, Zephyr, ESP-IDF, CMake; a web page."
+    p = verb("export", _export, text, "runs/room --to arduino")
+    p.add_argument("model", type=Path, help="a run's folder, or a model file")
+    p.add_argument("--to", required=True, choices=EXPORTS, help="the form")
+    p.add_argument("-o", "--out", type=Path, help="a folder, or a path that ends in .zip; <run>/export/ unless given")
+    p.add_argument("--board", help="kernels for this board only; portable C for any core unless given")
+    p.add_argument("--target", help="other kernels than the board's")
+
+    text = "One model against every board, without hardware: flash, RAM, stack, cycles, the largest sample rate."
+    p = verb("fit", _fit, text, "runs/room --max-ms 2")
+    p.add_argument("model", type=Path, help="a run's folder, or a model.q.safetensors")
+    p.add_argument("--board", action="append", default=[], help="only this board, or these; all unless given")
+    p.add_argument("--max-flash", type=int, metavar="BYTES", help="of the image without test vectors")
+    p.add_argument("--max-ram", type=int, metavar="BYTES", help="static, without the stack")
+    p.add_argument("--max-ms", type=float, metavar="MS", help="of the longest step")
+    p.add_argument("--jobs", type=int, default=0, help="boards side by side; one a core unless given")
 
     text = "What comes next after a run's series, or after each line of standard input."
     p = verb("forecast", _forecast, text, "runs/room --steps 6 --target host")
@@ -360,6 +512,15 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--shapes", nargs="+", metavar="I,H", help="inputs,hidden of each layer; six of them unless given")
     p.add_argument("--seconds", type=float, default=60.0, help="measuring time in all (60)")
     p.add_argument("--training", action="store_true", help="time training instead, beside PyTorch")
+
+
+def _import_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("file", type=Path, help=".onnx, .tflite, .pt, .pth, .safetensors, .keras or .h5")
+    p.add_argument("--name", help="the model's name in C; the file's name unless given")
+    p.add_argument("--steps", type=int, help="steps of a window, where the file leaves them open")
+    p.add_argument("--batch", type=int, help="the batch, where the file leaves it open and its graph needs one")
+    p.add_argument("--stream", action="store_true", help="deploy as one endless stream, a forecast after each sample")
+    p.add_argument("--structure", type=Path, metavar="TOML", help="what a bare state_dict is; else inferred")
 
 
 def _sets(p: argparse.ArgumentParser) -> None:
@@ -388,7 +549,7 @@ def _toolchain(p: argparse.ArgumentParser) -> None:
 def _tools(p: argparse.ArgumentParser) -> None:
     _toolchain(p)
     text = "which emulator runs the image"
-    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn"), help=text)
+    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn", "rp2040js"), help=text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

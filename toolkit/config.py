@@ -198,6 +198,18 @@ def load_config(path: str | Path, *, sets: Sequence[str], env: Mapping[str, str]
     return config
 
 
+def quantize_options(*, sets: Sequence[str], env: Mapping[str, str]) -> Quantize:
+    """[quantize] alone, of a model that came without a run.toml.
+
+    Raises: ToolkitError as `load_config`."""
+    values: dict[str, Any] = {}
+    for where, dotted, text in [*_from_environment(env), *_from_sets(sets)]:
+        if dotted != ["name"] and dotted[0] == "quantize":
+            section, key = section_key(where, dotted)
+            values[key] = checked(section, key, _literal(section, key, text, where=where), where=where)
+    return Quantize(**values)
+
+
 def save_config(config: Config, path: str | Path) -> None:
     """Writes the resolved configuration as TOML, whole or not at all."""
     write_whole(path, tomli_w.dumps(as_dict(config)))

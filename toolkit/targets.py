@@ -335,23 +335,31 @@ W8A8: dict[str, Target] = {
 """The same targets' kernels of the scheme w8a8, in files of their own; the first header has the parameter struct."""
 
 
-NORM = Target(
-    "ref",
-    "any core, portable C11",
-    "tl_ref_norm.c",
-    ("tl_norm.h", "tl_tables.h"),
-    1028,
-    frozenset({"lstm_norm_step_w8a16"}),
-    (),
-    (),
-)
-"""The LSTM with layer normalisation, which every target runs by the portable kernel."""
+def _portable(source: str, header: str, kernel: str) -> Target:
+    return Target("ref", "any core, portable C11", source, (header, "tl_tables.h"), 1028, frozenset({kernel}), (), ())
+
+
+PORTABLE = {
+    "lstm_norm": _portable("tl_ref_norm.c", "tl_norm.h", "lstm_norm_step_w8a16"),
+    "dense_hidden": _portable("tl_ref_hidden.c", "tl_hidden.h", "dense_hidden_w16a16"),
+    "dense_w8a8": Target(
+        "ref",
+        "any core, portable C11",
+        "tl_ref_dense_w8a8.c",
+        ("tl_dense_w8a8.h", "tl_w8a8.h"),
+        0,
+        frozenset({"dense_w8a8"}),
+        (),
+        (),
+    ),
+}
+"""The ops that every target runs by the portable kernel."""
 
 
 def file_of(op: str, target: str) -> Target:
     """The file that holds a target's kernel of an op."""
-    if op == "lstm_norm":
-        return NORM
+    if op in PORTABLE:
+        return PORTABLE[op]
     return W8A8[target] if op in ("lstm_w8a8", "dense_w16a8") else TARGETS[target]
 
 

@@ -112,7 +112,7 @@ def facts(q: QNetwork, to: Destination) -> dict[str, Any]:
     windowed = q.mode == "window"
     layers = [_layer(x, to.of(x.name), _source(q, k)) for k, x in enumerate(q.layers)]
     cells = [x for x in layers if x["tensors"]]
-    small = cells[0]["op"] == "lstm_w8a8"
+    small = OPS[cells[0]["op"]].STATE["h"] == "int8"
     return {
         "name": q.name,
         "NAME": q.name.upper(),
@@ -236,6 +236,8 @@ def _headers(layers: Sequence[dict[str, Any]]) -> list[str]:
 
 def horizon_text(q: QNetwork | Network) -> str:
     """ "6 steps ahead", or "1, 3 and 6 steps ahead"."""
+    if horizons(q) == [0]:
+        return "of that sample"  # an imported model does not say what its output is
     *some, last = (str(h) for h in horizons(q))
     return f"{', '.join(some)}{' and ' if some else ''}{last} step{'s' if last != '1' else ''} ahead"
 
@@ -253,6 +255,7 @@ def _layer(x: QLayer, target: str, source: str) -> dict[str, Any]:
         "first": source == "x",
         "target": owner,
         "tensors": [(k, f"{kind}_t") for k, kind in op.STATE.items()],
+        "first_values": [(k, v) for k, v in oracle.first_values(x).items() if v],
         "state_bytes": oracle.tensor_bytes(x),
         "reset": x.op == "gru" and not gru.reset_after(x),
         "packed": packed,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantize import norm
-from quantize.ops import gru, lstm, lstm_norm, rows
+from quantize.ops import dense_hidden, gru, lstm, lstm_norm, rows
 from quantize.qnetwork import QLayer
 
 
@@ -140,4 +140,26 @@ def dense_ref(q: QLayer) -> Packed:
             PackedArray("b", "int32_t", q.arrays["b"], "biases [output]", None),
         ),
         (("w", "@w"), ("b", "@b"), ("inputs", str(q.arrays["w"].shape[1])), ("outputs", str(len(labels)))),
+    )
+
+
+def dense_hidden_ref(q: QLayer) -> Packed:
+    """The reference layout, the only one."""
+    size, inputs = q.arrays["w"].shape
+    labels = [f"h{row}" for row in range(size)]
+    return Packed(
+        "tl_dense_hidden_w16a16",
+        (
+            PackedArray("w", "int16_t", q.arrays["w"], "weights [unit][input]", labels),
+            PackedArray("b", "int32_t", q.arrays["b"], "biases [unit], with the rounding of the requantization", None),
+            PackedArray("m", "int16_t", q.arrays["m"], "multipliers of the requantization [unit]", None),
+        ),
+        (
+            *((k, f"@{k}") for k in "wbm"),
+            ("inputs", str(inputs)),
+            ("units", str(size)),
+            ("t", str(q.params["t"])),
+            ("function", f"TL_{(dense_hidden.FUNCTIONS[q.params['function']] or 'linear').upper()}"),
+        ),
+        Slices(1, (("w", inputs), ("b", 1), ("m", 1)), (("units", "uint16_t", 1),)),
     )

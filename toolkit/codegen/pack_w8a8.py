@@ -119,6 +119,21 @@ def dense_ref(q: QLayer) -> Packed:
     )
 
 
+def dense_hidden_ref(q: QLayer) -> Packed:
+    """The reference layout of dense_w8a8, the only one."""
+    size, inputs = q.arrays["w"].shape
+    arrays = (
+        PackedArray("w", "int8_t", q.arrays["w"], "weights [unit][input]", [f"h{row}" for row in range(size)]),
+        PackedArray("b", "int32_t", q.arrays["b"], "biases [unit], less the zero point of x", None),
+        PackedArray("m", "int32_t", q.arrays["m"], "multipliers [unit], m * 2^(s - 31)", None),
+        PackedArray("s", "int8_t", q.arrays["s"], "their shifts [unit]", None),
+    )
+    fields = (*((k, f"@{k}") for k in "wbms"), ("inputs", str(inputs)), ("units", str(size)))
+    limits = ((k, str(q.params[k])) for k in ("h_zero", "low", "high"))
+    slices = Slices(1, (("w", inputs), ("b", 1), ("m", 1), ("s", 1)), (("units", "uint16_t", 1),))
+    return Packed("tl_dense_w8a8", arrays, (*fields, *limits), slices)
+
+
 def scales(q: QLayer) -> tuple[PackedArray, PackedArray]:
     """Multipliers and shifts."""
     return (

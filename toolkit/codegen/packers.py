@@ -17,13 +17,14 @@ from toolkit.codegen import (
     pack_tiles,
     pack_w8a8,
 )
-from toolkit.codegen.pack import Packed, dense_ref, gru_ref, lstm_norm_ref, lstm_ref
+from toolkit.codegen.pack import Packed, dense_hidden_ref, dense_ref, gru_ref, lstm_norm_ref, lstm_ref
 from toolkit.targets import file_of
 
 PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm", "ref"): lstm_ref,
     ("gru", "ref"): gru_ref,
     ("lstm_norm", "ref"): lstm_norm_ref,
+    ("dense_hidden", "ref"): dense_hidden_ref,
     ("dense", "ref"): dense_ref,
     ("lstm_w8a8", "ref"): pack_w8a8.lstm_ref,
     ("lstm_w8a8", "dsp"): pack_dsp_w8a8.lstm_dsp,
@@ -31,6 +32,7 @@ PACKERS: dict[tuple[str, str], Callable[[QLayer], Packed | None]] = {
     ("lstm_w8a8", "v7m"): pack_small_w8a8.lstm_chain,
     ("lstm_w8a8", "rv32"): pack_small_w8a8.lstm_rv32,
     ("lstm_w8a8", "mve"): pack_mve_w8a8.lstm_mve,
+    ("dense_w8a8", "ref"): pack_w8a8.dense_hidden_ref,
     ("dense_w16a8", "ref"): pack_w8a8.dense_ref,
     ("lstm", "v6m"): pack_small.lstm_v6m,
     ("lstm", "v7m"): pack_small.lstm_v7m,

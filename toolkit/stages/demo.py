@@ -10,7 +10,7 @@ from typing import Any
 
 from quantize import ptq
 from toolkit.boards import load_board
-from toolkit.config import Config
+from toolkit.config import Config, Quantize
 from toolkit.stages.firmware import Job, run
 from toolkit.stages.generate import generate_c
 from toolkit.stages.quantize import quantize
@@ -43,5 +43,9 @@ def demo(config: Config, out: Path, *, toolchain: str, emulator: str, say: Calla
 
 def options(config: Config) -> ptq.Options:
     """[quantize] of a run."""
-    c = config.quantize
+    return of_quantize(config.quantize)
+
+
+def of_quantize(c: Quantize) -> ptq.Options:
+    """[quantize] as the quantizer takes it."""
     return ptq.Options(refit=c.refit, deep_wx_bits=c.deep_wx_bits, scheme=c.scheme, activations=c.activations)

@@ -1,0 +1,113 @@
+"""TensorFlow Lite: .tflite files, recognised by "TFL3" at byte 4. docs/import.md has what is imported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from quantize.network import Layer, Network
+from toolkit.errors import ToolkitError
+from toolkit.importers import Imported, Options, network_of
+from toolkit.importers import tflite_file as file
+from toolkit.importers.tflite_file import Graph
+from toolkit.importers.tflite_graph import as_line, walk
+from toolkit.importers.tflite_run import original, runtime
+from toolkit.importers.tflite_values import Affine, Builder, Line
+
+STREAM = 16  # steps of the windows that prove a network whose file leaves its number of steps open
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Whether it is a TFLite file."""
+    return file.recognises(head)
+
+
+def read(path: Path, options: Options) -> Imported:
+    """The network of a file.
+
+    Raises: ToolkitError, one line, naming the operator that is not supported."""
+    try:
+        return _read(path, options)
+    except (RecursionError, MemoryError):
+        raise ToolkitError(f"{path}: too deep or too large; is the file damaged?") from None
+    except ToolkitError as e:
+        raise ToolkitError(f"{path}: {e}") from None
+
+
+def _read(path: Path, options: Options) -> Imported:
+    graphs = file.read_graphs(path)
+    main = graphs[0]
+    x = _input(main, options)
+    builder = Builder()
+    (y,) = walk(graphs, 0, [x], builder, 0)
+    line, layers = _output(builder, y)
+    network = network_of(options.name, layers, inputs=x.width, outputs=line.width, steps=x.time)
+    size = path.stat().st_size
+    notes = [f"{n}; the file has {size} bytes" if "folded" in n else n for n in builder.notes]
+    run = original(path, main, x, line, builder, network)
+    return Imported(network, run, runtime(), notes=tuple(notes))
+
+
+def _input(main: Graph, options: Options) -> Line:
+    """The sequence that goes in: [1, time, features], or [time, 1, features], or one step [1, features]."""
+    if len(main.inputs) != 1 or len(main.outputs) != 1:
+        raise ToolkitError(f"{len(main.inputs)} inputs and {len(main.outputs)} outputs; supported is one of each")
+    t = main.tensors[main.inputs[0]]
+    shape = list(t.signature)
+    if t.kind not in ("float32", "int8"):
+        raise ToolkitError(f'input "{t.name}" is {t.kind}; supported are float32 and int8')
+    shape = shape if len(shape) != 4 or shape[1] != 1 else [shape[0], *shape[2:]]
+    if len(shape) == 2:
+        shape.insert(1, 1)
+    if len(shape) != 3 or shape[2] < 1:
+        raise ToolkitError(f'input "{t.name}" has shape {list(t.signature)}: expected [1, time, features]')
+    batch, time, width = shape
+    axes = ("1", "t", "f")
+    if batch > 1 and time == 1:
+        batch, time, axes = 1, batch, ("t", "1", "f")
+    if batch > 1:
+        raise ToolkitError(f'input "{t.name}" has a batch of {batch}; expected 1: convert with a batch size of 1')
+    if time < 1 and not (options.steps or options.stream):
+        raise ToolkitError(f'input "{t.name}" leaves its number of steps open; give --steps N')
+    steps = time if time >= 1 else options.steps or STREAM
+    if options.steps and options.steps != steps:
+        raise ToolkitError(f'input "{t.name}" has {steps} steps, not {options.steps}; leave --steps out')
+    rank = len(t.signature)
+    axes = axes if rank == 3 else ("1", "f") if rank == 2 else ("1", "1", "t", "f")
+    return Line(("",), steps, width, axes)
+
+
+def _output(builder: Builder, y: object) -> tuple[Line, tuple[Layer, ...]]:
+    """The line that comes out, and the layers that it needs."""
+    from toolkit.importers import tflite_unrolled as unrolled
+
+    if isinstance(y, Affine):
+        unrolled.find(builder, [y])
+        line = builder.line(y)
+    elif isinstance(y, Line):
+        line = y
+    else:
+        raise ToolkitError("its output is a constant")
+    if line.turned:
+        raise ToolkitError("its output runs backwards in time; reverse it in the model")
+    if line.sources == ("",):
+        raise ToolkitError("its output is its input: nothing to import")
+    if len(line.sources) > 1 or builder.layers[-1].name != line.sources[0]:
+        alone = len(line.sources) == 1
+        if not alone:
+            line = builder.emit(
+                "activation", [line], {}, time=line.time, width=line.width, activations=("affine(1,0)",)
+            )
+    return line, _needed(builder.layers, line.sources[0])
+
+
+def _needed(layers: list[Layer], last: str) -> tuple[Layer, ...]:
+    """Those that `last` depends on, and it, in order; the last one is last."""
+    wanted = {last}
+    for x in reversed(layers):
+        if x.name in wanted:
+            wanted |= set(x.sources)
+    return tuple(replace(x) for x in layers if x.name in wanted)
+
+
+__all__ = ["Network", "as_line", "read", "recognises"]

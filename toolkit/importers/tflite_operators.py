@@ -1,0 +1,326 @@
+"""The operators that compute, and the registry of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from toolkit.errors import ToolkitError
+from toolkit.importers import tflite_cell as cell
+from toolkit.importers import tflite_shapes as shapes
+from toolkit.importers.tflite_cell import Affine
+from toolkit.importers.tflite_file import Operator
+from toolkit.importers.tflite_fused import bidirectional_lstm, unidirectional_lstm
+from toolkit.importers.tflite_graph import (
+    ACTIVATIONS,
+    Walk,
+    activate,
+    as_line,
+    bounded,
+    constant,
+    flattened,
+    in_time_order,
+    integers,
+    per_step,
+    unpadded,
+    vector,
+)
+from toolkit.importers.tflite_loop import while_
+from toolkit.importers.tflite_values import Bound, Counter, Line, Value
+
+Args = list[Value | None]
+HYBRID = (
+    "int8 weights with float activations (dynamic range): the interpreter quantizes the activations on the fly, so its "
+    "results are not those of these weights; convert without optimizations (float), or with a representative dataset "
+    "(full int8)"
+)
+
+
+def _weights(w: Walk, op: Operator, args: Args, k: int) -> np.ndarray:
+    """A constant matrix, float64."""
+    found = constant(op, args[k] if k < len(args) else None, "the weights")
+    if found.dtype.kind != "f":
+        raise ToolkitError(f"{op.where}: weights without a scale; is the file damaged?")
+    if w.graph.tensors[op.inputs[k]].kind == "int8" and w.graph.tensors[op.inputs[0]].kind == "float32":
+        raise ToolkitError(f"{op.where}: {HYBRID}")
+    return found
+
+
+def _bias(op: Operator, args: Args, k: int, size: int) -> np.ndarray:
+    b = np.zeros(size) if len(args) <= k or args[k] is None else constant(op, args[k], "the bias").reshape(-1)
+    if b.shape != (size,):
+        raise ToolkitError(f"{op.where}: {len(b)} biases for {size} outputs")
+    return b.astype(np.float64)
+
+
+def fully_connected(w: Walk, op: Operator, args: Args) -> Value:
+    if op.options["weights_format"]:
+        raise ToolkitError(f"{op.where}: shuffled weights are not supported")
+    matrix = _weights(w, op, args, 1)
+    if matrix.ndim != 2:
+        raise ToolkitError(f"{op.where}: weights of shape {list(matrix.shape)}; expected two axes")
+    b = _bias(op, args, 2, len(matrix))
+    return _product(w, op, args[0], matrix, b, keep=bool(op.options["keep_dims"]))
+
+
+def batch_matmul(w: Walk, op: Operator, args: Args) -> Value:
+    matrix = _weights(w, op, args, 1)
+    if matrix.ndim != 2 or op.options["adj_x"]:
+        raise ToolkitError(f"{op.where}: supported is a constant matrix on the right")
+    matrix = matrix if op.options["adj_y"] else matrix.T
+    return _product(w, op, args[0], matrix, np.zeros(len(matrix)), keep=True)
+
+
+def _product(w: Walk, op: Operator, v: Value | None, matrix: np.ndarray, b: np.ndarray, *, keep: bool) -> Value:
+    """matrix [out, in] times the features, plus b, and the fused activation."""
+    activation = op.fused if "fused" in op.options else ""
+    if isinstance(v, np.ndarray):
+        bounded([v.size // max(1, v.shape[-1]), len(matrix)])
+        if activation:
+            raise ToolkitError(f"{op.where}: an activation of a constant; not supported")
+        return np.asarray(v @ matrix.T + b)
+    x = per_step(w.builder, v, op)
+    if isinstance(x, Line) and matrix.shape[1] == x.time * x.width != x.width:
+        x = flattened(w.builder, x, op)
+    if matrix.shape[1] != x.width:
+        raise ToolkitError(f"{op.where}: weights {list(matrix.shape)} for {x.width} features")
+    if isinstance(x, Affine):
+        made = cell.linear(x, matrix, b)
+        shaped = vector(made, [*x.shape[:-1], len(b)] if keep and x.shape[-1] == x.width else [1, len(b)])
+        return activate(w, activation, shaped)
+    functions = (activation,) if activation else ()
+    y = w.builder.emit("dense", [x], {"w": matrix, "b": b}, time=x.time, width=len(b), activations=functions)
+    axes = x.axes if keep else tuple(a for a in x.axes if a != "1")
+    axes = axes if "f" in axes else (*axes[:-1], "f") if axes and axes[-1] == "1" else (*axes, "f")
+    return replace(y, axes=axes)
+
+
+# --- elementwise ---
+
+
+def _features(op: Operator, c: np.ndarray, v: Line | Affine) -> np.ndarray:
+    """A constant that is the same at every step: one value, or one per feature."""
+    flat = c.reshape(-1).astype(np.float64)
+    last = c.ndim > 0 and c.shape[-1] == c.size
+    along = isinstance(v, Affine) or not c.ndim or v.axes[-1] == "f" or v.width == 1
+    if c.size == 1 or (flat.shape == (v.width,) and last and along):
+        return np.broadcast_to(flat, (v.width,))
+    raise ToolkitError(f"{op.where}: a constant of shape {list(c.shape)} that is not the same at every step")
+
+
+def _scaled(w: Walk, v: Line | Affine, gain: np.ndarray, offset: np.ndarray) -> Line | Affine:
+    if isinstance(v, Affine):
+        return replace(cell.scaled(v, gain, offset), shape=v.shape)
+    full = {"gain": np.broadcast_to(gain, (v.width,)), "offset": np.broadcast_to(offset, (v.width,))}
+    return w.builder.emit("scale", [v], full, time=v.time, width=v.width)
+
+
+def _wider(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    return a if len(a) >= len(b) else b
+
+
+def _merged(w: Walk, op: Operator, a: Line | Affine, b: Line | Affine) -> Line | Affine:
+    """Sum or product of two values."""
+    if a.width != b.width:
+        raise ToolkitError(f"{op.where}: {a.width} and {b.width} features; supported are as many")
+    if isinstance(a, Affine) and isinstance(b, Affine):
+        made = cell.multiplied(a, b) if op.name == "MUL" else cell.added(a, b)
+        return replace(made, shape=_wider(a.shape, b.shape))
+    lines = [as_line(w, v) for v in (a, b)]
+    if lines[0].time != lines[1].time or lines[0].turned != lines[1].turned:
+        raise ToolkitError(f"{op.where}: of sequences of different steps; not supported")
+    name = "mul" if op.name == "MUL" else "add"
+    if any(len(x.sources) != 1 for x in lines):
+        raise ToolkitError(f"{op.where}: of joined sequences; not supported")
+    return w.builder.emit(name, lines, {}, time=lines[0].time, width=a.width)
+
+
+def arithmetic(w: Walk, op: Operator, args: Args) -> Value:
+    """ADD, SUB, MUL, DIV."""
+    a, b = args[:2]
+    if isinstance(a, Counter) and op.name == "ADD":
+        (n,) = integers(op, b, "the step of a counter")
+        return Counter(a.ahead + n)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        bounded(np.broadcast_shapes(a.shape, b.shape))
+        function: Any = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply, "DIV": np.divide}[op.name]
+        if op.fused or (op.name == "DIV" and (b.dtype.kind != "f" or not b.all())):
+            raise ToolkitError(f"{op.where}: not supported on constants")
+        return np.asarray(function(a, b))
+    return activate(w, op.fused, _arithmetic(w, op, a, b))
+
+
+def _arithmetic(w: Walk, op: Operator, a: Value | None, b: Value | None) -> Line | Affine:
+    one, zero = np.ones(1), np.zeros(1)
+    if isinstance(a, np.ndarray):
+        v = per_step(w.builder, b, op)
+        c = _features(op, a, v)
+        if op.name == "DIV":
+            raise ToolkitError(f"{op.where}: supported is the division by a constant")
+        gain, offset = {"ADD": (one, c), "SUB": (-one, c), "MUL": (c, zero)}[op.name]
+        return _scaled(w, v, gain, offset)
+    v = per_step(w.builder, a, op)
+    if isinstance(b, np.ndarray):
+        c = _features(op, b, v)
+        if op.name == "DIV" and not c.all():
+            raise ToolkitError(f"{op.where}: divides by 0")
+        if op.name == "DIV":
+            return _scaled(w, v, 1 / c, zero)
+        gain, offset = {"ADD": (one, c), "SUB": (one, -c), "MUL": (c, zero)}[op.name]
+        return _scaled(w, v, gain, offset)
+    other = per_step(w.builder, b, op)
+    if op.name == "DIV":
+        raise ToolkitError(f"{op.where}: supported is the division by a constant")
+    return _merged(w, op, v, _scaled(w, other, -one, zero) if op.name == "SUB" else other)
+
+
+def activation(w: Walk, op: Operator, args: Args) -> Value:
+    if op.name == "SOFTMAX" and op.options["beta"] != 1:
+        raise ToolkitError(f"{op.where}: beta = {op.options['beta']:g}; supported is 1")
+    return activate(w, ACTIVATIONS[op.name](op.options), per_step(w.builder, args[0], op))
+
+
+def as_it_is(w: Walk, op: Operator, args: Args) -> Value:
+    """QUANTIZE, DEQUANTIZE and CAST: the float network has the real values."""
+    v = args[0]
+    if op.name == "CAST" and not isinstance(v, np.ndarray | Counter):
+        raise ToolkitError(f"{op.where}: supported on constants")
+    assert v is not None
+    return v
+
+
+# --- over time ---
+
+
+def _window(op: Operator, steps: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """Zeros before and after, of the padding SAME (0) or VALID (1)."""
+    if stride < 1 or dilation < 1 or kernel < 1:
+        raise ToolkitError(f"{op.where}: stride {stride}, dilation {dilation}, kernel {kernel}: expected at least 1")
+    if op.options["padding"]:
+        return 0, 0
+    total = max((math.ceil(steps / stride) - 1) * stride + (kernel - 1) * dilation + 1 - steps, 0)
+    return total // 2, total - total // 2
+
+
+def _over_time(op: Operator, v: Value | None) -> tuple[Line, str]:
+    """A sequence as an image [1, height, width, features] and which side is its time: "w" or "h"."""
+    if not isinstance(v, Line) or len(v.axes) != 4 or v.axes[3] != "f" or v.axes[0] != "1":
+        raise ToolkitError(f"{op.where}: supported over the time of a sequence [1, 1, time, features]")
+    if v.axes[1:3] == ("1", "1") or v.axes[1:3] == ("1", "t"):
+        return in_time_order(op, v), "w"
+    return in_time_order(op, v), "h"
+
+
+def convolution(w: Walk, op: Operator, args: Args) -> Value:
+    """CONV_2D and DEPTHWISE_CONV_2D of one row or column."""
+    v, side = _over_time(op, args[0])
+    matrix = _weights(w, op, args, 1)
+    other = 1 if side == "w" else 2
+    if matrix.ndim != 4 or matrix.shape[other] != 1:
+        raise ToolkitError(f"{op.where}: a kernel of shape {list(matrix.shape)}; supported are those over time alone")
+    if op.name == "CONV_2D":
+        weights = matrix.reshape(matrix.shape[0], -1, matrix.shape[3]).transpose(0, 2, 1)
+    else:
+        weights = matrix.reshape(-1, matrix.shape[3]).T[:, None]
+    out, each, kernel = weights.shape
+    if not each or v.width % each or (v.width // each and out % (v.width // each)):
+        raise ToolkitError(f"{op.where}: a kernel of shape {list(matrix.shape)} for {v.width} features")
+    stride, dilation = (int(op.options[f"{k}_{side}"]) for k in ("stride", "dilation"))
+    before, after = _window(op, v.time + sum(v.pad), kernel, stride, dilation)
+    before, after = before + v.pad[0], after + v.pad[1]
+    steps = (v.time + before + after - (kernel - 1) * dilation - 1) // stride + 1
+    if steps < 1:
+        raise ToolkitError(f"{op.where}: a kernel of {kernel} steps over {v.time}")
+    options = {"stride": stride, "dilation": dilation, "groups": v.width // each}
+    options |= {"pad_before": before, "pad_after": after}
+    arrays = {"w": weights, "b": _bias(op, args, 2, out)}
+    y = w.builder.emit("conv", [v], arrays, time=steps, width=out, options=options)
+    return activate(w, op.fused, y)
+
+
+def pooling(w: Walk, op: Operator, args: Args) -> Value:
+    """AVERAGE_POOL_2D and MAX_POOL_2D of one row or column."""
+    v, side = _over_time(op, args[0])
+    unpadded(op, v)
+    size = {"w": int(op.options["width"]), "h": int(op.options["height"])}
+    if size["h" if side == "w" else "w"] != 1:
+        raise ToolkitError(f"{op.where}: over {size}; supported is over time alone")
+    stride = int(op.options[f"stride_{side}"])
+    before, after = _window(op, v.time, size[side], stride, 1)
+    steps = (v.time + before + after - size[side]) // stride + 1
+    if steps < 1:
+        raise ToolkitError(f"{op.where}: over {size[side]} of {v.time} steps")
+    options = {"kernel": size[side], "stride": stride, "pad_before": before, "pad_after": after}
+    options |= {"max": 1} if op.name == "MAX_POOL_2D" else {}
+    return activate(w, op.fused, w.builder.emit("pool", [v], {}, time=steps, width=v.width, options=options))
+
+
+def reduction(w: Walk, op: Operator, args: Args) -> Value:
+    """MEAN and REDUCE_MAX over the whole time."""
+    v = args[0]
+    if not isinstance(v, Line):
+        raise ToolkitError(f"{op.where}: supported over the time of a sequence")
+    gone = {k % len(v.axes) for k in integers(op, args[1], "the axes")}
+    if {v.axes[k] for k in gone} - {"1"} != {"t"}:
+        raise ToolkitError(f"{op.where}: supported over the time of a sequence")
+    options = {"max": 1} if op.name == "REDUCE_MAX" else {}
+    y = w.builder.emit("pool", [unpadded(op, v)], {}, time=1, width=v.width, options=options)
+    keep = bool(op.options["keep_dims"])
+    left = [1 if k in gone else n for k, n in enumerate(v.shape) if keep or k not in gone]
+    return vector(w.builder.step(replace(y, turned=False, axes=("1", "f")), 0), left)
+
+
+# --- of a loop's condition ---
+
+
+def less(w: Walk, op: Operator, args: Args) -> Value:
+    (steps,) = integers(op, args[1], "the bound of a loop")
+    if not isinstance(args[0], Counter) or args[0].ahead:
+        raise ToolkitError(f"{op.where}: supported as the condition of a loop")
+    return Bound(steps)
+
+
+def logical_and(w: Walk, op: Operator, args: Args) -> Value:
+    bounds = [v.steps for v in args if isinstance(v, Bound)]
+    if len(bounds) < 2:
+        raise ToolkitError(f"{op.where}: supported as the condition of a loop")
+    return Bound(min(bounds))
+
+
+Handler = Callable[[Walk, Operator, Args], Any]
+OPERATORS: dict[str, Handler] = {
+    **dict.fromkeys(ACTIVATIONS, activation),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "DIV"), arithmetic),
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "CAST"), as_it_is),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), convolution),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), pooling),
+    **dict.fromkeys(("MEAN", "REDUCE_MAX"), reduction),
+    "BATCH_MATMUL": batch_matmul,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": bidirectional_lstm,
+    "CONCATENATION": shapes.concatenation,
+    "DYNAMIC_UPDATE_SLICE": shapes.update_slice,
+    "EXPAND_DIMS": shapes.expand_dims,
+    "FILL": shapes.fill,
+    "FULLY_CONNECTED": fully_connected,
+    "GATHER": shapes.gather,
+    "LESS": less,
+    "LOGICAL_AND": logical_and,
+    "PACK": shapes.pack,
+    "PAD": shapes.pad,
+    "RESHAPE": shapes.reshape,
+    "REVERSE_V2": shapes.reverse,
+    "SHAPE": shapes.shape_of,
+    "SLICE": shapes.slice_,
+    "SPLIT": shapes.split,
+    "SPLIT_V": shapes.split_v,
+    "SQUEEZE": shapes.squeeze,
+    "STRIDED_SLICE": shapes.strided_slice,
+    "TRANSPOSE": shapes.transpose,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_lstm,
+    "UNPACK": shapes.unpack,
+    "WHILE": while_,
+}

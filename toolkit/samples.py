@@ -1,0 +1,84 @@
+"""Sample inputs of an imported model, which comes without a series: for its proof and its calibration."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.errors import ToolkitError
+
+MOST = 2000  # windows cut of one long series, evenly spaced
+
+
+def read_samples(path: Path) -> np.ndarray:
+    """float64 [rows, inputs] of a .csv (a header line is skipped), [windows, time, inputs] or [rows, inputs] of a .npy.
+
+    Raises: ToolkitError, one line, when the file is missing, damaged, ragged, empty or not finite."""
+    if path.suffix not in (".npy", ".csv"):
+        raise ToolkitError(f"{path}: expected samples as .csv (a row a step) or .npy [windows, time, inputs]")
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False) if path.suffix == ".npy" else _csv(path)
+    except FileNotFoundError:
+        raise ToolkitError(f"{path}: no such file; expected samples as .csv or .npy") from None
+    except (OSError, ValueError, EOFError, UnicodeDecodeError) as e:
+        raise ToolkitError(f"{path}: cannot be read as samples: {e}") from None
+    if values.dtype.kind not in "fiu" or values.ndim not in (2, 3) or not values.size:
+        raise ToolkitError(
+            f"{path}: {values.dtype} of shape {list(values.shape)}; expected numbers [windows, time, inputs] "
+            f"or [rows, inputs]"
+        )
+    found = np.asarray(values, np.float64)
+    if not np.isfinite(found).all():
+        raise ToolkitError(
+            f"{path}: NaN or infinity at {np.argwhere(~np.isfinite(found))[0].tolist()}; fill or drop it"
+        )
+    return found
+
+
+def _csv(path: Path) -> np.ndarray:
+    rows: list[list[float]] = []
+    with path.open(encoding="utf-8-sig", newline="") as f:
+        for line, cells in enumerate(csv.reader(f), 1):
+            if not any(c.strip() for c in cells):
+                continue
+            try:
+                rows.append([float(c) for c in cells])
+            except ValueError:
+                if rows or line > 1:
+                    raise ToolkitError(f"{path}: line {line}: {cells!r}: expected numbers") from None
+            if rows and len(rows[-1]) != len(rows[0]):
+                raise ToolkitError(f"{path}: line {line}: {len(rows[-1])} values; expected {len(rows[0])}")
+    return np.array(rows, np.float64).reshape(len(rows), -1)
+
+
+def as_windows(samples: np.ndarray, steps: int, inputs: int, source: str) -> np.ndarray:
+    """[windows, steps, inputs]: as they are, or cut of one series at up to MOST evenly spaced places.
+
+    Raises: ToolkitError when they have other sizes, or are shorter than a window."""
+    if samples.shape[-1] != inputs:
+        raise ToolkitError(f"{source}: {samples.shape[-1]} values a step; the model takes {inputs}")
+    if samples.ndim == 3:
+        if samples.shape[1] != steps:
+            raise ToolkitError(f"{source}: windows of {samples.shape[1]} steps; the model takes {steps}")
+        return samples
+    last = len(samples) - steps
+    if last < 0:
+        raise ToolkitError(f"{source}: {len(samples)} rows; expected at least a window of {steps}")
+    starts = np.unique(np.linspace(0, last, min(MOST, last + 1)).astype(int))
+    return np.asarray(samples[starts[:, None] + np.arange(steps)])
+
+
+def as_streams(samples: np.ndarray, inputs: int, source: str) -> np.ndarray:
+    """[streams, time, inputs]: each window a stream, or up to 16 equal parts of one series.
+
+    Raises: ToolkitError when they have another number of inputs."""
+    if samples.shape[-1] != inputs:
+        raise ToolkitError(f"{source}: {samples.shape[-1]} values a step; the model takes {inputs}")
+    if samples.ndim == 3:
+        return samples
+    parts = max(1, min(16, len(samples) // 256))
+    length = math.floor(len(samples) / parts)
+    return samples[: parts * length].reshape(parts, length, inputs)
