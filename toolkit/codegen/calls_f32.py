@@ -61,7 +61,8 @@ def _recurrent(node: Node, function: str, packed: Packed | None, windowed: bool)
     return [*begin, f"for (uint32_t {order}) {{", *body, "}"]
 
 
-def _at(block: Block) -> str:
+def _at(block: Block | None) -> str:
+    assert block is not None
     return f"s->room + {block.offset}" if block.offset else "s->room"
 
 

@@ -53,13 +53,13 @@ def graph_facts(n: Network, target: str) -> dict[str, Any]:
     if max(made.steps * made.width, *(r.steps * r.width for x in made.nodes for r in x.reads)) > LARGEST:
         raise ToolkitError(f"network {n.name}: a layer has more than {LARGEST} values; take a shorter window")
     sources = {name for x in nodes for name in x["sources"]}
-    headers = {name for s in sources for name in (LAYERS_F32[s] if s in LAYERS_F32 else ())}
+    headers = {name for s in sources for name in LAYERS_F32.get(s, ())}
     owners = {x["target"] for x in nodes if x["fast"]}
     fast = {name for t in owners for name in (F32[t].source, *F32[t].headers)}
     included = [h for h in ("tl_activation_f32.h", "tl_cells_f32.h") if h in headers]
     return {
         "graph": True,
-        "newest": "s->window[{}_WINDOW - 1u]".format(n.name.upper()) if windowed else "s->last",
+        "newest": f"s->window[{n.name.upper()}_WINDOW - 1u]" if windowed else "s->last",
         "summary": f"{len(n.layers)} layers, {len(n.inputs)} -> {made.width}"
         + (f" in {made.steps} steps" if made.steps > 1 else ""),
         "nodes": nodes,
