@@ -66,7 +66,7 @@ def networks(draw: st.DrawFn) -> Network:
         sources, width = tuple(x.name for x in now), sum(x.weights["w_hh"].shape[1] for x in now)
     out = draw(st.integers(1, 2))
     activation = draw(st.sampled_from(((), ("tanh",), ("softmax",), ("silu",), ("relu6",), ("leaky_relu(0.1)",))))
-    arrays = {"w": rng.normal(size=(out, width)), "b": np.full(out, -0.0)}
+    arrays = {"w": rng.normal(size=(out, width)), "b": rng.normal(size=out) * (np.arange(out) > 0) * -1.0}
     made.append(layer("head", "dense", arrays, sources=sources, activations=activation))
     turned = any(x.reverse for x in made if x.name in sources)
     head = draw(st.sampled_from([h for h in HEADS if h != "final_states" or turned]))

@@ -187,8 +187,8 @@ def _activated(made: Made, name: str, tensor: str, text: str) -> str:
 
 
 def _dense(made: Made, x: Layer, tensor: str) -> str:
-    y = made.node("MatMul", [tensor, made.weight(f"{x.name}.w", x.weights["w"].T)], x.name)
-    y = made.node("Add", [y, made.weight(f"{x.name}.b", x.weights["b"])], f"{x.name}/bias")
+    y = made.node("MatMul", [tensor, made.weight(f"{x.name}.w", x.weights["w"].T)], f"{x.name}/product")
+    y = made.node("Add", [y, made.weight(f"{x.name}.b", x.weights["b"])], x.name)
     return _activated(made, f"{x.name}/{parse(x.activations[0])[0]}", y, x.activations[0]) if x.activations else y
 
 
