@@ -280,14 +280,17 @@ def build_host_firmware(c_dir: Path, board: Board, out_dir: Path, *, sanitize: s
     out_dir has `model.h`. sanitize: as of `build_host`. Raises: ToolkitError."""
     compiler = host_toolchain("auto")
     out = _make_folder(out_dir)
-    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values(), NORM)}
+    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values(), *PORTABLE.values())}
     own = [FIRMWARE / f"{stem}.c" for stem in (*IMAGES["serve"], *_COMMON, "hal_host")]
     plan = Plan(
         toolchain=compiler,
         flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", "-DTL_HOSTED=1", *_defines(board, "serve")],
         include=[c_dir, FIRMWARE, out],
         objects=[
-            *((p, out / "obj" / f"model_{p.stem}.o", spelled(flags.get(p.name, ()), compiler)) for p in _sources(c_dir)),
+            *(
+                (p, out / "obj" / f"model_{p.stem}.o", spelled(flags.get(p.name, ()), compiler))
+                for p in _sources(c_dir)
+            ),
             *((p, out / "obj" / f"firmware_{p.stem}.o", ()) for p in own),
         ],
         output=out / ("firmware.exe" if sys.platform == "win32" else "firmware"),

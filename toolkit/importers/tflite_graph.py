@@ -31,7 +31,9 @@ ACTIVATIONS: dict[str, Callable[[Mapping[str, float]], str]] = {
 }
 
 
-SUPPORTED = "supported are the layers of docs/import.md: LSTM, GRU, simple RNN, dense, convolution and pooling over time"
+SUPPORTED = (
+    "supported are the layers of docs/import.md: LSTM, GRU, simple RNN, dense, convolution and pooling over time"
+)
 IN_VARIABLES = "the weights are in variables, not in the file: convert the Keras model itself (from_keras_model)"
 HINTS = {"VAR_HANDLE": IN_VARIABLES, "READ_VARIABLE": IN_VARIABLES, "CALL_ONCE": IN_VARIABLES}
 
