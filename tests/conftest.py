@@ -29,6 +29,7 @@ _PACKAGES = {
     "zig": "ziglang",
     "unicorn": "unicorn",
     "demo-data": "bokeh_sampledata",
+    "pyserial": "serial",
     "torch": "torch",
     "pyocd": "pyocd",
     "esptool": "esptool",
