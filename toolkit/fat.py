@@ -1,4 +1,4 @@
-"""Writes a disk image with one partition of FAT16, which the firmware of every PC reads; the same files, the same bytes."""
+"""Writes a disk image with one partition of FAT16, which every PC reads; the same files give the same bytes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def disk_image(files: Mapping[str, bytes]) -> bytes:
         raise ToolkitError(f"{len(disk.data)} bytes on a USB disk: expected {_MOST * _CLUSTER} at most")
     per_fat = -(-2 * (clusters + 2) // SECTOR)
     sectors = _RESERVED + _FATS * per_fat + _ROOT * 32 // SECTOR + clusters * _PER_CLUSTER
-    boot = b"\xeb\x3c\x90TEALIGHT" + struct.pack("<HBHBHHBHHHII", SECTOR, _PER_CLUSTER, _RESERVED, _FATS, _ROOT, 0, 0xF8, per_fat, 63, 255, _START, sectors)  # fmt: skip
+    sizes = (SECTOR, _PER_CLUSTER, _RESERVED, _FATS, _ROOT, 0, 0xF8, per_fat, 63, 255, _START, sectors)
+    boot = b"\xeb\x3c\x90TEALIGHT" + struct.pack("<HBHBHHBHHHII", *sizes)
     boot += struct.pack("<3BI11s8s", 0x80, 0, 0x29, _ID, b"TEALIGHT   ", b"FAT16   ")
     boot = boot.ljust(510, b"\0") + b"\x55\xaa"
     fat = struct.pack(f"<{len(disk.table)}H", *disk.table).ljust(per_fat * SECTOR, b"\0")

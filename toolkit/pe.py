@@ -64,28 +64,20 @@ def application(path: Path, base: int) -> bytes:
     for s in (s for s in elf.iter_sections() if s["sh_flags"] & 2 and s["sh_size"]):  # SHF_ALLOC
         stored = s["sh_type"] != "SHT_NOBITS"
         kind = _ZEROS if not stored else _CODE if s["sh_flags"] & 4 else _DATA | (s["sh_flags"] & 1) << 31
-        parts.append(
-            (
-                s.name,
-                s["sh_addr"] - base,
-                s["sh_size"],
-                _words_in(s.data(), s["sh_addr"], words) if stored else b"",
-                kind,
-            )
-        )
+        data = _words_in(s.data(), s["sh_addr"], words) if stored else b""
+        parts.append((s.name, s["sh_addr"] - base, s["sh_size"], data, kind))
     end = _up(max(rva + size for _, rva, size, _, _ in parts), PAGE)
     table = _relocations(words, base)
     parts.append((".reloc", end, len(table), table, _DATA | 0x0200_0000))  # not needed once loaded
     headers, body = b"", b""
     for name, rva, size, data, kind in parts:
-        stored = _up(len(data), _FILE_ALIGN)
+        room = _up(len(data), _FILE_ALIGN)
         at = _HEADERS + len(body) if data else 0
-        headers += struct.pack("<8s6I2HI", name.encode()[:8], size, rva, stored, at, 0, 0, 0, 0, kind)
-        body += data.ljust(stored, b"\0")
+        headers += struct.pack("<8s6I2HI", name.encode()[:8], size, rva, room, at, 0, 0, 0, 0, kind)
+        body += data.ljust(room, b"\0")
     sizes = [sum(_up(p[2], _FILE_ALIGN) for p in parts if p[4] & bit) for bit in (0x20, 0x40, 0x80)]
-    optional = struct.pack(
-        "<H2B5IQ2I", 0x20B, 0, 0, *sizes, elf["e_entry"] - base, parts[0][1], base, PAGE, _FILE_ALIGN
-    )
+    entry, code = elf["e_entry"] - base, parts[0][1]
+    optional = struct.pack("<H2B5IQ2I", 0x20B, 0, 0, *sizes, entry, code, base, PAGE, _FILE_ALIGN)
     optional += struct.pack("<6HI", 0, 0, 0, 0, 0, 0, 0)
     optional += struct.pack("<3I2H4Q2I", end + _up(len(table), PAGE), _HEADERS, 0, 10, 0, *[0] * 4, 0, 16)
     optional += bytes(8 * 5) + struct.pack("<2I", end, len(table)) + bytes(8 * 10)  # the sixth entry: relocations

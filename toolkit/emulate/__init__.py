@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,15 @@ def choose_emulator(board: Board, wanted: str) -> str:
     else:
         what = "unicorn (pip install unicorn)"
     raise ToolkitError(f"board {board.name} cannot run: install {what}")
+
+
+def serving(image: Path, board: Board, more: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """The emulator's name, and the command whose standard input and output are the board's serial line.
+
+    more: arguments of the emulator's. Raises: ToolkitError when none here can give the line."""
+    if not qemu.available(board):
+        choose_emulator(board, "qemu")  # which says what is missing
+    return qemu.version(board), qemu.command(image, board, more)
 
 
 def steps_asked(image: Path) -> int:

@@ -21,13 +21,7 @@ PROGRAMS = {  # by a board's toolchain
 }
 
 
-_OVMF = (
-    "ovmf/OVMF.fd",
-    "OVMF/OVMF_CODE.fd",
-    "edk2/x64/OVMF.4m.fd",
-    "edk2/ovmf/OVMF_CODE.fd",
-    "qemu/edk2-x86_64-code.fd",
-)
+_OVMF = ("ovmf/OVMF.fd", "OVMF/OVMF_CODE.fd", "edk2/x64/OVMF.4m.fd", "qemu/edk2-x86_64-code.fd")
 
 
 def firmware() -> Path | None:
@@ -53,30 +47,21 @@ def _is_program(board: Board) -> bool:
     return board.toolchain == "aarch64-linux"
 
 
-def _command(image: Path, board: Board, more: Sequence[str]) -> list[str]:
+def command(image: Path, board: Board, more: Sequence[str]) -> list[str]:
+    """What runs an image, its serial line on standard input and output."""
     assert board.run is not None
     program = PROGRAMS[board.toolchain]
     if _is_program(board):
         return [program, "-cpu", board.run.qemu, *more, str(image)]
-    command = [program, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
+    words = [program, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
     if board.toolchain == "x86_64-uefi":  # from the USB disk, as a PC does
-        command += [
-            "-bios",
-            str(firmware()),
-            "-cpu",
-            board.run.cpu or "qemu64",
-            "-m",
-            "256",
-            "-net",
-            "none",
-            "-snapshot",
-        ]
-        command += ["-drive", f"if=none,id=usb,format=raw,file={image.with_suffix('.img')}"]
-        return [*command, "-device", "qemu-xhci", "-device", "usb-storage,drive=usb", *more]
-    command += ["-kernel", str(image), *more]
+        words += ["-bios", str(firmware()), "-cpu", board.run.cpu or "qemu64", "-m", "256", "-net", "none"]
+        words += ["-snapshot", "-drive", f"if=none,id=usb,format=raw,file={image.with_suffix('.img')}"]
+        return [*words, "-device", "qemu-xhci", "-device", "usb-storage,drive=usb", *more]
+    words += ["-kernel", str(image), *more]
     if board.toolchain == "riscv32":
-        command += ["-bios", "none"]  # else QEMU starts one of its own in machine mode
-    return [*command, "-semihosting-config", "enable=on,target=native"] if board.semihosting else command
+        words += ["-bios", "none"]  # else QEMU starts one of its own in machine mode
+    return [*words, "-semihosting-config", "enable=on,target=native"] if board.semihosting else words
 
 
 def counts(board: Board) -> bool:
@@ -93,4 +78,4 @@ def run(image: Path, board: Board, timeout_s: float, more: Sequence[str] = ()) -
     An image hands its exit code over by a semihosting call, as a program, or to QEMU's test device for RISC-V.
     Raises: ToolkitError when QEMU cannot start."""
     hands_over = board.semihosting or board.toolchain in ("aarch64-linux", "riscv32")
-    return serial.run(_command(image, board, more), timeout_s, hands_over=hands_over)
+    return serial.run(command(image, board, more), timeout_s, hands_over=hands_over)
