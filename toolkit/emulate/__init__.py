@@ -19,6 +19,8 @@ from toolkit.errors import CheckFailed, ToolkitError, nearest, write_whole
 
 TIMEOUT_S = 300.0
 GUARD_BYTES = 32  # of the stack stay untouched in a good run: an overflow can step over the lowest word
+_PACKAGES = {"qemu-aarch64": "qemu-user", "qemu-system-riscv32": "qemu-system-misc"}
+_PACKAGES |= {"qemu-system-aarch64": "qemu-system-arm", "qemu-system-x86_64": "qemu-system-x86 ovmf"}
 EMULATORS = ("auto", "qemu", "unicorn", "rp2040js")
 
 
@@ -37,7 +39,7 @@ def choose_emulator(board: Board, wanted: str) -> str:
     if board.run is None:
         raise ToolkitError(f"board {board.name} has no [run]: no emulator knows it")
     program = qemu.PROGRAMS[board.toolchain]
-    package = {"qemu-aarch64": "qemu-user", "qemu-system-riscv32": "qemu-system-misc"}.get(program, program)
+    package = _PACKAGES.get(program, program)
     if wanted != "auto" and not getattr(board.run, wanted):
         raise ToolkitError(f"board {board.name}: {wanted} does not know it")
     if wanted == "rp2040js":

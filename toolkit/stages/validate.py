@@ -19,8 +19,8 @@ from toolkit.config import load_config
 from toolkit.data.baselines import error_of
 from toolkit.data.prepared import SPLITS, Prepared, check_series, forecast_rows, load_prepared, prepare, runs, truth
 from toolkit.divergence import name_divergence
-from toolkit.errors import CheckFailed, ToolkitError, write_whole
-from toolkit.stages.endpoints import Device, Endpoint, open_device, open_port, parse
+from toolkit.errors import CheckFailed, write_whole
+from toolkit.stages.endpoints import Device, open_device, open_port, parse
 from toolkit.stages.firmware import Job, vectors_of
 from toolkit.train.metrics import points
 from toolkit.vectors import PREDICT, RESET, Vectors, expect
