@@ -193,7 +193,9 @@ def _job(a: argparse.Namespace) -> Any:
     if getattr(a, "serve", False) and (a.scheme or a.slice):
         raise ToolkitError("--serve: w8a16 and w8a8 whole steps alone; leave --scheme and --slice out")
     own = ("serve", "replay") if getattr(a, "serve", False) else ()
-    run_only = {k: getattr(a, k) for k in (*own, "emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)}
+    run_only = {
+        k: getattr(a, k) for k in (*own, "emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)
+    }
     return Job(_run_folder(a.run), load_board(a.board), a.steps, a.first, a.state, toolchain=a.toolchain, **run_only)
 
 
