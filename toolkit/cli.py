@@ -46,8 +46,25 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
     config = _config(a.config or PRESETS[a.preset], sets)
     out = a.out or Path("runs") / config.name
+    if a.seeds or a.each or a.walk_forward:
+        return _train_many(a, config, out, sets)
     result = train(config, out, say=say, resume=a.resume)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
+    return result
+
+
+def _train_many(a: argparse.Namespace, config: Any, out: Path, sets: Sequence[str]) -> dict[str, Any]:
+    from toolkit.train.many import Plan, table, train_many
+
+    plan, jobs = Plan(a.seeds, a.each, a.walk_forward), a.jobs or os.cpu_count() or 1
+    result = train_many(
+        a.config or PRESETS[a.preset], config, plan, out, sets=sets, at_once=jobs, resume=a.resume, say=say
+    )
+    if not a.json:
+        print(table(result))
+    for name, why in result["failed"].items():
+        raise ToolkitError(f"{len(result['failed'])} runs failed, the others are done; {name}: {why}")
+    say(f"{out / 'summary.json'}: written")
     return result
 
 
@@ -285,6 +302,11 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
+    p.add_argument("--seeds", type=_count, default=0, metavar="K", help="K runs, seeds 0 to K-1: RUN/seed0 ...")
+    p.add_argument("--each", action="store_true", help="a model for each of several series: RUN/<series>")
+    text = "cut the test rows into K folds, each tested by a training on all before it: RUN/fold1 ..."
+    p.add_argument("--walk-forward", type=_count, default=0, metavar="K", help=text)
+    p.add_argument("--jobs", type=_count, metavar="N", help="of these runs so many at once; as there are processors")
     _sets(p)
 
     p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")
@@ -360,6 +382,12 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--shapes", nargs="+", metavar="I,H", help="inputs,hidden of each layer; six of them unless given")
     p.add_argument("--seconds", type=float, default=60.0, help="measuring time in all (60)")
     p.add_argument("--training", action="store_true", help="time training instead, beside PyTorch")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, 1 or more")
+    return int(text)
 
 
 def _sets(p: argparse.ArgumentParser) -> None:

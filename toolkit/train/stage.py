@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,22 +21,33 @@ from toolkit.data.baselines import baseline_predictions, fit_linear_ar
 from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
 from toolkit.data.series import MAX_DECIMALS
 from toolkit.errors import ToolkitError, write_whole
+from toolkit.lock import locked
 from toolkit.nn.layers import init_network
 from toolkit.nn.outputs import output_columns
 from toolkit.train import checkpoint, metrics
 from toolkit.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from toolkit.train.evaluate import accuracy, evaluate_rows
-from toolkit.train.progress import follow
-from toolkit.train.trainer import Diverged, Trained, as_json, fit
+from toolkit.train.progress import follow as on_stderr
+from toolkit.train.skill import errors_of, skills
+from toolkit.train.trainer import Diverged, Trained, Watcher, as_json, fit
+
+Follow = Callable[..., AbstractContextManager[Watcher]]  # (config, prepared, out, *, say)
 
 
-def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool = False) -> dict[str, Any]:
+def train(
+    config: Config, out: Path, *, say: Callable[[str], None], resume: bool = False, follow: Follow = on_stderr
+) -> dict[str, Any]:
     """Prepares the series, trains, and writes the run's files into `out`: a checkpoint and metrics.jsonl after each
-    epoch, the others after the training. `resume`: goes on from the checkpoint in `out`.
+    epoch, the others after the training. `resume`: goes on from the checkpoint in `out`. `follow`: shows it.
 
-    Raises: ToolkitError for a bad series, a folder that cannot be written, a checkpoint of another training, a loss
-    that is no longer a number, or Ctrl-C."""
+    Raises: ToolkitError for a bad series, a folder that cannot be written or where another process trains, a
+    checkpoint of another training, a loss that is no longer a number, or Ctrl-C."""
     _check_writable(out)
+    with locked(out, "trains", leave=False):
+        return _train(config, out, say=say, resume=resume, follow=follow)
+
+
+def _train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool, follow: Follow) -> dict[str, Any]:
     said, going_on = out / checkpoint.NAME, f"go on with --resume --out {out}"
     found = _written(said)
 
@@ -48,7 +60,7 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
         network = init_network(template(config, prepared), config.model, rng=rng)
         before = load_checkpoint(said, network, config) if resume else None
         _say_undeployable(network, say)
-        trained = _fit(config, prepared, network, rng, out, before, say=say)
+        trained = _fit(config, prepared, network, rng, out, before, say=say, follow=follow)
         if not trained.epochs:
             raise ToolkitError("stopped before the first epoch had ended; nothing was written")
         result = _result(config, prepared, trained)
@@ -87,6 +99,7 @@ def _fit(
     before: Position | None,
     *,
     say: Callable[[str], None],
+    follow: Follow,
 ) -> Trained:
     def save(position: Position) -> None:
         out.mkdir(parents=True, exist_ok=True)
@@ -165,7 +178,7 @@ def _finer(column: Column) -> Column:
 def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, Any]:
     """train.json"""
     network, need = trained.network, needed(config)
-    scores: dict[str, dict[str, Any]] = {}
+    scores, point, rows = dict[str, dict[str, Any]](), dict[str, np.ndarray](), np.empty(0)
     for split in ("val", "test"):
         rows, _, forecast = evaluate_rows(prepared, network, split=split)
         forecasts = baseline_predictions(prepared, need=need, split=split) | {"float": forecast}
@@ -180,6 +193,7 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
         "metrics": metrics.score(
             prepared, forecasts, rows, output=network.output, levels=network.levels, judged=("float",)
         ),
+        "skill": skills(errors_of(prepared, point, rows), prepared),
         "model": {
             "params": sum(v.size for x in network.layers for v in x.weights.values()),
             "macs_per_step": macs_per_step(network),
