@@ -20,6 +20,10 @@ from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 Do = Callable[[argparse.Namespace], dict[str, Any]]
+TRAIN = """docs/examples/room.toml --set train.epochs=20
+docs/examples/room.toml --seeds 5 --jobs 2
+--preset harbinger --each
+docs/examples/room.toml --walk-forward 4"""
 
 
 def say(text: str) -> None:
@@ -275,9 +279,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, do: Do, text: str, example: str) -> argparse.ArgumentParser:
-        p = verbs.add_parser(
-            name, help=text, description=text, epilog=f"example: python3 run.py {name} {example}".strip()
-        )
+        lines = "; ".join(f"python3 run.py {name} {x}".strip() for x in example.split("\n"))
+        p = verbs.add_parser(name, help=text, description=text, epilog=f"example: {lines}")
         p.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
         p.set_defaults(do=do)
         return p
@@ -294,7 +297,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -> None:
-    p = verb("train", _train, "Train a network on a series.", "docs/examples/room.toml --set train.epochs=20")
+    p = verb("train", _train, "Train a network on a series.", TRAIN)
     p.add_argument("config", type=Path, nargs="?", help="run.toml")
     p.set_defaults(usage=p.error)
     p.add_argument("--preset", choices=PRESETS, help="a run that comes along, in place of a run.toml")
