@@ -91,7 +91,8 @@ def test_ctrl_c_stops_every_training_and_each_can_go_on(tmp_path: Path) -> None:
     assert parent.returncode == 1 and "Traceback" not in said
     assert f"training interrupted; every run can go on: --resume --out {tmp_path}" in said
     left = [f.name for k in (0, 1) for f in (tmp_path / f"seed{k}").iterdir()]
-    assert sorted(set(left)) == ["checkpoint.safetensors", "metrics.jsonl"], "no lock, no half-written file"
+    kept = ["checkpoint.safetensors", "config.toml", "data.safetensors", "metrics.jsonl"]
+    assert sorted(set(left)) == kept, "no lock, no half-written file"
     said_now = subprocess.run(
         [*command, "--out", str(tmp_path), "--resume", "--set", "train.patience=1"], cwd=ROOT, capture_output=True
     )

@@ -38,6 +38,7 @@ def _config(path: Path, sets: Sequence[str]) -> Any:
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
     from toolkit.train.stage import train
 
     if not (a.config or a.preset):
@@ -52,7 +53,9 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     out = a.out or Path("runs") / config.name
     if a.seeds or a.each or a.walk_forward:
         return _train_many(a, config, out, sets)
-    result = train(config, out, say=say, resume=a.resume)
+    if a.board:
+        load_board(a.board)  # before the work, not in the midst of it
+    result = train(config, out, say=say, resume=a.resume, board=a.board, plain=a.plain)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
     return result
 
@@ -310,6 +313,8 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     text = "cut the test rows into K folds, each tested by a training on all before it: RUN/fold1 ..."
     p.add_argument("--walk-forward", type=_count, default=0, metavar="K", help=text)
     p.add_argument("--jobs", type=_count, metavar="N", help="of these runs so many at once; as there are processors")
+    p.add_argument("--board", default="", help="show what the model takes on this board; the first of deploy.boards")
+    p.add_argument("--plain", action="store_true", help="a line an epoch, no dashboard")
     _sets(p)
 
     p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")

@@ -15,7 +15,9 @@ from toolkit.data.csvfile import Table
 from toolkit.errors import ToolkitError
 
 MAX_DECIMALS = 6
-HEADROOM = 4  # times the largest value seen still fits the int32 fixed point of the generated C
+HEADROOM = (
+    4  # times the largest value seen still fits int32, and times the spread 2**30: quantize.qnetwork.quantize_input
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +182,8 @@ def _repeats(
 
 def fitting_decimals(values: np.ndarray) -> int:
     """How many digits after the point int32 has room for; below 0: not even the whole numbers."""
-    return math.floor(math.log10(2**31 / (HEADROOM * max(float(np.abs(values).max()), 1e-9))))
+    largest = max(float(np.abs(values).max()), 2 * float(np.ptp(values)), 1e-9)
+    return math.floor(math.log10(2**31 / (HEADROOM * largest)))
 
 
 def _decimals(name: str, cells: list[str], values: np.ndarray, source: str, *, say: Callable[[str], None]) -> int:

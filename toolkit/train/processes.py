@@ -62,9 +62,9 @@ def work(path: str, sets: Sequence[str], out: str, resume: bool, pipe: Connectio
     signal.signal(signal.SIGTERM, stop)
 
     @contextmanager
-    def follow(config: Any, prepared: Any, out: Path, *, say: Any) -> Iterator[Watcher]:
-        scale, unit = measure(config, prepared)
-        yield Watcher(lambda e, best: pipe.send(("epoch", line(e, config.train.epochs, scale, unit))))
+    def follow(config: Any, prepared: Any, *_: Any, **__: Any) -> Iterator[Watcher]:
+        shown = measure(config, prepared)
+        yield Watcher(lambda e, best: pipe.send(("epoch", line(e, config.train.epochs, shown))))
 
     with suppress(BrokenPipeError, KeyboardInterrupt):  # nobody waits for it any more
         try:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from quantize.verify import verify_network
 from toolkit.config import Config, save_config
 from toolkit.data.baselines import baseline_predictions, fit_linear_ar
 from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_prepared
-from toolkit.data.series import MAX_DECIMALS
+from toolkit.data.series import MAX_DECIMALS, fitting_decimals
+from toolkit.data.unseen import unseen
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.lock import locked
 from toolkit.nn.layers import init_network
@@ -31,23 +33,32 @@ from toolkit.train.progress import follow as on_stderr
 from toolkit.train.skill import errors_of, skills
 from toolkit.train.trainer import Diverged, Trained, Watcher, as_json, fit
 
-Follow = Callable[..., AbstractContextManager[Watcher]]  # (config, prepared, out, *, say)
+Follow = Callable[..., AbstractContextManager[Watcher]]  # called as progress.follow is
 
 
 def train(
-    config: Config, out: Path, *, say: Callable[[str], None], resume: bool = False, follow: Follow = on_stderr
+    config: Config,
+    out: Path,
+    *,
+    say: Callable[[str], None],
+    resume: bool = False,
+    board: str = "",
+    plain: bool = False,
+    follow: Follow = on_stderr,
 ) -> dict[str, Any]:
-    """Prepares the series, trains, and writes the run's files into `out`: a checkpoint and metrics.jsonl after each
-    epoch, the others after the training. `resume`: goes on from the checkpoint in `out`. `follow`: shows it.
+    """Prepares the series, trains, and writes the run's files into `out`: config.toml and data.safetensors with the
+    first epoch, a checkpoint and metrics.jsonl after each one, the others after the training. `resume`: goes on from
+    the checkpoint in `out`. `board`: whose figures are shown ("": the configuration's first). `plain`: no dashboard.
+    `follow`: who shows it.
 
     Raises: ToolkitError for a bad series, a folder that cannot be written or where another process trains, a
     checkpoint of another training, a loss that is no longer a number, or Ctrl-C."""
     _check_writable(out)
     with locked(out, "trains", leave=False):
-        return _train(config, out, say=say, resume=resume, follow=follow)
+        return _train(config, out, partial(follow, board=board, plain=plain, say=say), say=say, resume=resume)
 
 
-def _train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool, follow: Follow) -> dict[str, Any]:
+def _train(config: Config, out: Path, follow: Follow, *, say: Callable[[str], None], resume: bool) -> dict[str, Any]:
     said, going_on = out / checkpoint.NAME, f"go on with --resume --out {out}"
     found = _written(said)
 
@@ -56,11 +67,14 @@ def _train(config: Config, out: Path, *, say: Callable[[str], None], resume: boo
 
     try:
         prepared = prepare(config.data, need=needed(config), say=say)
+        for sentence in unseen(prepared):
+            say(sentence)
         rng = np.random.default_rng(config.train.seed)
         network = init_network(template(config, prepared), config.model, rng=rng)
         before = load_checkpoint(said, network, config) if resume else None
         _say_undeployable(network, say)
-        trained = _fit(config, prepared, network, rng, out, before, say=say, follow=follow)
+        watched = follow(config, prepared, network, out)
+        trained = _fit(config, prepared, network, rng, out, before, watched, say=say)
         if not trained.epochs:
             raise ToolkitError("stopped before the first epoch had ended; nothing was written")
         result = _result(config, prepared, trained)
@@ -72,14 +86,18 @@ def _train(config: Config, out: Path, *, say: Callable[[str], None], resume: boo
         raise ToolkitError(f"{e}{kept}") from None
     for sentence in metrics.verdict(result["metrics"], "float"):
         say(sentence)
-    save_config(config, out / "config.toml")
-    save_prepared(prepared, out / "data.safetensors")
+    _save_inputs(config, prepared, out)  # a training that goes on from its end has had no epoch
     try:
         result["model"]["sha256"] = save_network(trained.network, out / "model.safetensors")
     except QuantizeError as e:
         raise ToolkitError(str(e)) from None
     write_whole(out / "train.json", json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _save_inputs(config: Config, prepared: Prepared, out: Path) -> None:
+    save_config(config, out / "config.toml")
+    save_prepared(prepared, out / "data.safetensors")
 
 
 def _say_undeployable(network: Network, say: Callable[[str], None]) -> None:
@@ -97,16 +115,19 @@ def _fit(
     rng: np.random.Generator,
     out: Path,
     before: Position | None,
+    watched: AbstractContextManager[Watcher],
     *,
     say: Callable[[str], None],
-    follow: Follow,
 ) -> Trained:
     def save(position: Position) -> None:
-        out.mkdir(parents=True, exist_ok=True)
+        if len(position.history) == first:  # what `watch`, and `forecast` after the key s, need beside it
+            out.mkdir(parents=True, exist_ok=True)
+            _save_inputs(config, prepared, out)
         save_checkpoint(out / checkpoint.NAME, position, config)
         write_whole(out / "metrics.jsonl", "".join(json.dumps(as_json(e)) + "\n" for e in position.history))
 
-    with follow(config, prepared, out, say=say) as watcher:
+    first = len(before.history) + 1 if before else 1
+    with watched as watcher:
         return fit(
             network, prepared, model=config.model, train=config.train, rng=rng, say=say, watcher=watcher, save=save,
             resume=before,
@@ -142,7 +163,9 @@ def template(config: Config, prepared: Prepared) -> Network:
 
 
 def _outputs(config: Config, prepared: Prepared) -> tuple[Column, ...]:
-    values = [_finer(c) if prepared.target == "level" else c for c in prepared.outputs]
+    values = list(prepared.outputs)
+    if prepared.target == "level":
+        values = [_finer(c, prepared.values[:, k]) for c, (k, _) in zip(values, pairs(prepared), strict=True)]
     m = config.model
     if (prepared.target == "class") != (m.output == "class"):
         raise ToolkitError(
@@ -170,9 +193,11 @@ def _front(prepared: Prepared, levels: tuple[float, ...], missing: str) -> Front
     return Front(raws, prepared.features, target, bases)
 
 
-def _finer(column: Column) -> Column:
-    """A forecast has one decimal more than the data: rounding to the data's own would cost more than quantization."""
-    return replace(column, decimals=column.decimals + 1) if column.decimals < MAX_DECIMALS else column
+def _finer(column: Column, values: np.ndarray) -> Column:
+    """A forecast has one decimal more than the data, where int32 has room: rounding to the data's own would cost more
+    than quantization."""
+    most = min(MAX_DECIMALS, fitting_decimals(values))
+    return replace(column, decimals=column.decimals + 1) if column.decimals < most else column
 
 
 def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, Any]:
