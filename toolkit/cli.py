@@ -120,7 +120,8 @@ def _import(a: argparse.Namespace) -> dict[str, Any]:
     samples = read_samples(a.samples) if a.samples else None
     result = import_model(a.file, out, options, samples=samples, say=say)
     if out.name == "model.safetensors":
-        say(f"next: python3 run.py quantize {out.parent} --samples FILE")
+        more = f"quantize {out.parent} --samples FILE"
+        say(f"next: python3 run.py {f'generate-c {out.parent} --board NAME' if 'quantized' in result else more}")
     return result
 
 
