@@ -31,7 +31,9 @@ ACTIVATIONS: dict[str, Callable[[Mapping[str, float]], str]] = {
 }
 
 
-SUPPORTED = "supported are the layers of docs/import.md: LSTM, GRU, simple RNN, dense, convolution and pooling over time"
+SUPPORTED = (
+    "supported are the layers of docs/import.md: LSTM, GRU, simple RNN, dense, convolution and pooling over time"
+)
 IN_VARIABLES = "the weights are in variables, not in the file: convert the Keras model itself (from_keras_model)"
 HINTS = {"VAR_HANDLE": IN_VARIABLES, "READ_VARIABLE": IN_VARIABLES, "CALL_ONCE": IN_VARIABLES}
 
@@ -187,3 +189,17 @@ def bounded(shape: Sequence[int]) -> Sequence[int]:
             f"a constant of shape {list(shape)}: expected at most {LARGEST} values; is the file damaged?"
         )
     return shape
+
+
+def axis_of(op: Operator, axis: int, rank: int) -> int:
+    """An axis from 0 on."""
+    if not -rank <= axis < rank:
+        raise ToolkitError(f"{op.where}: axis {axis} of {rank}; is the file damaged?")
+    return axis % rank
+
+
+def shape_of(op: Operator, v: Value | None) -> tuple[int, ...]:
+    """A value's shape."""
+    if isinstance(v, np.ndarray | Line | Affine):
+        return v.shape
+    raise ToolkitError(f"{op.where}: not supported on a loop's own values")
