@@ -210,7 +210,7 @@ def profile(
         seen, spent = _counted_in_qemu(image, board, layers)
     else:
         name = unicorn_.version()
-        seen, spent = unicorn_.profile(image, board, TIMEOUT_S, core=core, layers=list(layers))
+        seen, spent = unicorn_.profile(image, board, TIMEOUT_S, core=core, layers=layers)
     fields, found = _judge(seen, image, board)
     if found:
         raise CheckFailed(f"{board.name} in {name}: {'; '.join(found)}")
