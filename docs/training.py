@@ -11,7 +11,12 @@ sys.path.insert(0, str(ROOT / "docs"))
 import training_bench  # noqa: E402
 import training_presets  # noqa: E402
 
-HEAD = "# Training, measured\n\nWritten by `docs/training.py`; not by hand.\n\n"
+HEAD = """# Training, measured
+
+Written by `docs/training.py`; not by hand. What a training looks like on a terminal, and as a
+log: [dashboard.txt](dashboard.txt).
+
+"""
 SECTIONS = (training_presets, training_bench)
 
 

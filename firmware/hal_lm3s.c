@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Stellaris LM3S (TI LM3S6965 data sheet, chapters 5, 8 and 12): UART0, transmit on PA1, the USB bridge. Runs from the
+/* Stellaris LM3S (TI LM3S6965 data sheet, chapters 5, 8 and 12): UART0 on PA0 and PA1, the USB bridge. Runs from the
    8 MHz crystal, past the PLL; the internal oscillator is too far off for a UART. */
 #include "hal.h"
 #include "pl011.h"
@@ -21,9 +21,11 @@ void hal_init(void) {
     SYSCTL_RCGC1 |= 1u;                       /* UART0 */
     SYSCTL_RCGC2 |= 1u;                       /* GPIOA */
     (void)SYSCTL_RCGC2;                       /* a few cycles between enabling and use */
-    GPIOA_AFSEL |= 2u;
-    GPIOA_DEN |= 2u;
+    GPIOA_AFSEL |= 3u;
+    GPIOA_DEN |= 3u;
     pl011_init();
 }
 
 void hal_putc(char c) { pl011_put(c); }
+
+int hal_read(void) { return pl011_read(); }

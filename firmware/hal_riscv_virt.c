@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#define UART_THR (*(volatile uint8_t *)0x10000000u)
-#define UART_LSR (*(volatile uint8_t *)0x10000005u)    /* bit 5: transmit holding register empty */
+#define UART_DATA (*(volatile uint8_t *)0x10000000u)
+#define UART_LSR (*(volatile uint8_t *)0x10000005u)    /* bit 0: a byte received; bit 5: room to send */
 #define TEST_FINISH (*(volatile uint32_t *)0x00100000u) /* 0x5555: success; 0x3333: failure, code in bits 31:16 */
 
 void hal_init(void) {}
@@ -13,7 +13,13 @@ void hal_init(void) {}
 void hal_putc(char c) {
     while ((UART_LSR & 0x20u) == 0u) {
     }
-    UART_THR = (uint8_t)c;
+    UART_DATA = (uint8_t)c;
+}
+
+int hal_read(void) {
+    while ((UART_LSR & 1u) == 0u) {
+    }
+    return UART_DATA;
 }
 
 _Noreturn void hal_exit(int code) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* STM32 with a mode register per pin, all but the F1 (ST RM0090, RM0433, RM0456). Runs from the internal oscillator that
    is on and chosen at reset, with all bus dividers 1, so nothing is to be switched. From the board's cflags: TL_GPIO, the
-   port of the pins; TL_TX_PIN; TL_GPIO_ENR and TL_USART_ENR, the registers that give both a clock, and the bits there. */
+   port of the pins; TL_TX_PIN, TL_RX_PIN; TL_GPIO_ENR and TL_USART_ENR, the registers that give both a clock, and the bits there. */
 #include "hal.h"
 #include "stm32_usart.h"
 
@@ -24,7 +24,10 @@ void hal_init(void) {
     USART_ENR |= 1u << TL_USART_BIT;
     (void)USART_ENR; /* two cycles between enabling and use */
     give(TL_TX_PIN);
+    give(TL_RX_PIN);
     usart_init();
 }
 
 void hal_putc(char c) { usart_put(c); }
+
+int hal_read(void) { return usart_read(); }

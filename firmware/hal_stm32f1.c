@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* STM32F1 (ST RM0041): USART1, transmit on PA9. Runs from the 8 MHz internal oscillator, which is on and chosen at
+/* STM32F1 (ST RM0041): USART1, transmit on PA9, receive on PA10 (an input from reset on). Runs from the 8 MHz internal oscillator, which is on and chosen at
    reset, with all bus dividers 1. */
 #include "hal.h"
 #include "stm32_usart.h"
@@ -17,3 +17,5 @@ void hal_init(void) {
 }
 
 void hal_putc(char c) { usart_put(c); }
+
+int hal_read(void) { return usart_read(); }

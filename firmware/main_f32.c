@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Replays the test vectors through a float32 model and compares every forecast with what float64 gives: within
-   TL_VECTOR_TOLERANCE, since floats are not equal bit for bit. Prints as main.c does. */
+   TL_VECTOR_TOLERANCE, since floats are not equal bit for bit. Prints as replay.c does. */
 #include "hal.h"
 #include "memory_map.h"
 #include "model.h" /* before vectors.h, which uses its sizes */

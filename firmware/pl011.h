@@ -18,13 +18,19 @@ static inline void pl011_init(void) {
     PL011_IBRD = divider / 64u;
     PL011_FBRD = divider % 64u;
     PL011_LCRH = 3u << 5 | 1u << 4; /* 8 bits, FIFOs; takes the divider over */
-    PL011_CR = 1u << 8 | 1u;        /* transmit, enable */
+    PL011_CR = 3u << 8 | 1u;        /* receive, transmit, enable */
 }
 
 static inline void pl011_put(char c) {
     while ((PL011_FR & (1u << 5)) != 0u) {
     }
     PL011_DR = (uint8_t)c;
+}
+
+static inline int pl011_read(void) {
+    while ((PL011_FR & (1u << 4)) != 0u) {
+    }
+    return (uint8_t)PL011_DR;
 }
 
 #endif

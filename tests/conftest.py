@@ -10,6 +10,7 @@ import pytest
 
 from tests import kept
 from toolkit import build
+from toolkit.emulate import rp2040
 
 _PROGRAMS = {
     "qemu": ("qemu-system-arm", "qemu-system-arm"),
@@ -31,8 +32,12 @@ _PACKAGES = {
     "unicorn": "unicorn",
     "demo-data": "bokeh_sampledata",
     "torch": "torch",
+    "pyocd": "pyocd",
+    "esptool": "esptool",
     "optuna": "optuna",
     "litert": "ai_edge_litert",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
     "platformio": "platformio",
     "yaml": "yaml",
 }
@@ -53,6 +58,9 @@ def missing(tool: str) -> str | None:
     if tool in _PACKAGES:
         package = _PACKAGES[tool]
         return None if importlib.util.find_spec(package) else f"no {package} (pip install {package})"
+    if tool == "rp2040js":
+        found = shutil.which("node") and rp2040.PACKAGE.is_dir()
+        return None if found else "no rp2040js (npm install --prefix build rp2040js, and nodejs)"
     program, package = _PROGRAMS[tool]
     return None if shutil.which(program) else f"no {program} on PATH (apt-get install {package})"
 

@@ -69,7 +69,10 @@ def test_every_board_links_and_fits(name: str, compiler: str, tmp_path: Path) ->
     assert 0 < result["sizes"]["ram"] + result["limits"]["stack"] <= result["limits"]["ram"]
 
 
-EMULATED = [(n, e) for n in CHIPS if (run := load_board(n).run) for e in ("qemu", "unicorn") if getattr(run, e)]
+EMULATORS = ("qemu", "unicorn", "rp2040js")
+EMULATED = [(n, e) for n in CHIPS if (run := load_board(n).run) for e in EMULATORS if getattr(run, e)]
+    (n, e) for n in CHIPS if (run := load_board(n).run) for e in ("qemu", "unicorn", "rp2040js") if getattr(run, e)
+]
 QEMU = {"arm-none-eabi": "qemu", "aarch64-linux": "qemu-aarch64", "riscv32": "qemu-riscv32"}
 
 

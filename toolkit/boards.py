@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from toolkit import isa
 from toolkit.errors import ToolkitError, nearest
+from toolkit.tables import Table
 from toolkit.targets import ROOT, TARGETS
 
 if sys.version_info >= (3, 11):
@@ -60,8 +60,36 @@ class Run:
 
     qemu: str
     unicorn: str
+    rp2040js: bool
     uart_write: int
     reads: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Uf2:
+    """The drive that a chip in its boot loader shows: Board-ID in its INFO_UF2.TXT, and the family of its images."""
+
+    board_id: str
+    family: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What each tool that can write the board calls it; empty: that tool cannot.
+
+    openocd: its configuration files; cubeprogrammer: the port, SWD; dfu: vendor:product of the boot loader;
+    usb: vendor:product of the board's serial ports; boot: the program that a PC's firmware starts from a USB disk."""
+
+    pyocd: str = ""
+    openocd: tuple[str, ...] = ()
+    probe_rs: str = ""
+    cubeprogrammer: str = ""
+    esptool: str = ""
+    dfu: str = ""
+    picotool: bool = False
+    uf2: Uf2 | None = None
+    boot: str = ""
+    usb: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,76 +112,14 @@ class Board:
     memory: Memory | None
     budget: Budget
     run: Run | None
-
-
-def _list_of(kind: type, value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
-
-
-class _Table:
-    """One table of a TOML file: gives out values by kind and refuses what nobody asked for."""
-
-    def __init__(self, path: str, prefix: str, values: Mapping[str, Any]) -> None:
-        self.path, self.prefix, self.values = path, prefix, values
-        self.asked: set[str] = set()
-
-    def wrong(self, key: str, expected: str) -> NoReturn:
-        found = self.values.get(key)
-        shown = repr(found)
-        if isinstance(found, (str, bool)):  # as TOML writes them
-            shown = f'"{found}"' if isinstance(found, str) else shown.lower()
-        raise ToolkitError(f"{self.path}: {self.prefix}{key} = {shown}: expected {expected}")
-
-    def _take(self, key: str, good: Callable[[Any], bool], expected: str, absent: Any) -> Any:
-        self.asked.add(key)
-        if key not in self.values:
-            if absent is ...:
-                for near in difflib.get_close_matches(key, [k for k in self.values if k not in self.asked], 1, 0.6):
-                    raise ToolkitError(f'{self.path}: unknown key {self.prefix}{near}; did you mean "{key}"?')
-                raise ToolkitError(f"{self.path}: {self.prefix}{key} is missing: expected {expected}")
-            return absent
-        if not good(self.values[key]):
-            self.wrong(key, expected)
-        return self.values[key]
-
-    def text(self, key: str, expected: str, absent: Any = ...) -> str:
-        return str(self._take(key, lambda v: isinstance(v, str), expected, absent))
-
-    def one_of(self, key: str, known: Collection[str], absent: Any = ...) -> str:
-        value = self.text(key, f"one of {', '.join(sorted(known))}", absent)
-        if value not in known and value != absent:
-            raise ToolkitError(f'{self.path}: {self.prefix}{key} = "{value}": not known{nearest(value, known)}')
-        return value
-
-    def integer(self, key: str, expected: str, absent: Any = ...) -> Any:
-        return self._take(key, lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0, expected, absent)
-
-    def flag(self, key: str, absent: Any = ...) -> bool:
-        return bool(self._take(key, lambda v: isinstance(v, bool), "true or false", absent))
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        found = self._take(key, lambda v: _list_of(str, v), 'e.g. ["-DX=1"]', [])
-        return tuple(found)
-
-    def table(self, key: str, expected: str, absent: Any = ...) -> _Table | None:
-        found = self._take(key, lambda v: isinstance(v, dict), expected, absent)
-        return None if found is None else _Table(self.path, f"{self.prefix}{key}.", found)
-
-    def tables(self, key: str, expected: str) -> list[_Table]:
-        found = self._take(key, lambda v: _list_of(dict, v), expected, [])
-        return [_Table(self.path, f"{self.prefix}{key}[{i}].", t) for i, t in enumerate(found)]
-
-    def finish(self) -> None:
-        for key in self.values:
-            if key not in self.asked:
-                raise ToolkitError(f"{self.path}: unknown key {self.prefix}{key}{nearest(key, self.asked)}")
+    tools: Tools
 
 
 _BYTES = "bytes, e.g. 131072"
 _ADDRESS = "an address, e.g. 0x20000000"
 
 
-def _region(table: _Table | None) -> Region:
+def _region(table: Table | None) -> Region:
     assert table is not None
     region = Region(table.integer("origin", _ADDRESS), table.integer("length", _BYTES))
     if region.length == 0 or region.origin % 4 or region.origin + region.length > 2**32:
@@ -162,7 +128,7 @@ def _region(table: _Table | None) -> Region:
     return region
 
 
-def _memory(table: _Table | None) -> Memory | None:
+def _memory(table: Table | None) -> Memory | None:
     if table is None:
         return None
     region = "{ origin = 0x20000000, length = 131072 }"
@@ -174,7 +140,7 @@ def _memory(table: _Table | None) -> Memory | None:
     return memory
 
 
-def _budget(table: _Table | None) -> Budget:
+def _budget(table: Table | None) -> Budget:
     if table is None:
         return Budget(None, None, None)
     budget = Budget(*(table.integer(key, _BYTES, None) for key in ("flash", "ram", "stack")))
@@ -182,7 +148,7 @@ def _budget(table: _Table | None) -> Budget:
     return budget
 
 
-def _run(table: _Table | None) -> Run | None:
+def _run(table: Table | None) -> Run | None:
     if table is None:
         return None
     reads = []
@@ -193,6 +159,7 @@ def _run(table: _Table | None) -> Run | None:
     run = Run(
         qemu=table.text("qemu", 'the name of a QEMU machine, e.g. "microbit"', ""),
         unicorn=unicorn,
+        rp2040js=table.flag("rp2040js", False),
         uart_write=table.integer("uart_write", _ADDRESS, ... if unicorn else 0),
         reads=tuple(reads),
     )
@@ -200,13 +167,36 @@ def _run(table: _Table | None) -> Run | None:
     return run
 
 
-def _told(top: _Table) -> str:
+def _tools(table: Table | None) -> Tools:
+    if table is None:
+        return Tools()
+    drive = table.table("uf2", '{ board_id = "RPI-RP2", family = 0xE48BFF56 }', None)
+    uf2 = Uf2(drive.text("board_id", "as INFO_UF2.TXT has it"), drive.integer("family", "a number")) if drive else None
+    if drive:
+        drive.finish()
+    tools = Tools(
+        pyocd=table.text("pyocd", 'a target of pyocd, e.g. "nrf51"', ""),
+        openocd=table.texts("openocd", 'files, e.g. ["interface/cmsis-dap.cfg", "target/nrf51.cfg"]'),
+        probe_rs=table.text("probe_rs", 'a chip of probe-rs, e.g. "nRF51822_xxAA"', ""),
+        cubeprogrammer=table.one_of("cubeprogrammer", ("SWD", "JTAG"), ""),
+        esptool=table.text("esptool", 'a chip of esptool, e.g. "esp32c3"', ""),
+        dfu=table.text("dfu", 'vendor:product, e.g. "0483:df11"', ""),
+        picotool=table.flag("picotool", False),
+        uf2=uf2,
+        boot=table.text("boot", 'a path on the disk, e.g. "EFI/BOOT/BOOTX64.EFI"', ""),
+        usb=table.texts("usb", 'a list of vendor:product, e.g. ["0d28:0204"]'),
+    )
+    table.finish()
+    return tools
+
+
+def _told(top: Table) -> str:
     """What is said where `requires` does not hold: the board's name, and what the file says it is."""
     text = top.text("requires_text", 'what the board is, e.g. "is a Cortex-M4: compile with -mcpu=cortex-m4"')
     return f"{top.text('name', '')} {text}" if text else ""
 
 
-def _board(top: _Table) -> Board:
+def _board(top: Table) -> Board:
     hals = {p.stem.removeprefix("hal_") for p in (ROOT / "firmware").glob("hal_*.c")}
     toolchain = top.one_of("toolchain", TOOLCHAINS)
     on_host = toolchain == "host"
@@ -227,6 +217,7 @@ def _board(top: _Table) -> Board:
         memory=_memory(top.table("memory", "a [memory] table", None if on_host else ...)),
         budget=_budget(top.table("budget", "a [budget] table", None)),
         run=_run(top.table("run", "a [run] table", None)),
+        tools=_tools(top.table("tools", "a [tools] table", None)),
     )
     top.finish()
     if not on_host:
@@ -234,7 +225,7 @@ def _board(top: _Table) -> Board:
     return board
 
 
-def _check_instructions(top: _Table, board: Board) -> None:
+def _check_instructions(top: Table, board: Board) -> None:
     """Raises: ToolkitError when core, fpu, cflags and target do not go together."""
     fpus = isa.CORES[board.core].fpus
     if board.fpu not in fpus:
@@ -294,4 +285,4 @@ def load_board(name: str) -> Board:
 
     Raises: ToolkitError, which names the file and the key."""
     shown, values = _read(name)
-    return _board(_Table(shown, "", values))
+    return _board(Table(shown, "", values))

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from toolkit import checks, cpu, elf
+from toolkit import checks, cpu, elf, images
 from toolkit.boards import Board, Memory
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.targets import CSRC, F32, LAYERS_F32, PORTABLE, ROOT, SHARED_SOURCES, TARGETS, W8A8, FloatTarget, Target
@@ -40,6 +40,13 @@ _STARTS = {  # by a board's toolchain: what starts and ends a program where its 
     "aarch64-linux": (),
     "riscv32": ("startup_riscv",),
 }
+IMAGES = {  # what an image is for -> its files of firmware/ beside those of every image
+    "replay": ("main", "replay"),
+    "serve": ("main", "serve", "wire", "cycles"),
+    "replay_serve": ("main", "replay", "serve", "wire", "cycles"),
+    "replay_f32": ("main_f32",),
+}
+_COMMON = ("print", "probe")
 _ROOM = 0x0800_0000  # region length to link against, so that what does not fit still links and can be shown
 
 
@@ -137,14 +144,25 @@ def _libc(board: Board, toolchain: Toolchain) -> list[Path]:
     return [FIRMWARE / "libc", *([FIRMWARE / "libc_gcc"] if bare else [])]
 
 
-def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain, main: str) -> Plan:
+def board_hash(board: Board) -> int:
+    """32 bits that tell whether an image was built for a board as its file is now."""
+    what = (board.name, board.chip, board.core, board.fpu, board.target, board.cflags, board.clock_hz, board.memory)
+    return int.from_bytes(hashlib.sha256(repr(what).encode()).digest()[:4], "big")
+
+
+def _defines(board: Board, purpose: str) -> list[str]:
+    defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
+    defines += [f"-DTL_REPLAY={int('replay' in IMAGES[purpose])}", f"-DTL_SERVE={int('serve' in IMAGES[purpose])}"]
+    return [*defines, f"-DTL_BOARD_HASH=0x{board_hash(board):08x}u"]
+
+
+def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain, purpose: str) -> Plan:
     model = [(p, out / "obj" / f"model_{p.stem}.o", TARGETS[board.target].flags) for p in _sources(c_dir)]
     own: list[tuple[Path, Path, Sequence[str]]] = []
-    for stem in (*_STARTS[board.toolchain], main, "print", "probe", "libmem", f"hal_{board.hal}"):
+    for stem in (*_STARTS[board.toolchain], *IMAGES[purpose], *_COMMON, "libmem", f"hal_{board.hal}"):
         flags = no_loop_calls(toolchain) if stem in ("startup", "startup_riscv", "libmem") else ()
         own.append((FIRMWARE / f"{stem}.c", out / "obj" / f"firmware_{stem}.o", flags))
-    defines = [f"-DTL_CLOCK_HZ={board.clock_hz}u", f'-DTL_BOARD_NAME="{board.name}"']
-    defines += [f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
+    defines = [*_defines(board, purpose), f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
     script = out / "link.ld"
     link = [*core_flags(board, toolchain), "-nostdlib", "-Wl,--gc-sections", "-Wl,--entry=tl_reset", "-T", str(script)]
     if toolchain.kind == "zig":
@@ -165,26 +183,26 @@ def _sha256(path: Path) -> str:
 
 
 def build_firmware(
-    c_dir: Path, board: Board, out_dir: Path, *, toolchain: str, say: Callable[[str], None], main: str = "main"
+    c_dir: Path, board: Board, out_dir: Path, *, toolchain: str, say: Callable[[str], None], purpose: str = "replay"
 ) -> dict[str, Any]:
     """Builds the image of a generated folder for a board, beside `model.h` and `vectors.h` in out_dir.
 
-    toolchain: `auto`, `gcc` or `zig`. main: the file of firmware/ that replays the vectors.
-    Writes firmware.elf, .bin, .hex and, last, build.json, which it returns.
+    toolchain: `auto`, `gcc` or `zig`. purpose: one of IMAGES.
+    Writes firmware.elf, .bin, .hex, what else the board takes and, last, build.json, which it returns.
     Raises: ToolkitError when the C does not build; CheckFailed when the image fails a check of toolkit/checks.py."""
     memory = board.memory
     if memory is None:
         raise ToolkitError(f"board {board.name} has no [memory]: it takes no image; choose another board")
     out = _make_folder(out_dir)
-    for name in ("model.h", "vectors.h"):
+    for name in ("model.h", *(["vectors.h"] if "replay" in purpose else [])):
         if not (out / name).is_file():
             raise ToolkitError(f"{out / name}: missing; `python3 run.py build` writes it before it compiles")
-    for name in ("build.json", "run.json", "firmware.elf", "firmware.bin", "firmware.hex"):  # an image is linked anew
-        (out / name).unlink(missing_ok=True)
+    for path in (out / "build.json", out / "run.json", *out.glob("firmware.*")):  # an image is linked anew
+        path.unlink(missing_ok=True)
     compiler = cross_toolchain(toolchain, board.toolchain)
     say(f"build {board.name} with {compiler.version}")
     write_whole(out / "link.ld", linker_script(memory, 4096 if board.toolchain == "aarch64-linux" else 4))
-    plan = _firmware_plan(c_dir, board, out, compiler, main)
+    plan = _firmware_plan(c_dir, board, out, compiler, purpose)
     objects = [o for _, o, _ in plan.objects]
     log = _scons(plan, out)
     if log:
@@ -196,7 +214,6 @@ def build_firmware(
     checks.nothing_foreign(board, objects, image)
     checks.instructions(board, image)
     checks.room(board, memory, image, sizes)
-    elf.write_images(image, out / "firmware.bin", out / "firmware.hex")
     result = _build_result(board, memory, compiler, image, sizes)
     write_whole(out / "build.json", json.dumps(result, indent=1) + "\n")
     return result
@@ -206,7 +223,7 @@ def _build_result(
     board: Board, memory: Memory, compiler: Toolchain, image: Path, sizes: dict[str, int]
 ) -> dict[str, Any]:
     out = image.parent
-    names = ("firmware.elf", "firmware.bin", "firmware.hex")
+    names = images.write_images(image, board)
     return {
         "board": board.name,
         "title": board.title,
@@ -255,6 +272,32 @@ def build_host(c_dir: Path, out_dir: Path, *, sanitize: str | None = None) -> Pa
     flags |= {t.source: t.host_flags for t in F32.values()}
     sources = [(p, flags.get(p.name, ())) for p in _sources(c_dir)]
     return _library(sources, [c_dir], out_dir / f"model{SUFFIX}", [], sanitize)
+
+
+def build_host_firmware(c_dir: Path, board: Board, out_dir: Path, *, sanitize: str | None = None) -> Path:
+    """Builds a generated folder as a program that serves the protocol on its standard input and output.
+
+    out_dir has `model.h`. sanitize: as of `build_host`. Raises: ToolkitError."""
+    compiler = host_toolchain("auto")
+    out = _make_folder(out_dir)
+    flags = {t.source: t.host_flags for t in (*TARGETS.values(), *W8A8.values(), NORM)}
+    own = [FIRMWARE / f"{stem}.c" for stem in (*IMAGES["serve"], *_COMMON, "hal_host")]
+    plan = Plan(
+        toolchain=compiler,
+        flags=[*host_flags(compiler, sanitize), "-DTL_HOST=1", "-DTL_HOSTED=1", *_defines(board, "serve")],
+        include=[c_dir, FIRMWARE, out],
+        objects=[
+            *((p, out / "obj" / f"model_{p.stem}.o", spelled(flags.get(p.name, ()), compiler)) for p in _sources(c_dir)),
+            *((p, out / "obj" / f"firmware_{p.stem}.o", ()) for p in own),
+        ],
+        output=out / ("firmware.exe" if sys.platform == "win32" else "firmware"),
+        link=[f"-fsanitize={sanitize}"] if sanitize else [],
+        depends=[],
+    )
+    log = _scons(plan, out)
+    if log:
+        raise _refuse(log, out)
+    return plan.output
 
 
 def build_kernels(

@@ -35,6 +35,7 @@ def _config(path: Path, sets: Sequence[str]) -> Any:
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.boards import load_board
     from toolkit.train.stage import train
 
     if not (a.config or a.preset):
@@ -47,7 +48,9 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
     config = _config(a.config or PRESETS[a.preset], sets)
     out = a.out or Path("runs") / config.name
-    result = train(config, out, say=say, resume=a.resume)
+    if a.board:
+        load_board(a.board)  # before the work, not in the midst of it
+    result = train(config, out, say=say, resume=a.resume, board=a.board, plain=a.plain)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
     return result
 
@@ -184,7 +187,12 @@ def _job(a: argparse.Namespace) -> Any:
         raise ToolkitError(f"--first {a.first} --steps {a.steps}: expected 0 or more, and 1 or more")
     if a.slice is not None and a.slice < 1:
         raise ToolkitError(f"--slice {a.slice}: expected hidden units, 1 or more")
-    run_only = {k: getattr(a, k) for k in ("emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)}
+    if getattr(a, "replay", False) and not a.serve:
+        raise ToolkitError("--replay goes with --serve: every other image replays")
+    if getattr(a, "serve", False) and (a.scheme or a.slice):
+        raise ToolkitError("--serve: w8a16 and w8a8 whole steps alone; leave --scheme and --slice out")
+    own = ("serve", "replay") if getattr(a, "serve", False) else ()
+    run_only = {k: getattr(a, k) for k in (*own, "emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)}
     return Job(_run_folder(a.run), load_board(a.board), a.steps, a.first, a.state, toolchain=a.toolchain, **run_only)
 
 
@@ -213,6 +221,18 @@ def _run(a: argparse.Namespace) -> dict[str, Any]:
     if not a.json:
         print(summary(report))
     say(f"report: {a.run / 'report.html'}")
+    return result
+
+
+def _validate(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.stages.validate import Options, summary, validate
+
+    if a.steps is not None and a.steps < 1:
+        raise ToolkitError(f"--steps {a.steps}: expected 1 or more")
+    options = Options(_run_folder(a.run), a.on, a.board, a.data, a.steps, a.toolchain)
+    result = validate(options, say=say)
+    if not a.json:
+        print(summary(result))
     return result
 
 
@@ -375,6 +395,8 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
+    p.add_argument("--board", default="", help="show what the model takes on this board; the first of deploy.boards")
+    p.add_argument("--plain", action="store_true", help="a line an epoch, no dashboard")
     _sets(p)
 
     p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")
@@ -428,6 +450,8 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p = verb("build", _build, "Build the image for a board.", "runs/room --board microbit")
     _job_arguments(p)
     _scheme(p)
+    p.add_argument("--serve", action="store_true", help="an image that serves docs/protocol.md, for `validate`")
+    p.add_argument("--replay", action="store_true", help="with --serve: replay the test vectors at boot, too")
     _toolchain(p)
 
     text = "Build, run on the emulated board, and compare every bit with the oracle."
@@ -437,6 +461,16 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--save-state", type=Path, help="write the state after the last step to this file")
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="run the image as it lies there")
     _tools(p)
+
+    text = "Stream a whole test set through the oracle, this computer, emulators and boards; compare every bit."
+    p = verb("validate", _validate, text, "runs/room --on host,mps2_an386,/dev/ttyACM0")
+    p.add_argument("run", type=Path, help="a run's folder")
+    text = "with commas: oracle, host, emulator, a board's name (emulated), a serial port, tcp:HOST:PORT"
+    p.add_argument("--on", required=True, metavar="WHERE", help=text)
+    p.add_argument("--board", help="what `emulator` stands for, and what is at the port; else the device tells")
+    p.add_argument("--data", type=Path, metavar="CSV", help="every row of this file, in place of the test rows")
+    p.add_argument("--steps", type=int, help="at most; all unless given")
+    _toolchain(p)
 
     text = "Count what a step costs on a board: by function, by layer, in time and in memory."
     p = verb("profile", _profile, text, "runs/room --board mps2_an386")
@@ -515,7 +549,7 @@ def _toolchain(p: argparse.ArgumentParser) -> None:
 def _tools(p: argparse.ArgumentParser) -> None:
     _toolchain(p)
     text = "which emulator runs the image"
-    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn"), help=text)
+    p.add_argument("--emulator", default="auto", choices=("auto", "qemu", "unicorn", "rp2040js"), help=text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

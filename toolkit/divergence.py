@@ -20,11 +20,11 @@ from toolkit.vectors import MISSING, RESET
 
 
 def name_divergence(
-    q: QNetwork, mismatch: Mapping[str, Any], image: Path, kernels: Mapping[str, str], *, in_slices: bool
+    q: QNetwork, mismatch: Mapping[str, Any], image: Path | None, kernels: Mapping[str, str], *, in_slices: bool
 ) -> str:
     """One line. `mismatch`: the image's dump of the step that differed; the oracle runs it again.
 
-    `kernels`: layer -> target; `in_slices`: the input went to step, not to predict."""
+    `image`: None where there is no file of it; `kernels`: layer -> target; `in_slices`: the input went to step, not to predict."""
     step = mismatch["step"]
     stream = oracle.Stream(q)
     got = oracle.Stream(q)
@@ -44,12 +44,12 @@ def name_divergence(
     if where is not None:
         layer, unit = where
         found = _state_text(stream, got, layer, unit)
-        return f"step {step}: layer {layer.name}, unit {unit}: {found}; {_cause(layer, kernels[layer.name], image)}"
+        return f"step {step}: layer {layer.name}, unit {unit}: {found}; {_cause(layer, kernels.get(layer.name), image)}"
     if list(forecast) != list(mismatch["output"]):
         row = int(np.flatnonzero(forecast != np.array(mismatch["output"]))[0])
         head = q.layers[-1]
         found = f"{mismatch['output'][row]}, expected {forecast[row]}"
-        return f"step {step}: layer {head.name}, output {row}: {found}; {_cause(head, kernels[head.name], image)}"
+        return f"step {step}: layer {head.name}, output {row}: {found}; {_cause(head, kernels.get(head.name), image)}"
     if stream.save() != bytes.fromhex(mismatch["got"]):
         return f"step {step}: the layers agree, but the counters or the remembered samples do not"
     return f"step {step}: the image agrees with the oracle: its test vector is wrong (build it again)"
@@ -70,8 +70,10 @@ def _state_text(want: oracle.Stream, got: oracle.Stream, layer: QLayer, unit: in
     return ", ".join(f"{k} = {a}, expected {b}" for k, a, b in both if a != b)
 
 
-def _cause(layer: QLayer, target: str, image: Path) -> str:
+def _cause(layer: QLayer, target: str | None, image: Path | None) -> str:
     """Where the image's copy of the layer, in the target's layout, differs from the model; or that it does not."""
+    if image is None or target is None:
+        return "there is no image here to compare the weights of"
     packed = pack(layer, target)
     for part in packed.arrays:
         symbol, array = f"{layer.name}_{part.suffix}", part.array

@@ -137,6 +137,11 @@ def sections(path: Path) -> list[Section]:
     return sorted(taken, key=lambda s: s.address)
 
 
+def entry(path: Path) -> int:
+    """Where an image starts."""
+    return int(_open(path)["e_entry"])
+
+
 def section_bytes(path: Path, name: str) -> int:
     """The size of a section; 0 when there is none."""
     section = _open(path).get_section_by_name(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from quantize.float_graph import RECURRENT
 from quantize.ops import gru
@@ -78,8 +79,8 @@ def _copies(node: Node) -> list[str]:
     """Of a join, pick, take or flatten that must move rows, or of what has one source."""
     line, read = node.line, node.reads[0]
     if node.layer.op == "flatten":
-        copy = lambda t: [f"tl_copy_f32_ref({line.base} + {read.width} * t, {read.row('t')}, {read.width});"]
-        return _rows(read.steps, copy)
+        to = replace(line, stride=read.width, steps=read.steps)
+        return _rows(read.steps, lambda t: [f"tl_copy_f32_ref({to.row(t)}, {read.row(t)}, {read.width});"])
     parts, at = [], 0
     for part in node.reads:
         seen = part.seen(node.layer) if node.layer.op in ("take", "pick") else part

@@ -87,7 +87,8 @@ class Plan:
 
 
 def with_explicit_head(network: Network) -> Network:
-    """The same with head = "all": what the head sees of a window is made by layers before the last."""
+    """The same without layers that nobody reads, and with head = "all": what the head sees is made by layers before it."""
+    network = replace(network, layers=_read(network))
     last = network.layers[-1]
     if network.mode != "window" or network.head == "all" or last.op in MERGE:
         return network
@@ -100,6 +101,16 @@ def with_explicit_head(network: Network) -> Network:
     ]
     final = replace(last, sources=tuple(x.name for x in seen))
     return replace(network, layers=(*network.layers[:-1], *seen, final), head="all")
+
+
+def _read(network: Network) -> tuple[Layer, ...]:
+    """The layers that the last one needs."""
+    layers = network.layers
+    needed = {layers[-1].name}
+    for k in reversed(range(len(layers))):
+        needed |= set(sources(layers, k)) if layers[k].name in needed else set()
+    explicit = (replace(x, sources=sources(layers, k)) for k, x in enumerate(layers))
+    return tuple(x for x in explicit if x.name in needed)
 
 
 def plan(network: Network, steps: int) -> Plan:
@@ -137,7 +148,7 @@ class _Planner:
 
     def __init__(self, network: Network, steps: int) -> None:
         self.window = network.mode == "window"
-        self.shapes = dict(shapes(network, steps))
+        self.shapes = {**shapes(network, steps), INPUT: (steps, len(network.inputs))}
         self.layers: list[Layer] = []
         self.fed: dict[str, tuple[str, ...]] = {}
         self._add_joins(network)
@@ -226,7 +237,7 @@ class _Planner:
             block.end = max(block.end, last, self.last[join])
             return block, at, Line(base, 0, stride, steps, width)
         source = self.fed[x.name][0]
-        if x.op in IN_PLACE and source in self.owned and self._ends_at(source, k):
+        if x.op in IN_PLACE and source in self.owned and self._ends_at(source, k, self.fed[x.name][1:]):
             block, at = self.owned[source]
             block.end = max(block.end, last)
             return block, at, replace(self.lines[source], base=base)
@@ -236,10 +247,11 @@ class _Planner:
     def _shared(self, parts: Sequence[str]) -> Block | None:
         return next((self.owned[s][0] for s in parts if s in self.owned), None)
 
-    def _ends_at(self, source: str, k: int) -> bool:
-        """Whether nobody reads the block of a layer after layer k, nor a part of it that has turns."""
-        block = self.owned[source][0]
-        return block.end <= k and not self.lines[source].turns
+    def _ends_at(self, source: str, k: int, others: Sequence[str]) -> bool:
+        """Whether layer k may write where it reads a layer: nobody reads that later, nor as another of its sources."""
+        line = self.lines[source]
+        again = any(self.lines[s].base == line.base for s in others)
+        return self.owned[source][0].end <= k and not line.turns and not again
 
     def _end_alone(self, x: Layer, steps: int) -> bool:
         """Whether all that is read of a recurrent layer is the step that it comes to last."""

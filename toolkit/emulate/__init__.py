@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from typing import Any
 from toolkit import elf
 from toolkit.boards import Board
 from toolkit.build import native_hook
-from toolkit.emulate import outcome, qemu, qemu_count, unicorn_
+from toolkit.emulate import outcome, qemu, qemu_count, rp2040, unicorn_
 from toolkit.emulate.cores import Core
 from toolkit.emulate.counter import Profile
 from toolkit.errors import CheckFailed, ToolkitError, nearest, write_whole
 
 TIMEOUT_S = 300.0
 GUARD_BYTES = 32  # of the stack stay untouched in a good run: an overflow can step over the lowest word
-EMULATORS = ("auto", "qemu", "unicorn")
+EMULATORS = ("auto", "qemu", "unicorn", "rp2040js")
 
 
 def choose_emulator(board: Board, wanted: str) -> str:
@@ -32,15 +32,30 @@ def choose_emulator(board: Board, wanted: str) -> str:
         return "qemu"
     if wanted in ("auto", "unicorn") and unicorn_.available(board):
         return "unicorn"
+    if wanted in ("auto", "rp2040js") and rp2040.available(board):
+        return "rp2040js"
     if board.run is None:
         raise ToolkitError(f"board {board.name} has no [run]: no emulator knows it")
     program = qemu.PROGRAMS[board.toolchain]
     package = {"qemu-aarch64": "qemu-user", "qemu-system-riscv32": "qemu-system-misc"}.get(program, program)
-    if wanted == "qemu" or not board.run.unicorn:
+    if wanted != "auto" and not getattr(board.run, wanted):
+        raise ToolkitError(f"board {board.name}: {wanted} does not know it")
+    if wanted == "rp2040js":
+        what = "rp2040js (npm install --prefix build rp2040js, with node)"
+    elif wanted == "qemu" or not board.run.unicorn:
         what = f"{program} (apt-get install {package})"
     else:
         what = "unicorn (pip install unicorn)"
     raise ToolkitError(f"board {board.name} cannot run: install {what}")
+
+
+def serving(image: Path, board: Board, more: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """The emulator's name, and the command whose standard input and output are the board's serial line.
+
+    more: arguments of the emulator's. Raises: ToolkitError when none here can give the line."""
+    if not qemu.available(board):
+        choose_emulator(board, "qemu")  # which says what is missing
+    return qemu.version(board), qemu.command(image, board, more)
 
 
 def steps_asked(image: Path) -> int:
@@ -110,7 +125,7 @@ def replay(build_dir: Path, board: Board, *, emulator: str, say: Callable[[str],
     if not (build_dir / "build.json").is_file():
         raise ToolkitError(f"{build_dir}: no finished build; run `python3 run.py build --board {board.name}` first")
     chosen = choose_emulator(board, emulator)
-    name = qemu.version(board) if chosen == "qemu" else unicorn_.version()
+    name = {"unicorn": unicorn_.version, "rp2040js": rp2040.version}.get(chosen, lambda: qemu.version(board))()
     say(f"run {board.name} in {name}")
     seen, per_step = _seen(build_dir, board, chosen, say)
     fields, found = _judge(seen, image, board)
@@ -134,6 +149,8 @@ def _seen(
     if chosen == "unicorn":
         seen = unicorn_.run(image, board, TIMEOUT_S, count=count)
         return seen, _per_step(seen)
+    if chosen == "rp2040js":
+        return rp2040.run(image, TIMEOUT_S), count_instructions(build_dir, board) if count else None
     if count and _in_qemu(board):
         try:
             seen, _ = _counted_in_qemu(image, board, {})

@@ -50,7 +50,7 @@ class Machine:
         assert board.run is not None and board.memory is not None
         unicorn, arm = _unicorn(), importlib.import_module("unicorn.arm_const")
         self.board, self.flash, self.ram = board, board.memory.flash, board.memory.ram
-        self.serial = bytearray()
+        self.file, self.serial = image, bytearray()
         self.code: int | None = None
         self.fault = ""
         # MCLASS alone means a Cortex-M33; the model must be set before anything else is done.
@@ -95,7 +95,8 @@ class Machine:
 
     def run(self, timeout_s: float) -> bool:
         """Runs from reset. Returns False when the timeout ended it."""
-        stack, start = struct.unpack_from("<II", self.image)
+        vectors = next(s.address for s in elf.symbols(self.file) if s.name == "tl_vectors") - self.flash.origin
+        stack, start = struct.unpack_from("<II", self.image, vectors)
         self.uc.reg_write(_register("SP"), stack)
         began = time.monotonic()
         try:

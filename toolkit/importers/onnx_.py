@@ -1,25 +1,27 @@
 """ONNX -> Network, opset 7 to the newest that the onnx package knows.
 
-`onnx_read` checks the file, `onnx_walk` follows its tensors, `onnx_ops`, `onnx_time` and `onnx_recurrent` make layers of
-its operators. What the input's axes mean is not written in a file: every meaning is tried until one fits the graph."""
+`onnx_read` checks the file, `onnx_walk` follows its tensors, `onnx_ops`, `onnx_time` and `onnx_recurrent` make layers
+of its operators. What the input's axes mean is written in no file: every meaning is tried until one fits the graph."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from quantize.network import Layer, Network, layer
+from quantize.features import front_from
+from quantize.network import Column, Layer, Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, network_of
 from toolkit.importers.onnx_constants import fold
 from toolkit.importers.onnx_moves import MOVES
 from toolkit.importers.onnx_ops import COMPUTE
-from toolkit.importers.onnx_read import Graph, Node, graph, load, looks_like_model, needed
+from toolkit.importers.onnx_read import FLOATS, Graph, Node, graph, load, looks_like_model, needed
 from toolkit.importers.onnx_recurrent import RECURRENT
 from toolkit.importers.onnx_time import TIME
 from toolkit.importers.onnx_unrolled import follow
@@ -27,6 +29,8 @@ from toolkit.importers.onnx_walk import LARGEST, STATE, Data, Value, Walk, Wrong
 
 LAYERS = {**COMPUTE, **TIME, **RECURRENT}
 """Operators that are taken of what depends on the input; MOVES and, of constants, CONSTANTS beside them."""
+KEY = "tealight"
+"""Of the metadata that `export --to onnx` writes."""
 STREAM = 16  # steps of the window that a stream is compared in
 
 
@@ -44,7 +48,8 @@ class Roles:
         sizes = {"B": (self.batch,), "T": (self.steps,), "F": self.features}
         have = "".join(a * len(sizes[a]) if a == "F" else a for a in "BTF" if a in self.axes)
         x = x.reshape([s for a in "BTF" if a in self.axes for s in sizes[a]])
-        return x if len(self.axes) > 3 else x.transpose([have.index(a) for a in self.axes])
+        features = iter(range(have.find("F"), len(have)))
+        return x.transpose([next(features) if a == "F" else have.index(a) for a in self.axes])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +96,8 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
     if not inputs:
         raise ToolkitError(f'the output "{name}" depends on no input; expected a sequence that comes in')
     first = next(iter(inputs))
+    if g.types[first] not in FLOATS:
+        raise ToolkitError(f'input "{first}": of type {g.types[first]}; expected a model that computes in float32')
     best: ToolkitError | None = None
     for roles in _roles(inputs[first]):
         try:
@@ -103,20 +110,20 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
         else:
             for other in [o for o in g.outputs if o != name]:
                 found.walk.notes.append(f'the output "{other}" is left out: "{name}" is the model\'s')
-            return _network(found, options), found
+            return _network(found, options, g.metadata), found
     assert best is not None
     raise best
 
 
 def _roles(shape: tuple[int | None, ...]) -> Iterator[str]:
     if len(shape) == 3:
-        yield from (
-            "".join(p) for p in ("BTF", "TBF", "BFT", *set(permutations("BTF")) - {*map(tuple, ("BTF", "TBF", "BFT"))})
-        )
+        yield from ("BTF", "TBF", "BFT", "TFB", "FBT", "FTB")
     elif len(shape) == 2:
         yield from ("BF", "TF", "BT", "FT")
     elif len(shape) > 3:
-        yield f"BT{'F' * (len(shape) - 2)}"
+        rest = "F" * (len(shape) - 2)
+        yield from (f"B{rest[:k]}T{rest[k:]}" for k in range(len(shape) - 1))
+        yield from (f"TB{rest}", f"BF{rest}")
     else:
         yield "F" * len(shape)
 
@@ -155,19 +162,18 @@ def _walked(g: Graph, nodes: list[Node], inputs: dict[str, tuple[int | None, ...
             raise ToolkitError(f'input "{other}": {shape} is more than {LARGEST} values')
         values[other] = Data(np.full(shape, STATE, np.int64))
         w.notes.append(f'the input "{other}" is a first state: zeros at first, kept by the generated C from then on')
-    value = walk(nodes, values, w, _compute)[name]
+    value = walk(nodes, values, w, _compute).get(name)
+    if value is None:
+        raise nodes[-1].refuse(f'the output "{name}"', "an output that no layer gives out")
     if not isinstance(value, Data):
         raise ToolkitError(f'the output "{name}" is constant: it does not depend on the input')
     end = Node("Output", name, (name,), (name,), {}, 0)
     a = w.arrange(end, value.at)
+    if a.back.size != a.std.size:
+        raise end.refuse("repeats values", "expected each once")
     sources = w.in_order(end, a.std)
-    if len(sources) > 1 or sources == ("",) or a.back.size != a.std.size:
-        if a.back.size != a.std.size:
-            raise end.refuse("repeats values", "expected each once")
-        joined = layer(w.name(end, "pick"), "pick", {}, options={"first": 0, "count": a.std.shape[2]}, sources=sources)
-        w.emit(end, joined, *a.std.shape[1:])
-        sources = (joined.name,)
-    return Found(_reached(w.layers, sources[0]), w, roles, (name, a.first))
+    last = sources[0] if len(sources) == 1 and sources[0] else w.joined(end, a.std, sources)
+    return Found(_reached(w.layers, last), w, roles, (name, a.first))
 
 
 def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Value]:
@@ -177,12 +183,14 @@ def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Valu
         shape = (args[0].at if isinstance(args[0], Data) else args[0]).shape
         return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end")], np.int64)
     moving = [isinstance(a, Data) for a in args]
+    if node.op == "CastLike" and moving == [False, True]:
+        return np.asarray(arrays[0], np.float32)
     if not any(moving):
         folded = fold(node, arrays)
         return [np.asarray(v) for v in folded] if isinstance(folded, list) else np.asarray(folded)
     if node.op in MOVES and not any(moving[1:]):
-        made = fold(node, [args[0].at, *arrays[1:]])  # type: ignore[union-attr]
-        return [Data(np.asarray(m)) for m in made] if isinstance(made, list) else Data(np.asarray(made))
+        moved = fold(node, [args[0].at, *arrays[1:]])  # type: ignore[union-attr]
+        return [Data(np.asarray(m)) for m in moved] if isinstance(moved, list) else Data(np.asarray(moved))
     if node.op not in LAYERS:
         raise node.refuse("not supported", nearest_form(node.op))
     try:
@@ -192,6 +200,22 @@ def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Valu
         return made
     except (ValueError, IndexError, TypeError, AssertionError, OverflowError) as e:
         raise node.refuse(f"its inputs do not fit ({e or 'one is missing'})", "export it again") from None
+
+
+def restored(network: Network, text: str) -> Network:
+    """With the columns, the period and so on that our own exporter put into the metadata.
+
+    Raises: ToolkitError where they do not fit."""
+    try:
+        d = json.loads(text)
+        sides: dict[str, Any] = {side: tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs")}
+        more = {k: d[k] for k in ("horizon", "period", "missing", "max_gap", "output")}
+        made = replace(network, **sides, **more, levels=tuple(d["levels"]), front=front_from(d["front"]))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
+        raise ToolkitError(f'metadata "{KEY}" is damaged ({e}); export it again, or remove it') from None
+    if any(len(sides[s]) != len(getattr(network, s)) for s in sides):
+        raise ToolkitError(f'metadata "{KEY}" is of another number of columns; export it again, or remove it')
+    return made
 
 
 FORMS = {
@@ -226,11 +250,11 @@ def _reached(layers: dict[str, Layer], last: str) -> tuple[Layer, ...]:
     return tuple(kept[::-1])
 
 
-def _network(found: Found, options: Options) -> Network:
+def _network(found: Found, options: Options, metadata: dict[str, str]) -> Network:
     made = tuple(
         replace(x, sources=() if x.sources == ((found.layers[k - 1].name if k else ""),) else x.sources)
         for k, x in enumerate(found.layers)
     )
     width = math.prod(found.roles.features)
     network = network_of(options.name, made, inputs=width, outputs=found.output[1].shape[2], steps=found.roles.steps)
-    return network
+    return restored(network, metadata[KEY]) if KEY in metadata else network

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from quantize.activations import write
+from quantize.activations import SELU, write
 from quantize.network import layer
-from toolkit.importers.onnx_moves import axis_of, ints
-from toolkit.importers.onnx_read import Node
+from toolkit.importers.onnx_moves import axis_of, concat, pad
+from toolkit.importers.onnx_read import FLOATS, Node
 from toolkit.importers.onnx_walk import ZERO, Data, Fed, Value, Walk, WrongAxes
 
 Args = Sequence[Value | None]
@@ -42,12 +42,16 @@ def scaled(w: Walk, node: Node, x: Data, gain: np.ndarray | float, offset: np.nd
     for key, value in (("gain", gain), ("offset", offset)):
         flat = np.broadcast_to(np.asarray(value, np.float64), shape).ravel()
         per = flat[a.first]
-        if (per != per[:1, :1]).any() or (
-            flat[a.first].ravel()[a.place.ravel().argsort()][a.back.ravel()] != flat
-        ).any():
+        if (per != per[:1, :1]).any() or (a.back_to(per).ravel() != flat).any():
             raise node.refuse("its constant differs from step to step", "expected one number a feature")
         grids[key] = per[0, 0]
-    new = layer(w.name(node, "scale"), "scale", grids, sources=w.in_order(node, a.std))
+    sources = w.in_order(node, a.std)
+    below = w.layers.get(sources[0]) if len(sources) == 1 else None
+    if below is not None and below.op == "scale":
+        before = {k: v.astype(np.float64) for k, v in below.weights.items()}
+        grids["offset"] = grids["gain"] * before["offset"] + grids["offset"]
+        grids["gain"], sources = grids["gain"] * before["gain"], below.sources
+    new = layer(w.name(node, "scale"), "scale", grids, sources=sources)
     return w.show(node, new.name, a.back_to(w.emit(node, new, *a.std.shape[1:])))
 
 
@@ -56,18 +60,14 @@ def merged(w: Walk, node: Node, op: str, xs: Sequence[Data]) -> Data:
     shape = np.broadcast_shapes(*(x.at.shape for x in xs))
     at = [np.broadcast_to(x.at, shape) for x in xs]
     a = w.arrange(node, max(at, key=lambda v: len(np.unique(v))))
-    fed = []
+    fed: list[str] = []
     for v in at:
         std = v.ravel()[a.first]
         if len(np.unique(v)) != a.std.size:
             raise node.refuse("repeats one of its inputs over steps or features", "expected inputs of the same size")
         names = w.in_order(node, std)
         if len(names) > 1:  # one source each: joined before
-            joined = layer(
-                w.name(node, "join", "_join"), "pick", {}, options={"first": 0, "count": std.shape[2]}, sources=names
-            )
-            w.emit(node, joined, *std.shape[1:])
-            names = (joined.name,)
+            names = (w.joined(node, std, names),)
         fed += names
     new = layer(w.name(node, op), op, {}, sources=tuple(fed))
     return w.show(node, new.name, a.back_to(w.emit(node, new, *a.std.shape[1:])))
@@ -92,8 +92,26 @@ def _sub(w: Walk, node: Node, args: Args) -> Data:
 def _mul(w: Walk, node: Node, args: Args) -> Data:
     moving = [a for a in args if isinstance(a, Data)]
     if len(moving) > 1:
-        return merged(w, node, "mul", moving)
-    return scaled(w, node, moving[0], next(np.asarray(a, np.float64) for a in args if isinstance(a, np.ndarray)), 0.0)
+        gated = _silu(w, node, moving) or _silu(w, node, moving[::-1])
+        return gated or merged(w, node, "mul", moving)
+    return scaled(w, node, moving[0], next(np.asarray(a, np.float64) for a in args if isinstance(a, np.ndarray)), -0.0)
+
+
+def _silu(w: Walk, node: Node, moving: Sequence[Data]) -> Data | None:
+    """x sigmoid(x), which exporters write in two operators; None: not that."""
+    x, gate = (w.arrange(node, v.at).std for v in moving[:2])
+    if x.shape != gate.shape:
+        return None
+    name = w.in_order(node, gate)
+    made = w.layers.get(name[0]) if len(name) == 1 else None
+    if (
+        made is None
+        or made.activations != ("sigmoid",)
+        or made.op != "activation"
+        or w.in_order(node, x) != made.sources
+    ):
+        return None
+    return _act(w, node, moving[0], "silu")
 
 
 def _div(w: Walk, node: Node, args: Args) -> Data:
@@ -154,9 +172,7 @@ def dense(w: Walk, node: Node, x: Data, matrix: np.ndarray, bias: np.ndarray) ->
 def _matmul(w: Walk, node: Node, args: Args) -> Data:
     a, b = args
     if isinstance(a, Data) and isinstance(b, Data):
-        raise node.refuse(
-            "multiplies two tensors that depend on the input", "expected one constant matrix: no attention"
-        )
+        raise node.refuse("multiplies two tensors of the sequence", "expected one constant matrix: no attention")
     turned = isinstance(b, Data)
     x, matrix = (b, a) if turned else (a, b)
     matrix = np.asarray(matrix, np.float64)
@@ -166,7 +182,7 @@ def _matmul(w: Walk, node: Node, args: Args) -> Data:
     matrix = matrix[:, None] if column else matrix.T if turned else matrix
     at = x.at  # type: ignore[union-attr]
     at = at.swapaxes(-1, -2) if turned and at.ndim > 1 else at
-    out = dense(w, node, Data(at), matrix, np.zeros(matrix.shape[-1])).at
+    out = dense(w, node, Data(at), matrix, np.full(matrix.shape[-1], -0.0)).at  # -0.0: an Add behind it keeps its bits
     if column:
         return Data(out[..., 0])
     return Data(out.swapaxes(-1, -2) if turned and out.ndim > 1 else out)
@@ -197,11 +213,8 @@ def _act(w: Walk, node: Node, x: Data, text: str) -> Data:
 
 
 def _selu(w: Walk, node: Node, args: Args) -> Data:
-    alpha, gamma = (
-        node.attrs.get("alpha", 1.67326319217681884765625),
-        node.attrs.get("gamma", 1.05070102214813232421875),
-    )
-    if abs(alpha - 1.6732632) < 1e-5 and abs(gamma - 1.050701) < 1e-5:
+    alpha, gamma = node.attrs.get("alpha", SELU[0]), node.attrs.get("gamma", SELU[1])
+    if np.allclose((alpha, gamma), SELU, atol=0, rtol=1e-6):
         return _act(w, node, data(node, args), "selu")
     return scaled(w, node, _act(w, node, data(node, args), write("elu", alpha)), gamma, 0.0)
 
@@ -291,10 +304,8 @@ def _layer_norm(w: Walk, node: Node, args: Args) -> Data:
         }
     except ValueError:
         raise node.refuse("its scale or bias is of another size", "expected one number a feature") from None
-    options = {"epsilon": float(node.attrs.get("epsilon", 1e-5))}
-    y = per_step(
-        w, node, at.reshape(*at.shape[:axis], width), "norm", width, lambda fed: {"weights": per, "options": options}
-    )
+    made = {"weights": per, "options": {"epsilon": float(node.attrs.get("epsilon", 1e-5))}}
+    y = per_step(w, node, at.reshape(*at.shape[:axis], width), "norm", width, lambda fed: made)
     return _shown_again(w, node, y.at.reshape(at.shape))
 
 
@@ -315,8 +326,9 @@ def _batch_norm(w: Walk, node: Node, args: Args) -> Data:
 
 def _cast(w: Walk, node: Node, args: Args) -> Data:
     x = data(node, args)
-    if node.op == "Cast" and node.attrs.get("to") not in (1, 10, 11, 16):
-        raise node.refuse("to another type than float", "expected a float model")
+    like = np.asarray(args[1]).dtype in (np.float32, np.float64) if node.op == "CastLike" else None
+    if not like and node.attrs.get("to") not in FLOATS:
+        raise node.refuse("to another type than float or double", "expected a model that computes in float32")
     return x
 
 
@@ -328,18 +340,14 @@ def _quantized(w: Walk, node: Node, args: Args) -> Data:
 
 
 def _pad(w: Walk, node: Node, args: Args) -> Data:
-    from toolkit.importers.onnx_moves import pad
-
     value = const(node, args, 2)
-    if value is not None and value.any() or node.attrs.get("value", 0):
+    if (value is not None and value.any()) or node.attrs.get("value", 0):
         raise node.refuse("pads with another number than 0", "expected zeros")
     rest = [a if isinstance(a, np.ndarray) else None for a in args]
     return Data(pad(node, data(node, args).at, rest, ZERO))
 
 
 def _concat(w: Walk, node: Node, args: Args) -> Data:
-    from toolkit.importers.onnx_moves import concat
-
     if any(isinstance(a, np.ndarray) and a.any() for a in args):
         raise node.refuse("joins a sequence and a constant", "expected zeros, or outputs of layers")
     return Data(concat(node, [a.at if isinstance(a, Data) else np.full(a.shape, ZERO) for a in args]))  # type: ignore[union-attr]
@@ -384,5 +392,3 @@ COMPUTE: dict[str, Callable[[Walk, Node, Args], Value | list[Value]]] = {
     "Concat": _concat,
 }
 """Operators of one tensor or more that depend on the input; onnx_time and onnx_recurrent add theirs."""
-
-__all__ = ["COMPUTE", "axis_of", "const", "data", "ints", "reordered"]

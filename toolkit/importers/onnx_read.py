@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from toolkit.errors import ToolkitError
 LARGEST = 256 << 20
 """Bytes of a file and of its external data; no microcontroller holds a hundredth of it."""
 FIRST_OPSET = 7
+FLOATS = (1, 11)
+"""Types that the sequence may have: float32 and double. Narrower ones round between layers."""
 _LENGTH, _VARINT = 2, 0
 _FIELDS = {1: _VARINT, 2: _LENGTH, 3: _LENGTH, 4: _LENGTH, 5: _VARINT, 6: _LENGTH, 7: _LENGTH, 8: _LENGTH}
 _FIELDS |= {14: _LENGTH, 20: _LENGTH, 25: _LENGTH, 26: _LENGTH}  # onnx.proto, message ModelProto
@@ -43,6 +45,7 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: dict[str, np.ndarray]
     inputs: dict[str, tuple[int | None, ...]]
+    types: dict[str, int]  # of the inputs, as onnx.TensorProto counts them
     outputs: tuple[str, ...]
     metadata: dict[str, str] = field(default_factory=dict)
     proto: Any = None
@@ -86,6 +89,8 @@ def load(path: Path) -> Any:
     _external(model, path)
     try:
         if model.functions:
+            import onnx.inliner
+
             model = onnx.inliner.inline_local_functions(model)
         onnx.checker.check_model(model)
     except Exception as e:
@@ -177,10 +182,11 @@ def graph(model: Any, path: Path) -> Graph:
         raise ToolkitError(f"{path}: sparse initialisers; export it with dense ones")
     constants = {t.name: constant(t, f'{path}: tensor "{t.name}"') for t in g.initializer}
     inputs = {i.name: _dimensions(i, path) for i in g.input if i.name not in constants}
+    types = {i.name: i.type.tensor_type.elem_type for i in g.input if i.name in inputs}
     nodes = [_node(n, opset, path) for n in g.node]
     _in_order(nodes, {*constants, *inputs}, [o.name for o in g.output], path)
     metadata = {p.key: p.value for p in model.metadata_props}
-    return Graph(tuple(nodes), constants, inputs, tuple(o.name for o in g.output), metadata, model)
+    return Graph(tuple(nodes), constants, inputs, types, tuple(o.name for o in g.output), metadata, model)
 
 
 def _dimensions(value: Any, path: Path) -> tuple[int | None, ...]:
@@ -202,6 +208,8 @@ def _node(n: Any, opset: int, path: Path) -> Node:
     attrs: dict[str, Any] = {}
     for a in n.attribute:
         value = onnx.helper.get_attribute_value(a)
+        if a.type in (onnx.AttributeProto.FLOAT, onnx.AttributeProto.FLOATS):
+            value = _shortest(value)
         if isinstance(value, onnx.TensorProto):
             value = constant(value, f'{path}: {n.op_type} "{n.name}", attribute {a.name}')
         elif isinstance(value, bytes):
@@ -212,15 +220,18 @@ def _node(n: Any, opset: int, path: Path) -> Node:
     return Node(n.op_type, n.name, tuple(n.input), tuple(n.output), attrs, opset)
 
 
+def _shortest(value: Any) -> Any:
+    """float32 attributes in the fewest digits that give the same float32: what was meant, 0.2 and not 0.20000000298."""
+    return [_shortest(v) for v in value] if not isinstance(value, float) else float(str(np.float32(value)))
+
+
 def _in_order(nodes: list[Node], known: set[str], outputs: list[str], path: Path) -> None:
     """Raises ToolkitError where a node reads what no node before it makes: a cycle, or a lost initialiser."""
     made = {o for n in nodes for o in n.outputs}
     for n in nodes:
         for name in n.inputs:
             if name and name not in known:
-                why = (
-                    "which is made after it: the graph has a cycle" if name in made else "which is nowhere in the file"
-                )
+                why = "made after it: the graph has a cycle" if name in made else "which is nowhere in the file"
                 raise ToolkitError(f'{path}: {n.op} "{n.name}" reads "{name}", {why}; export it again')
         known |= set(n.outputs)
     for name in outputs:
@@ -236,6 +247,3 @@ def needed(nodes: tuple[Node, ...], output: str) -> list[Node]:
             wanted |= set(n.inputs)
             kept.append(n)
     return kept[::-1]
-
-
-Handler = Callable[..., Any]

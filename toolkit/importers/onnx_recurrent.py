@@ -48,7 +48,6 @@ def recurrent(w: Walk, node: Node, args: Args) -> list[Value]:
     fed = w.fed(node, std)
     arrays = _arrays(w, node, args, len(ways[direction]), std)
     functions = _functions(node, len(ways[direction]))
-    size = arrays["w_hh"].shape[2]
     y, last = [], []
     for d, backwards in enumerate(ways[direction]):
         reverse = backwards != fed.turned
@@ -60,7 +59,7 @@ def recurrent(w: Walk, node: Node, args: Args) -> list[Value]:
     if node.outputs and node.outputs[0]:
         for name in list(w.layers)[-len(y) :]:
             w.show(node, name, Y)
-    return [Data(Y), Data(Y_h), Data(np.full(Y_h.shape, CELL, np.int64) if size else Y_h)]
+    return [Data(Y), Data(Y_h), Data(np.full(Y_h.shape, CELL, np.int64))]
 
 
 def _layer(
@@ -79,20 +78,14 @@ def _layer(
     arrays = {"w_ih": _rows(a["w_ih"], order, size), "w_hh": _rows(a["w_hh"], order, size)}
     arrays["w_ih"] = reordered(arrays["w_ih"], fed, w)
     from_x, from_h = (_rows(v, order, size) for v in np.split(a["b"], 2))
-    after = op == "gru" and node.attrs.get("linear_before_reset", 0)
-    if after:
-        arrays["b"] = np.concatenate(
-            [_sum(from_x[: 2 * size], from_h[: 2 * size]), from_x[2 * size :], from_h[2 * size :]]
-        )
-    else:
-        arrays["b"] = _sum(from_x, from_h)
+    joint = 2 * size if op == "gru" and node.attrs.get("linear_before_reset", 0) else len(from_x)
+    arrays["b"] = np.concatenate([_sum(from_x[:joint], from_h[:joint]), from_x[joint:], from_h[joint:]])
+    if "p" in a:
+        a["p"] = _rows(a["p"], (0, 2, 1), size)  # i, o, f in ONNX
     arrays |= {k: a[k] for k in ("h0", "c0", "p") if k in a and a[k].any()}
-    options = {
-        "preact_clip": float(node.attrs.get("clip", 0.0)),
-        "input_forget": float(node.attrs.get("input_forget", 0)),
-    }
+    found = {"preact_clip": node.attrs.get("clip", 0.0), "input_forget": node.attrs.get("input_forget", 0)}
     new = layer(
-        w.name(node, op, "_reverse" if d else ""), op, arrays, options={k: v for k, v in options.items() if v},
+        w.name(node, op, "_reverse" if d else ""), op, arrays, options={k: float(v) for k, v in found.items() if v},
         sources=fed.sources, reverse=reverse, activations=functions,
     )  # fmt: skip
     return w.emit(node, new, steps, size)
@@ -122,13 +115,14 @@ def _arrays(w: Walk, node: Node, args: Args, ways: int, std: np.ndarray) -> dict
     size = w_hh.shape[-1] if w_hh.ndim == 3 else 0
     b = np.zeros((ways, 2 * gates * size)) if b is None else b
     p = const(node, args, 7) if node.op == "LSTM" else None
-    expected = {"W": (ways, gates * size, width), "R": (ways, gates * size, size), "B": (ways, 2 * gates * size)}
-    found = {"W": w_ih.shape, "R": w_hh.shape, "B": b.shape}
-    if p is not None:
-        expected["P"], found["P"] = (ways, 3 * size), p.shape
-    if expected != found or not size or node.attrs.get("hidden_size", size) != size:
-        raise node.refuse(f"weights {found}, hidden_size {node.attrs.get('hidden_size')}", f"expected {expected}")
     arrays = {"w_ih": w_ih, "w_hh": w_hh, "b": b, **({} if p is None else {"p": p})}
+    rows = gates * size
+    expected = {"w_ih": (rows, width), "w_hh": (rows, size), "b": (2 * rows,), "p": (3 * size,)}
+    for key, v in arrays.items():
+        if v.shape != (ways, *expected[key]) or not size:
+            raise node.refuse(f"weights of shape {list(v.shape)}", f"expected {[ways, *expected[key]]}")
+    if node.attrs.get("hidden_size", size) != size:
+        raise node.refuse(f"hidden_size {node.attrs['hidden_size']}", f"expected {size} as its weights have")
     for k, key in ((5, "h0"), (6, "c0")):
         if len(args) > k and args[k] is not None and (key == "h0" or node.op == "LSTM"):
             arrays[key] = _first(w, node, args[k], (ways, size))
@@ -144,10 +138,8 @@ def _first(w: Walk, node: Node, value: Value | None, shape: tuple[int, int]) -> 
     v = np.asarray(value, np.float64)
     v = v.transpose(1, 0, 2) if v.ndim == 3 and node.attrs.get("layout", 0) else v
     if v.shape != (shape[0], w.batch, shape[1]):
-        raise node.refuse(
-            f"a first state of shape {list(v.shape)}",
-            f"expected {[shape[0], w.batch, shape[1]]}: give --batch if it is fixed",
-        )
+        expected = f"expected {[shape[0], w.batch, shape[1]]}: give --batch if it is fixed"
+        raise node.refuse(f"a first state of shape {list(v.shape)}", expected)
     if (v != v[:, :1]).any():
         raise node.refuse("another first state for each window", "expected one for all")
     return v[:, 0]
@@ -168,10 +160,8 @@ def _functions(node: Node, ways: int) -> list[tuple[str, ...]]:
         if name.lower() not in FUNCTIONS:
             raise node.refuse(f"activation {name}", f"expected one of {', '.join(FUNCTIONS)}")
         ours, defaults = FUNCTIONS[name.lower()]
-        given = [
-            values.pop(0) if values else default for values, default in zip((alphas, betas), defaults, strict=False)
-        ]
-        made.append(write(ours, *given))
+        both = zip((alphas, betas), defaults, strict=False)
+        made.append(write(ours, *(values.pop(0) if values else default for values, default in both)))
     if alphas or betas:
         raise node.refuse("more activation_alpha or activation_beta than its activations take", "export it again")
     found = [tuple(made[d * each : (d + 1) * each]) for d in range(ways)]

@@ -166,11 +166,9 @@ class Walk:
             raise node.refuse("is fed the same value more than once", "expected every feature once")
         return Fed(tuple(x.name for x in lines), columns, turned)
 
-    def _helper(
-        self, op: str, source: Line, key: tuple[object, ...], options: dict[str, float], steps: int, width: int
-    ) -> Line:
+    def _helper(self, op: str, source: Line, options: dict[str, float], steps: int, width: int) -> Line:
         """A layer that only chooses from one source, made once; its output."""
-        key = (op, source.name, *key)
+        key = (op, source.name, *options.values())
         if key not in self.taken:
             name = self._free(f"{source.name or 'input'}_{op}")
             self._line(name, steps, width)
@@ -184,15 +182,15 @@ class Walk:
         if steps > 1 or x.steps == 1:
             return x
         if at < 0:
-            return self._helper("flatten", x, (), {}, 1, x.steps * x.width)
+            return self._helper("flatten", x, {}, 1, x.steps * x.width)
         step = -1 if at == x.steps - 1 else at
-        return self._helper("take", x, (step,), {"at": step}, 1, x.width)
+        return self._helper("take", x, {"at": step}, 1, x.width)
 
     def _pick(self, x: Line, first: int, count: int) -> str:
         if count == x.width:
             return x.name
         options: dict[str, float] = {"first": first, "count": count}
-        return self._helper("pick", x, (first, count), options, x.steps, count).name
+        return self._helper("pick", x, options, x.steps, count).name
 
     def in_order(self, node: Node, std: np.ndarray) -> tuple[str, ...]:
         """`fed` for a layer that cannot reorder its inputs: a dense layer of ones does it where needed."""
@@ -208,7 +206,14 @@ class Walk:
         self.emit(node, made, std.shape[1], len(w))
         return (made.name,)
 
-    def arrange(self, node: Node, at: np.ndarray) -> "Arranged":
+    def joined(self, node: Node, std: np.ndarray, sources: tuple[str, ...]) -> str:
+        """Several sources as the output of one layer."""
+        options: dict[str, float] = {"first": 0, "count": std.shape[2]}
+        made = layer(self.name(node, "join", "_join"), "pick", {}, options=options, sources=sources)
+        self.emit(node, made, *std.shape[1:])
+        return made.name
+
+    def arrange(self, node: Node, at: np.ndarray) -> Arranged:
         """Addresses of any shape as [batch, steps, width], each once, the values of a step in the tensor's order."""
         if (at < 0).any():
             raise node.refuse(_SPECIAL[int(at.min())], "expected values of layers only")
@@ -268,8 +273,10 @@ def walk(nodes: list[Node], values: Mapping[str, Value], w: Walk, compute: Compu
         for name in n.inputs:
             left[name] = left.get(name, 0) + 1
     for n in nodes:
-        args = [known[name] if name else None for name in n.inputs]
-        made = compute(w, n, args)
+        lost = [name for name in n.inputs if name and name not in known]
+        if lost:
+            raise n.refuse(f'reads "{lost[0]}"', "an output that no layer gives out")
+        made = compute(w, n, [known[name] if name else None for name in n.inputs])
         for name, value in zip(n.outputs, made if isinstance(made, list) else [made], strict=False):
             known[name] = value
         for name in n.inputs:

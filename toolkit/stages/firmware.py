@@ -17,7 +17,7 @@ from quantize.network import Network
 from quantize.qnetwork import QNetwork, load_qnetwork
 from toolkit import emulate
 from toolkit.boards import Board
-from toolkit.build import build_firmware, build_host
+from toolkit.build import build_firmware, build_host, build_host_firmware
 from toolkit.data.prepared import check_series, load_prepared, runs
 from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
@@ -46,12 +46,16 @@ class Job:
     slice: int | None = None  # steps in slices of this many hidden units, instead of predict
     under: str = "build"  # the folder of the run where the build lands, in one of its own for the board
     scheme: str | None = None  # f32: the float model, by stages/firmware_f32.py
+    serve: bool = False  # build alone: an image that serves docs/protocol.md
+    replay: bool = True  # and replays the vectors before, which every other image does
 
     @property
     def folder(self) -> Path:
         """Where the build lands."""
         if self.slice:
             return self.run / "slices" / f"{self.board.name}-{self.slice}"
+        if self.serve:
+            return self.run / "serve" / self.board.name
         return self.run / (self.scheme or self.under) / self.board.name
 
 
@@ -60,9 +64,22 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
     q = load_qnetwork(job.run / "model.q.safetensors")
+    if job.serve and not job.replay:
+        with locked(job.folder):
+            return _build_serving(job, q, say=say)
     vectors = vectors_of(job, q)
     with locked(job.folder):
         return _build(job, q, vectors, say=say)
+
+
+def _build_serving(job: Job, q: QNetwork, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """An image without vectors; for the board `host`, a program that serves on its standard input and output."""
+    c_dir = folder_for(job.run, q, job.board)
+    write_whole(job.folder / "model.h", model_header(q))
+    if job.board.memory is None:
+        program = build_host_firmware(c_dir, job.board, job.folder)
+        return {"board": job.board.name, "program": str(program), "compiler": host_toolchain("auto").version}
+    return build_firmware(c_dir, job.board, job.folder, toolchain=job.toolchain, say=say, purpose="serve")
 
 
 def _build(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -75,7 +92,8 @@ def _build(job: Job, q: QNetwork, vectors: Vectors, *, say: Callable[[str], None
     if job.board.memory is None:
         library = build_host(c_dir, job.folder)
         return {"board": job.board.name, "library": str(library), "compiler": host_toolchain("auto").version}
-    return build_firmware(c_dir, job.board, job.folder, toolchain=job.toolchain, say=say)
+    purpose = "replay_serve" if job.serve else "replay"
+    return build_firmware(c_dir, job.board, job.folder, toolchain=job.toolchain, say=say, purpose=purpose)
 
 
 def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:

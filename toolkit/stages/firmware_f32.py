@@ -70,7 +70,7 @@ def _build(
     if job.board.memory is None:
         library = build_host(c_dir, folder)
         return {"board": job.board.name, "library": str(library), "compiler": host_toolchain("auto").version}
-    return build_firmware(c_dir, job.board, folder, toolchain=job.toolchain, say=say, main="main_f32")
+    return build_firmware(c_dir, job.board, folder, toolchain=job.toolchain, say=say, purpose="replay_f32")
 
 
 def _run(job: Job, vectors: FloatVectors, c_dir: Path, *, say: Callable[[str], None]) -> dict[str, Any]:

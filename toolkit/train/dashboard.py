@@ -8,7 +8,6 @@ import select
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,18 +19,17 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from quantize import ptq
 from quantize.errors import QuantizeError
 from quantize.network import Network, save_network
-from toolkit.config import Config
-from toolkit.data.prepared import Prepared
+from toolkit.config import Config, load_config
+from toolkit.data.prepared import Prepared, load_prepared
 from toolkit.errors import ToolkitError
-from toolkit.nn.summary import footprint
 from toolkit.train.checkpoint import Epoch
+from toolkit.train.judge import Pane
+from toolkit.train.progress import Shown, measure
 from toolkit.train.trainer import Watcher
 
 HELP = "q stop safely   s save now   ←/→ recent, whole   ↑/↓ zoom   ? help"
-REST = 20  # a quantization waits until this many times the last one's seconds have passed: at most 5 % of the time
 
 
 @dataclass(slots=True)
@@ -40,15 +38,14 @@ class View:
 
     title: str
     epochs: int
-    scale: float
-    unit: str
+    shown: Shown
     history: list[Epoch] = field(default_factory=list)
     batch: tuple[int, int, float] = (0, 0, 0.0)
     recent: int = 0  # epochs shown; 0: all
     help: bool = False
     note: str = ""
-    board: str = "board: computing"
-    quantized: str = "quantized: after the first best epoch"
+    pane: Pane | None = None
+    _chart: tuple[tuple[int, ...], Text] = ((), Text())  # the last one, and what it depends on
 
     def key(self, key: str) -> None:
         """Arrows and ?"""
@@ -65,14 +62,16 @@ class View:
 
     def draw(self, width: int, height: int) -> Group:
         """The whole screen."""
-        shown = self.history[-self.recent :] if self.recent else self.history
         which = f"last {self.recent} epochs" if self.recent else "whole history"
-        lines = [self.board, self.quantized, self.note, HELP if self.help else "? help"]
-        head = Text(f"{self.title}  {which}  loss {self.unit}\n{self._pace()}", no_wrap=True, overflow="ellipsis")
-        chart = _chart(shown, self.scale, width, max(5, height - 3 - len(lines)))
-        return Group(head, chart, *(Text(x, no_wrap=True, overflow="ellipsis") for x in lines))
+        pane = [self.pane.board, self.pane.quantized] if self.pane else []
+        lines = [*pane, self.note, HELP if self.help else "? help"]
+        head = Text(f"{self.title}: {self.shown.loss}, {which}\n{self.pace()}", no_wrap=True, overflow="ellipsis")
+        key = (len(self.history), self.recent, width, max(5, height - 3 - len(lines)))
+        if key != self._chart[0]:  # drawing it is most of the work
+            self._chart = (key, _chart(self.history[-self.recent :], self.shown.scale, *key[2:]))
+        return Group(head, self._chart[1], *(Text(x, no_wrap=True, overflow="ellipsis") for x in lines))
 
-    def _pace(self) -> str:
+    def pace(self) -> str:
         done, of, _ = self.batch
         at = f"batch {done}/{of}" if of else ""
         if not self.history:
@@ -81,7 +80,7 @@ class View:
         each = e.seconds / e.epoch
         return (
             f"epoch {e.epoch}/{self.epochs}  {at}  lr {e.lr:.3g}  {e.samples / max(each, 1e-9):.0f} samples/s  "
-            f"at most {each * (self.epochs - e.epoch):.0f} s left  best {best.val * self.scale:.4g} ({best.epoch})"
+            f"at most {each * (self.epochs - e.epoch):.0f} s left  best {self.shown.of(best.val)} ({best.epoch})"
         )
 
 
@@ -95,6 +94,7 @@ def _chart(shown: list[Epoch], scale: float, width: int, height: int) -> Text:
     plt.limit_size(False, False)
     plt.plotsize(width, height)
     at = [e.epoch for e in shown]
+    plt.xticks(sorted({at[0] + (at[-1] - at[0]) * k // 4 for k in range(5)}))
     plt.plot(at, [e.train * scale for e in shown], label="train", marker="dot")
     plt.plot(at, [e.val * scale for e in shown], label="validation", marker="braille")
     return Text.from_ansi(plt.build(), no_wrap=True)
@@ -145,63 +145,36 @@ def _keys(text: str) -> list[str]:
 
 
 @contextmanager
-def dashboard(config: Config, prepared: Prepared, out: Path, scale: float, unit: str) -> Iterator[Watcher]:
-    """The watcher of a training that is shown on this terminal."""
-    view, best, watcher = View(config.name, config.train.epochs, scale, unit), list[Network](), Watcher()
-    board, free = config.deploy.boards[0], [0.0]
+def dashboard(
+    config: Config, prepared: Prepared, network: Network, out: Path, board: str, shown: Shown
+) -> Iterator[Watcher]:
+    """The watcher of a training that is shown on this terminal; `network` is untrained."""
+    view, best, watcher = View(config.name, config.train.epochs, shown), list[Network](), Watcher()
 
     def press(key: str) -> None:
         if key == "q":
             watcher.stop, view.note = True, f"{view.note}  stopping".strip()
         elif key == "s" and best:
             try:
-                out.mkdir(parents=True, exist_ok=True)
                 save_network(best[0], out / "model.safetensors")
                 view.note = f"saved {out / 'model.safetensors'}"
             except (OSError, QuantizeError) as e:
                 view.note = f"not saved: {e}"
         view.key(key)
 
-    def quantized(network: Network) -> None:
-        begun = time.perf_counter()
-        try:
-            if view.board == "board: computing":
-                f = footprint(network, board)
-                view.board = f"{board}: flash {f.flash} RAM {f.ram} bytes (model only)  cycles: run `profile`"
-            view.quantized = judge(prepared, network)
-        except Exception as e:  # whatever it is, the training goes on; `quantize` says it again
-            view.quantized = f"{board}: {e}"
-        now = time.perf_counter()
-        free[0] = now + REST * (now - begun)
+    with Pane(prepared, network, board) as pane, screen(view, press):
 
-    def epoch(e: Epoch, network: Network) -> None:
-        view.history.append(e)
-        best[:] = [network]
-        if e.best and time.perf_counter() > free[0]:
-            free[0] = float("inf")
-            threading.Thread(target=quantized, args=(network,), daemon=True).start()
+        def epoch(e: Epoch, network: Network) -> None:
+            view.history.append(e)
+            best[:] = [network]
+            if e.best:
+                pane.offer(e.epoch, network)
 
-    def batch(done: int, of: int, loss: float) -> None:
-        view.batch = (done, of, loss)
+        def batch(done: int, of: int, loss: float) -> None:
+            view.batch = (done, of, loss)
 
-    watcher.epoch, watcher.batch = epoch, batch
-    with screen(view, press):
+        view.pane, watcher.epoch, watcher.batch = pane, epoch, batch
         yield watcher
-
-
-def judge(prepared: Prepared, network: Network) -> str:
-    """The quantized network on the validation rows, in words; calibrated on few sequences, head not refitted."""
-    from toolkit.data.baselines import rmse
-    from toolkit.stages.quantize import calibration, integer_forecast, over_runs, undone
-    from toolkit.train.evaluate import evaluate_rows
-    from toolkit.train.metrics import points
-
-    q = ptq.quantize(network, [x[:8] for x in calibration(prepared, network)], ptq.Options(refit=False), "0" * 64)
-    rows, true, real = evaluate_rows(prepared, network, split="val")
-    y = undone(prepared, q, rows, over_runs(prepared, network, "val", integer_forecast(q))[rows])
-    y, real = (points(prepared, v, network.output, network.levels) for v in (y, real))
-    error = max(rmse(real - true), 1e-12)
-    return f"quantized: validation RMSE {rmse(y - true):.4g}, float {error:.4g}, NER {rmse(y - real) / error:.4f}"
 
 
 def watch(run: Path) -> dict[str, Any]:
@@ -211,7 +184,8 @@ def watch(run: Path) -> dict[str, Any]:
     metrics, result = run / "metrics.jsonl", run / "train.json"
     if not metrics.is_file():
         raise ToolkitError(f"{metrics}: no such file; expected the folder of a training that has finished an epoch")
-    view = View(str(run), 0, 1.0, "(normalised)", board="", quantized="")
+    config, prepared = load_config(run / "config.toml", sets=[], env={}), load_prepared(run / "data.safetensors")
+    view = View(config.name, config.train.epochs, measure(config, prepared))
     over = threading.Event()
 
     def press(key: str) -> None:
@@ -221,7 +195,6 @@ def watch(run: Path) -> dict[str, Any]:
         with suppress(OSError):
             lines = metrics.read_text(encoding="utf-8").splitlines()
             view.history = [Epoch(**json.loads(x)) for x in lines]
-            view.epochs = len(lines)
         return result.is_file() and result.stat().st_mtime >= metrics.stat().st_mtime
 
     ended = before = read()
@@ -229,5 +202,5 @@ def watch(run: Path) -> dict[str, Any]:
         with screen(view, press):
             while not over.wait(0.5) and (before or not ended):  # what has ended before stays on the screen until q
                 ended = read()
-    print(f"{run}: {view._pace()}", file=sys.stderr)
+    print(f"{run}: {view.pace()}", file=sys.stderr)
     return {"run": str(run), "epochs": len(view.history), "ended": ended}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,21 @@ from toolkit.train import checkpoint, metrics
 from toolkit.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from toolkit.train.evaluate import accuracy, evaluate_rows
 from toolkit.train.progress import follow
-from toolkit.train.trainer import Diverged, Trained, as_json, fit
+from toolkit.train.trainer import Diverged, Trained, Watcher, as_json, fit
 
 
-def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool = False) -> dict[str, Any]:
-    """Prepares the series, trains, and writes the run's files into `out`: a checkpoint and metrics.jsonl after each
-    epoch, the others after the training. `resume`: goes on from the checkpoint in `out`.
+def train(
+    config: Config,
+    out: Path,
+    *,
+    say: Callable[[str], None],
+    resume: bool = False,
+    board: str = "",
+    plain: bool = False,
+) -> dict[str, Any]:
+    """Prepares the series, trains, and writes the run's files into `out`: config.toml and data.safetensors with the
+    first epoch, a checkpoint and metrics.jsonl after each one, the others after the training. `resume`: goes on from
+    the checkpoint in `out`. `board`: whose figures are shown ("": the configuration's first). `plain`: no dashboard.
 
     Raises: ToolkitError for a bad series, a folder that cannot be written, a checkpoint of another training, a loss
     that is no longer a number, or Ctrl-C."""
@@ -51,7 +61,8 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
         network = init_network(template(config, prepared), config.model, rng=rng)
         before = load_checkpoint(said, network, config) if resume else None
         _say_undeployable(network, say)
-        trained = _fit(config, prepared, network, rng, out, before, say=say)
+        watched = follow(config, prepared, network, out, board=board, plain=plain, say=say)
+        trained = _fit(config, prepared, network, rng, out, before, watched, say=say)
         if not trained.epochs:
             raise ToolkitError("stopped before the first epoch had ended; nothing was written")
         result = _result(config, prepared, trained)
@@ -63,14 +74,18 @@ def train(config: Config, out: Path, *, say: Callable[[str], None], resume: bool
         raise ToolkitError(f"{e}{kept}") from None
     for sentence in metrics.verdict(result["metrics"], "float"):
         say(sentence)
-    save_config(config, out / "config.toml")
-    save_prepared(prepared, out / "data.safetensors")
+    _save_inputs(config, prepared, out)  # a training that goes on from its end has had no epoch
     try:
         result["model"]["sha256"] = save_network(trained.network, out / "model.safetensors")
     except QuantizeError as e:
         raise ToolkitError(str(e)) from None
     write_whole(out / "train.json", json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _save_inputs(config: Config, prepared: Prepared, out: Path) -> None:
+    save_config(config, out / "config.toml")
+    save_prepared(prepared, out / "data.safetensors")
 
 
 def _say_undeployable(network: Network, say: Callable[[str], None]) -> None:
@@ -88,15 +103,19 @@ def _fit(
     rng: np.random.Generator,
     out: Path,
     before: Position | None,
+    watched: AbstractContextManager[Watcher],
     *,
     say: Callable[[str], None],
 ) -> Trained:
     def save(position: Position) -> None:
-        out.mkdir(parents=True, exist_ok=True)
+        if len(position.history) == first:  # what `watch`, and `forecast` after the key s, need beside it
+            out.mkdir(parents=True, exist_ok=True)
+            _save_inputs(config, prepared, out)
         save_checkpoint(out / checkpoint.NAME, position, config)
         write_whole(out / "metrics.jsonl", "".join(json.dumps(as_json(e)) + "\n" for e in position.history))
 
-    with follow(config, prepared, out, say=say) as watcher:
+    first = len(before.history) + 1 if before else 1
+    with watched as watcher:
         return fit(
             network, prepared, model=config.model, train=config.train, rng=rng, say=say, watcher=watcher, save=save,
             resume=before,

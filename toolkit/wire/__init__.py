@@ -1,0 +1,1 @@
+"""The protocol of firmware/serve.c, seen from the computer: docs/protocol.md."""
