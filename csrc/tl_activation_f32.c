@@ -47,7 +47,7 @@ TL_EACH(elu, elu(v, a))
 TL_EACH(softsign, v / (1.0f + tl_magnitude(v)))
 TL_EACH(softplus, tl_softplus(v))
 TL_EACH(selu, 1.050700987f * elu(v, 1.673263242f))
-TL_EACH(gelu, v < 0.0f ? v * tail(-v) : v - v * tail(v))
+TL_EACH(gelu, v < 0.0f ? v * tail(-v) : v > 7.0f ? v : v - v * tail(v))
 TL_EACH(gelu_tanh, v * tl_sigmoid(1.595769122f * v * (1.0f + 0.044715f * v * v))) /* 2 sqrt(2 / pi) */
 TL_EACH(silu, v * tl_sigmoid(v))
 TL_EACH(exp, tl_exp(v))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -53,7 +52,9 @@ def recurrent(rng: np.random.Generator, name: str, op: str, width: int, hidden: 
         sizes["p"] = (3 * hidden,)
     weights = {k: rng.uniform(-top, top, v) for k, v in sizes.items()}
     if op == "lstm_norm":
-        weights |= {f"norm_{k}": rng.uniform(0.3, 1, (2, n)) for k, n in (("x", 4 * hidden), ("c", hidden), ("h", hidden))}
+        weights |= {
+            f"norm_{k}": rng.uniform(0.3, 1, (2, n)) for k, n in (("x", 4 * hidden), ("c", hidden), ("h", hidden))
+        }
     for k in ("h0", "c0")[: 2 if "lstm" in op else 1]:
         if rng.random() < 0.3:
             weights[k] = rng.uniform(-1, 1, hidden)
@@ -83,8 +84,15 @@ def one(rng: np.random.Generator, name: str, op: str, time: int, width: int, *, 
     if op == "pool":
         kernel = int(rng.integers(1, time + 1))
         pad = {k: int(rng.integers(0, kernel)) for k in ("pad_before", "pad_after")}
-        options = {**pad, "stride": int(rng.integers(1, 4)), "max": int(rng.integers(2)), "count_pad": int(rng.integers(2))}
-        return layer(name, op, {}, options={**options, "kernel": kernel} if rng.random() < 0.8 else {"max": options["max"]})
+        options = {
+            **pad,
+            "stride": int(rng.integers(1, 4)),
+            "max": int(rng.integers(2)),
+            "count_pad": int(rng.integers(2)),
+        }
+        return layer(
+            name, op, {}, options={**options, "kernel": kernel} if rng.random() < 0.8 else {"max": options["max"]}
+        )
     if op == "take":
         return layer(name, op, {}, options={"at": int(rng.integers(-time, time))})
     if op == "pick":
@@ -105,7 +113,10 @@ def _conv(rng: np.random.Generator, name: str, time: int, width: int) -> Layer:
     options = {"groups": groups, "dilation": dilation, "stride": int(rng.integers(1, 3)), "pad_before": pad // 2}
     options["pad_after"] = pad - pad // 2
     out = groups * int(rng.integers(1, 4))
-    weights = {"w": rng.normal(0, 1 / np.sqrt(kernel * width), (out, width // groups, kernel)), "b": rng.normal(0, 0.3, out)}
+    weights = {
+        "w": rng.normal(0, 1 / np.sqrt(kernel * width), (out, width // groups, kernel)),
+        "b": rng.normal(0, 0.3, out),
+    }
     return layer(name, "conv", weights, options=options)
 
 
@@ -121,7 +132,11 @@ def random_graph(rng: np.random.Generator, name: str) -> Network:
         first = str(rng.choice(recent))
         time, width = made[first]
         alike = [s for s, (t, n) in made.items() if t == time and (op == "join" or n == width)]
-        fed = (first, *(str(s) for s in rng.choice(alike, int(rng.integers(1, 3))))) if op in ("add", "mul", "join") else (first,)
+        fed = (
+            (first, *(str(s) for s in rng.choice(alike, int(rng.integers(1, 3)))))
+            if op in ("add", "mul", "join")
+            else (first,)
+        )
         total = sum(made[s][1] for s in fed) if op not in ("add", "mul") else width
         if op == "flatten" and time * width > 64:
             continue
@@ -137,6 +152,3 @@ def random_graph(rng: np.random.Generator, name: str) -> Network:
         last = replace(one(rng, "head", "dense", time, sum(made[s][1] for s in fed)), sources=fed)
         return network([*layers, last], inputs=inputs, steps=steps, head=head, name=name)
     return network(layers, inputs=inputs, steps=steps, mode="window" if window else "stateful", name=name)
-
-
-Maker = Callable[[np.random.Generator], Network]

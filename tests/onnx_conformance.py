@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,7 +90,7 @@ def _graph(model: Any, inputs: list[np.ndarray]) -> Graph:
     for value, array in list(zip(made.graph.input, inputs, strict=True))[1:]:
         made.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
     del made.graph.input[1:]
-    return graph(made, Path(model.graph.name))
+    return graph(made)
 
 
 def _sequence(found: Found, x: np.ndarray) -> np.ndarray:

@@ -117,8 +117,8 @@ class FloatModel:
 
 
 def build_and_load(network: Network) -> Callable[[np.ndarray], np.ndarray]:
-    """A network's float32 C on this computer: normalised x [time, inputs] -> y [time', outputs] from the first state, as
-    `quantize.float_graph.evaluate` gives it. The names of its layers need not be C's. Built once, by its contents.
+    """A network's float32 C on this computer: normalised x [time, inputs] -> y [time', outputs] from the first state,
+    to compare with `quantize.float_graph.evaluate`. The names of its layers need not be C's. Built once, by its contents.
 
     Raises: ToolkitError or QuantizeError where it cannot be generated or built."""
     plain = _renamed(network)

@@ -21,7 +21,9 @@ def statements(node: Node, function: str, packed: Packed | None, windowed: bool)
         return [f"{function}({line.row('0')}, {node.reads[0].row('0')}, &{name});"]
     if x.op == "dense":
         (read,) = node.reads
-        return _rows(line.steps, lambda t: [f"{function}({line.row(t)}, {read.row(t)}, &{name});", *_activation(node, t)])
+        return _rows(
+            line.steps, lambda t: [f"{function}({line.row(t)}, {read.row(t)}, &{name});", *_activation(node, t)]
+        )
     if x.op == "activation":
         return _rows(line.steps, lambda t: [_activated(x.activations[0], line, line.row(t), node.reads[0].row(t))])
     if x.op in ("norm", "scale"):
@@ -45,7 +47,10 @@ def _recurrent(node: Node, function: str, packed: Packed | None, windowed: bool)
     scratch = [_at(node.scratch)] if node.scratch else ["NULL"] if x.op == "gru" else []
     if not windowed:
         arguments = [line.row("0"), *cell, *scratch, f"s->{x.name}_h", read.row("0"), f"&{x.name}"]
-        return [f"{function}({', '.join(arguments)});", f"tl_copy_f32_ref(s->{x.name}_h, {line.row('0')}, {line.width});"]
+        return [
+            f"{function}({', '.join(arguments)});",
+            f"tl_copy_f32_ref(s->{x.name}_h, {line.row('0')}, {line.width});",
+        ]
     arguments = [line.row("t"), *cell, *scratch, "h", read.row("t"), f"&{x.name}"]
     begin = [f"h = {start.get('h', 'nothing')};"]
     for c in cell:
@@ -56,7 +61,8 @@ def _recurrent(node: Node, function: str, packed: Packed | None, windowed: bool)
     return [*begin, f"for (uint32_t {order}) {{", *body, "}"]
 
 
-def _at(block: Block) -> str:
+def _at(block: Block | None) -> str:
+    assert block is not None
     return f"s->room + {block.offset}" if block.offset else "s->room"
 
 
@@ -90,7 +96,8 @@ def _copies(node: Node) -> list[str]:
     return _rows(
         line.steps,
         lambda t: [
-            f"tl_copy_f32_ref({line.row(t)}{f' + {at}' if at else ''}, {part.row(t)}, {part.width});" for part, at in parts
+            f"tl_copy_f32_ref({line.row(t)}{f' + {at}' if at else ''}, {part.row(t)}, {part.width});"
+            for part, at in parts
         ],
     )
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from quantize.canonical import PER_STEP
 from quantize.float_graph import RECURRENT
 from quantize.float_ops import MERGE, STATES
+from quantize.float_stream import chain
 from quantize.network import Network
 from toolkit.codegen.calls_f32 import described, statements
 from toolkit.codegen.lower import LOCALS, check_name, value
+from toolkit.codegen.pack_f32 import KERNELS
 from toolkit.codegen.pack_layers_f32 import pack
 from toolkit.codegen.plan_f32 import Node, plan, with_explicit_head
 from toolkit.errors import ToolkitError
 from toolkit.targets import F32, LAYERS_F32
 
-OWN = {"copy", "in_mean", "in_std", "out_mean", "out_std", "nothing", "through", "window", "room", "h", "c", "t"} | LOCALS
+OWN = {"copy", "in_mean", "in_std", "out_mean", "out_std", "nothing", "through", "h", "t"} | LOCALS
 OF_OP = {
     **dict.fromkeys(("lstm", "gru", "rnn", "lstm_norm"), "tl_cells_f32.c"),
     **dict.fromkeys(("conv", "pool"), "tl_time_f32.c"),
@@ -35,7 +38,7 @@ def check_stream(network: Network) -> None:
         elif x.op not in (*PER_STEP, *RECURRENT, *MERGE, "conv"):
             why = f"is a {x.op} over the time of a window"
         if why:
-            raise ToolkitError(f"{x.name}: {why}, which a stream of single samples has not; use mode = \"window\"")
+            raise ToolkitError(f'{x.name}: {why}, which a stream of single samples has not; use mode = "window"')
 
 
 def graph_facts(n: Network, target: str) -> dict[str, Any]:
@@ -53,13 +56,13 @@ def graph_facts(n: Network, target: str) -> dict[str, Any]:
     if max(made.steps * made.width, *(r.steps * r.width for x in made.nodes for r in x.reads)) > LARGEST:
         raise ToolkitError(f"network {n.name}: a layer has more than {LARGEST} values; take a shorter window")
     sources = {name for x in nodes for name in x["sources"]}
-    headers = {name for s in sources for name in (LAYERS_F32[s] if s in LAYERS_F32 else ())}
+    headers = {name for s in sources for name in LAYERS_F32.get(s, ())}
     owners = {x["target"] for x in nodes if x["fast"]}
     fast = {name for t in owners for name in (F32[t].source, *F32[t].headers)}
     included = [h for h in ("tl_activation_f32.h", "tl_cells_f32.h") if h in headers]
     return {
         "graph": True,
-        "newest": "s->window[{}_WINDOW - 1u]".format(n.name.upper()) if windowed else "s->last",
+        "newest": f"s->window[{n.name.upper()}_WINDOW - 1u]" if windowed else "s->last",
         "summary": f"{len(n.layers)} layers, {len(n.inputs)} -> {made.width}"
         + (f" in {made.steps} steps" if made.steps > 1 else ""),
         "nodes": nodes,
@@ -74,6 +77,14 @@ def graph_facts(n: Network, target: str) -> dict[str, Any]:
         "headers": [*(["tl_f32.h"] if owners else []), *included, "tl_layers_f32.h"],
         "files": {"tl_kernels.h", "tl_math.h", *sources, *headers, *fast, *(["tl_f32.h"] if owners else [])},
     }
+
+
+def functions(n: Network, owners: Mapping[str, str]) -> dict[str, str]:
+    """Layer -> the function that is given its parameters, in the order of a step. owners: `kernels_of` its folder."""
+    if chain(n):
+        return {x.name: f"tl_{KERNELS[x.op]}_{owners[x.name]}" for x in n.layers}
+    target = next((t for t in owners.values() if t != "ref"), "ref")
+    return {x["name"]: x["function"] for x in graph_facts(n, target)["layers"]}
 
 
 def _node(node: Node, target: str, windowed: bool, model: str) -> dict[str, Any]:

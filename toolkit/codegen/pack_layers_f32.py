@@ -40,7 +40,7 @@ def pack(node: Node, target: str) -> tuple[str, str, Packed | None]:
         more = (("epsilon", float32(x.options.get("epsilon", 0.0))),) if x.op == "norm" else ()
         return f"tl_{x.op}_f32_ref", "ref", Packed(f"tl_{x.op}_f32", _gains(x), (*_GAINS, *more, ("n", _width(x))))
     if x.op == "conv":
-        return "tl_conv_f32_ref", "ref", _conv(x, *node.reads, node.line)
+        return "tl_conv_f32_ref", "ref", _conv(x, node.reads[0], node.line)
     if x.op == "pool":
         (read,), line = node.reads, node.line
         fields = (*_time(x, int(x.options.get("kernel", 0)) or read.steps, read, line), ("n", str(read.width)))
@@ -74,7 +74,9 @@ def _width(x: Layer) -> str:
 
 
 def _gains(x: Layer) -> tuple[PackedArray, ...]:
-    return _array("gain", x.weights["gain"], "gains [feature]"), _array("offset", x.weights["offset"], "offsets [feature]")
+    return _array("gain", x.weights["gain"], "gains [feature]"), _array(
+        "offset", x.weights["offset"], "offsets [feature]"
+    )
 
 
 _MEANINGS: Mapping[str, str] = {

@@ -1,7 +1,7 @@
 """Where the layers of a float network keep their sequences while they run one after the other.
 
-Every layer writes a line, rows of features, into the room. What no later layer reads gives its place to others. Taking
-steps or features costs nothing: it is another look at the same rows; so is joining layers that are only read together."""
+Every layer writes a line, rows of features, into the room. What no later layer reads gives its place to others. To take
+steps or features costs nothing, it is another look at the same rows; nor does joining layers only read together."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Plan:
 
 
 def with_explicit_head(network: Network) -> Network:
-    """The same without layers that nobody reads, and with head = "all": what the head sees is made by layers before it."""
+    """The same without layers that nobody reads, and with head = "all": layers before the last make what it sees."""
     network = replace(network, layers=_read(network))
     last = network.layers[-1]
     if network.mode != "window" or network.head == "all" or last.op in MERGE:
@@ -177,7 +177,7 @@ class _Planner:
     def _joined(self) -> dict[str, str]:
         """Layer -> the join whose rows it writes into: where each part is a layer of its own and in no other join."""
         of_op = {x.name: x.op for x in self.layers}
-        found = {}
+        found: dict[str, str] = {}
         for j in self.layers:
             parts = self.fed[j.name] if j.op == "join" else ()
             alone = all(

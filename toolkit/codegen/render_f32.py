@@ -9,9 +9,9 @@ from quantize.network import Network
 from quantize.ops import OPS, gru
 from toolkit import __version__
 from toolkit.boards import Board
+from toolkit.codegen.graph_f32 import graph_facts
 from toolkit.codegen.lower import LOCALS, MISSING_TEXT, check_name, comment, value
 from toolkit.codegen.pack_f32 import place
-from toolkit.codegen.graph_f32 import graph_facts
 from toolkit.codegen.render import CSRC, SPDX, float32, templates
 from toolkit.errors import ToolkitError
 from toolkit.targets import F32

@@ -75,11 +75,11 @@ def read(path: Path, options: Options) -> Imported:
         import onnx  # noqa: F401
     except ImportError:
         raise ToolkitError(f"{path}: an ONNX model, and the package onnx is not installed: pip install onnx") from None
-    g = graph(load(path), path)
     try:
+        g = graph(load(path))
         network, found = convert(g, options)
-    except ToolkitError as e:
-        raise ToolkitError(f"{path}: {e}") from None
+    except ToolkitError as e:  # names out of a damaged file may hold anything
+        raise ToolkitError(f"{path}: {''.join(c if c.isprintable() else '?' for c in str(e))[:500]}") from None
     what = runtime()
     run = original(g, found) if what.startswith("onnxruntime") else None
     return Imported(network, run, what, notes=tuple(found.walk.notes))

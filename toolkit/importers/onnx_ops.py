@@ -47,6 +47,10 @@ def scaled(w: Walk, node: Node, x: Data, gain: np.ndarray | float, offset: np.nd
         grids[key] = per[0, 0]
     sources = w.in_order(node, a.std)
     below = w.layers.get(sources[0]) if len(sources) == 1 else None
+    if below is not None and below.op == "dense" and not below.activations and (grids["gain"] == 1).all():
+        b = np.where(below.weights["b"] == 0, grids["offset"], below.weights["b"] + grids["offset"])
+        new = layer(w.name(node, "dense"), "dense", {"w": below.weights["w"], "b": b}, sources=below.sources)
+        return w.show(node, new.name, a.back_to(w.emit(node, new, *a.std.shape[1:])))
     if below is not None and below.op == "scale":
         before = {k: v.astype(np.float64) for k, v in below.weights.items()}
         grids["offset"] = grids["gain"] * before["offset"] + grids["offset"]
@@ -75,9 +79,9 @@ def merged(w: Walk, node: Node, op: str, xs: Sequence[Data]) -> Data:
 
 def _add(w: Walk, node: Node, args: Args) -> Data:
     moving = [a for a in args if isinstance(a, Data)]
-    total = sum((np.asarray(a, np.float64) for a in args if isinstance(a, np.ndarray)), np.zeros(()))
+    constants = [np.asarray(a, np.float64) for a in args if isinstance(a, np.ndarray)]
     x = merged(w, node, "add", moving) if len(moving) > 1 else moving[0]
-    return x if len(moving) == len(args) > 1 else scaled(w, node, x, 1.0, total)
+    return scaled(w, node, x, 1.0, sum(constants[1:], constants[0])) if constants else x
 
 
 def _sub(w: Walk, node: Node, args: Args) -> Data:
@@ -182,7 +186,7 @@ def _matmul(w: Walk, node: Node, args: Args) -> Data:
     matrix = matrix[:, None] if column else matrix.T if turned else matrix
     at = x.at  # type: ignore[union-attr]
     at = at.swapaxes(-1, -2) if turned and at.ndim > 1 else at
-    out = dense(w, node, Data(at), matrix, np.full(matrix.shape[-1], -0.0)).at  # -0.0: an Add behind it keeps its bits
+    out = dense(w, node, Data(at), matrix, np.zeros(matrix.shape[-1])).at
     if column:
         return Data(out[..., 0])
     return Data(out.swapaxes(-1, -2) if turned and out.ndim > 1 else out)

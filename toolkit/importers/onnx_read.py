@@ -81,11 +81,11 @@ def load(path: Path) -> Any:
     import onnx
 
     if path.stat().st_size > LARGEST:
-        raise ToolkitError(f"{path}: larger than {LARGEST >> 20} MiB, which no microcontroller can hold")
+        raise ToolkitError(f"larger than {LARGEST >> 20} MiB, which no microcontroller can hold")
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except Exception as e:  # protobuf's own errors have no common class
-        raise ToolkitError(f"{path}: not a complete ONNX file ({_line(e)}); export it again") from None
+        raise ToolkitError(f"not a complete ONNX file ({_line(e)}); export it again") from None
     _external(model, path)
     try:
         if model.functions:
@@ -94,7 +94,7 @@ def load(path: Path) -> Any:
             model = onnx.inliner.inline_local_functions(model)
         onnx.checker.check_model(model)
     except Exception as e:
-        raise ToolkitError(f"{path}: onnx.checker refuses it: {_line(e)}; export it again") from None
+        raise ToolkitError(f"onnx.checker refuses it: {_line(e)}; export it again") from None
     return model
 
 
@@ -124,7 +124,7 @@ def _external(model: Any, path: Path) -> None:
         here = path.parent.resolve()
         if not name or not place.resolve().is_relative_to(here) or not place.is_file():
             raise ToolkitError(
-                f'{path}: tensor "{tensor.name}" is kept in "{name}": expected a file beside the model, in its folder'
+                f'tensor "{tensor.name}" is kept in "{name}": expected a file beside the model, in its folder'
             )
         try:
             offset, length = int(entry.get("offset", "0")), int(entry.get("length", "-1"))
@@ -134,7 +134,7 @@ def _external(model: Any, path: Path) -> None:
         length = size - offset if length < 0 else length
         left -= length
         if offset < 0 or length < 0 or offset + length > size or left < 0:
-            raise ToolkitError(f'{path}: tensor "{tensor.name}": {name} has {size} bytes; expected those from {offset}')
+            raise ToolkitError(f'tensor "{tensor.name}": {name} has {size} bytes; expected those from {offset}')
         with place.open("rb") as f:
             f.seek(offset)
             tensor.raw_data = f.read(length)
@@ -167,7 +167,7 @@ def constant(tensor: Any, what: str) -> np.ndarray:
     return array
 
 
-def graph(model: Any, path: Path) -> Graph:
+def graph(model: Any) -> Graph:
     """The checked model as nodes in order and constants.
 
     Raises: ToolkitError for another opset, a cycle, a missing tensor, an operator that is not ONNX's own."""
@@ -176,33 +176,33 @@ def graph(model: Any, path: Path) -> Graph:
     newest = onnx.defs.onnx_opset_version()
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if not FIRST_OPSET <= opset <= newest:
-        raise ToolkitError(f"{path}: opset {opset}; expected {FIRST_OPSET} to {newest}: convert or export it again")
+        raise ToolkitError(f"opset {opset}; expected {FIRST_OPSET} to {newest}: convert or export it again")
     g = model.graph
     if g.sparse_initializer:
-        raise ToolkitError(f"{path}: sparse initialisers; export it with dense ones")
-    constants = {t.name: constant(t, f'{path}: tensor "{t.name}"') for t in g.initializer}
-    inputs = {i.name: _dimensions(i, path) for i in g.input if i.name not in constants}
+        raise ToolkitError("sparse initialisers; export it with dense ones")
+    constants = {t.name: constant(t, f'tensor "{t.name}"') for t in g.initializer}
+    inputs = {i.name: _dimensions(i) for i in g.input if i.name not in constants}
     types = {i.name: i.type.tensor_type.elem_type for i in g.input if i.name in inputs}
-    nodes = [_node(n, opset, path) for n in g.node]
-    _in_order(nodes, {*constants, *inputs}, [o.name for o in g.output], path)
+    nodes = [_node(n, opset) for n in g.node]
+    _in_order(nodes, {*constants, *inputs}, [o.name for o in g.output])
     metadata = {p.key: p.value for p in model.metadata_props}
     return Graph(tuple(nodes), constants, inputs, types, tuple(o.name for o in g.output), metadata, model)
 
 
-def _dimensions(value: Any, path: Path) -> tuple[int | None, ...]:
+def _dimensions(value: Any) -> tuple[int | None, ...]:
     if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
-        raise ToolkitError(f'{path}: input "{value.name}": no tensor with a shape; export it with one')
+        raise ToolkitError(f'input "{value.name}": no tensor with a shape; export it with one')
     return tuple(
         d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in value.type.tensor_type.shape.dim
     )
 
 
-def _node(n: Any, opset: int, path: Path) -> Node:
+def _node(n: Any, opset: int) -> Node:
     import onnx
 
     if n.domain not in ("", "ai.onnx"):
         raise ToolkitError(
-            f'{path}: {n.domain}.{n.op_type} "{n.name}": an operator of {n.domain}; expected ONNX\'s own: '
+            f'{n.domain}.{n.op_type} "{n.name}": an operator of {n.domain}; expected ONNX\'s own: '
             "export without runtime-specific fusion or quantization"
         )
     attrs: dict[str, Any] = {}
@@ -211,7 +211,7 @@ def _node(n: Any, opset: int, path: Path) -> Node:
         if a.type in (onnx.AttributeProto.FLOAT, onnx.AttributeProto.FLOATS):
             value = _shortest(value)
         if isinstance(value, onnx.TensorProto):
-            value = constant(value, f'{path}: {n.op_type} "{n.name}", attribute {a.name}')
+            value = constant(value, f'{n.op_type} "{n.name}", attribute {a.name}')
         elif isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         elif isinstance(value, list) and value and isinstance(value[0], bytes):
@@ -225,18 +225,18 @@ def _shortest(value: Any) -> Any:
     return [_shortest(v) for v in value] if not isinstance(value, float) else float(str(np.float32(value)))
 
 
-def _in_order(nodes: list[Node], known: set[str], outputs: list[str], path: Path) -> None:
+def _in_order(nodes: list[Node], known: set[str], outputs: list[str]) -> None:
     """Raises ToolkitError where a node reads what no node before it makes: a cycle, or a lost initialiser."""
     made = {o for n in nodes for o in n.outputs}
     for n in nodes:
         for name in n.inputs:
             if name and name not in known:
                 why = "made after it: the graph has a cycle" if name in made else "which is nowhere in the file"
-                raise ToolkitError(f'{path}: {n.op} "{n.name}" reads "{name}", {why}; export it again')
+                raise ToolkitError(f'{n.op} "{n.name}" reads "{name}", {why}; export it again')
         known |= set(n.outputs)
     for name in outputs:
         if name not in known:
-            raise ToolkitError(f'{path}: the output "{name}" is made by no node; export it again')
+            raise ToolkitError(f'the output "{name}" is made by no node; export it again')
 
 
 def needed(nodes: tuple[Node, ...], output: str) -> list[Node]:

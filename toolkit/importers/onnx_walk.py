@@ -252,7 +252,7 @@ class Arranged:
 
     def back_to(self, grid: np.ndarray) -> np.ndarray:
         """New addresses in the order of `std` -> the tensor's shape."""
-        flat = np.empty(grid.size, np.int64)
+        flat = np.empty(grid.size, grid.dtype)
         flat[self.place.ravel()] = grid.ravel()
         return np.asarray(flat[self.back])
 

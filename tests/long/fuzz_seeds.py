@@ -1,0 +1,100 @@
+"""Model files that the fuzz campaign damages: one function a format, folder -> the files it has made there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantize.network import Layer, layer
+from toolkit.importers import network_of
+
+
+def _network(*layers: Layer, outputs: int) -> Any:
+    return network_of("seed", layers, inputs=2, outputs=outputs, steps=4)
+
+
+def onnx_seeds(folder: Path) -> list[Path]:
+    """Recurrent layers with every option, what stands around them, and the shape arithmetic of exporters."""
+    from onnx import helper
+
+    from tests.onnx_models import model
+    from tests.test_import_onnx import recurrent_model
+    from toolkit.exporters.onnx_ import to_onnx
+
+    rng = np.random.default_rng(0)
+
+    def arrays(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
+        return {k: rng.normal(size=s) for k, s in shapes.items()}
+
+    conv = layer("conv", "conv", arrays(w=(3, 2, 2), b=(3,)), options={"pad_before": 1})
+    pool = layer("pool", "pool", {}, options={"max": 1, "kernel": 2, "stride": 2})
+    norm = layer("norm", "norm", arrays(gain=(3,), offset=(3,)), options={"epsilon": 1e-5})
+    gru = layer("gru", "gru", arrays(w_ih=(6, 3), w_hh=(6, 2), b=(8,)))
+    back = layer("back", "gru", arrays(w_ih=(6, 3), w_hh=(6, 2), b=(6,)), sources=("norm",), reverse=True)
+    both = layer("both", "add", {}, sources=("gru", "back"))
+    dense = layer("dense", "dense", arrays(w=(2, 4), b=(2,)), activations=("softmax",))
+    made = [to_onnx(_network(conv, pool, norm, gru, back, both, layer("flat", "flatten", {}), dense, outputs=2))]
+    made += [recurrent_model(op, np.random.default_rng(k)) for op in ("LSTM", "GRU", "RNN") for k in range(3)]
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "one"], ["batch"]),
+        helper.make_node("Concat", ["first", "batch", "size"], ["dims"], axis=0),
+        helper.make_node("Expand", ["zero", "dims"], ["h0"]),
+        helper.make_node("DequantizeLinear", ["r", "scale", "zero8"], ["r32"], axis=1),
+        helper.make_node("GRU", ["x", "w", "r32", "", "", "h0"], ["y", "y_h"], hidden_size=2),
+        helper.make_node("Squeeze", ["y", "one"], ["z"]),
+    ]
+    constants = {
+        **{k: np.array([v], np.int64) for k, v in (("one", 1), ("first", 1), ("size", 2))},
+        **{"zero": np.zeros(1, np.float32), "w": rng.normal(size=(1, 6, 2)).astype(np.float32)},
+        **{"r": np.ones((1, 6, 2), np.int8), "scale": np.ones(6, np.float32), "zero8": np.zeros(6, np.int8)},
+    }
+    made.append(model(nodes, {"x": ("time", "batch", 2)}, {"z": 3}, constants, 20))
+    paths = [folder / f"{k}.onnx" for k in range(len(made))]
+    for path, m in zip(paths, made, strict=True):
+        path.write_bytes(m.SerializeToString())
+    return paths
+
+
+def onnx_edited(blob: bytes, rng: np.random.Generator) -> bytes:
+    """A model that protobuf takes and that makes no sense: operators, names, attributes and dimensions exchanged."""
+    import onnx
+
+    m = onnx.load_model_from_string(blob)
+    extremes = (0, -1, 1, 2, 7, 2**31 - 1, -(2**31), 2**62, -(2**63))
+    for _ in range(rng.integers(1, 4)):
+        node = m.graph.node[rng.integers(len(m.graph.node))]
+        names = [n for other in m.graph.node for n in (*other.input, *other.output)]
+        what = rng.integers(8)
+        if what == 0 and node.input:
+            node.input[rng.integers(len(node.input))] = str(rng.choice(names))
+        elif what == 1 and node.output:
+            node.output[rng.integers(len(node.output))] = str(rng.choice(names))
+        elif what == 2:
+            node.op_type = m.graph.node[rng.integers(len(m.graph.node))].op_type
+        elif what == 3 and node.attribute:
+            a = node.attribute[rng.integers(len(node.attribute))]
+            a.i, a.f = int(rng.choice(extremes)), float(rng.choice((0, -1, 1e30, np.inf, np.nan)))
+            a.ints[:] = [int(rng.choice(extremes)) for _ in a.ints]
+        elif what == 4 and m.graph.initializer:
+            t = m.graph.initializer[rng.integers(len(m.graph.initializer))]
+            t.dims[:] = [int(rng.choice((*extremes[:5], *t.dims, 2**40))) for _ in range(rng.integers(5))]
+        elif what == 5 and m.graph.initializer:
+            t = m.graph.initializer[rng.integers(len(m.graph.initializer))]
+            t.data_type = int(rng.integers(0, 24))
+            if t.data_type == 7 and len(t.raw_data) >= 8:
+                t.raw_data = np.array(rng.choice(extremes, len(t.raw_data) // 8), np.int64).tobytes()
+        elif what == 6:
+            d = m.graph.input[0].type.tensor_type.shape.dim
+            d[rng.integers(len(d))].dim_value = int(rng.choice(extremes))
+        else:
+            m.opset_import[0].version = int(rng.integers(0, 40))
+    return bytes(m.SerializeToString())
+
+
+SEEDS: dict[str, Callable[[Path], list[Path]]] = {"onnx": onnx_seeds}
+EDITS: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {"onnx": onnx_edited}
+"""Format -> what damages the meaning of a file and leaves its form."""
