@@ -31,6 +31,7 @@ _PACKAGES = {
     "zig": "ziglang",
     "unicorn": "unicorn",
     "demo-data": "bokeh_sampledata",
+    "pyserial": "serial",
     "torch": "torch",
     "pyocd": "pyocd",
     "esptool": "esptool",
