@@ -84,18 +84,16 @@ def _watch(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _sweep(a: argparse.Namespace) -> dict[str, Any]:
-    from toolkit.train.sweep import read_space, sweep
+    from toolkit.train.sweep import read_space, sweep, table
 
     if a.trials < 1 or a.jobs < 1:
         raise ToolkitError(f"--trials {a.trials} --jobs {a.jobs}: expected 1 or more")
-    out = a.out or Path("runs") / _config(a.config, a.set).name / "sweep"
+    config = _config(a.config, [*a.set, *([f"deploy.boards={json.dumps([a.board])}"] if a.board else [])])
+    out = a.out or Path("runs") / config.name / "sweep"
     how = {"trials": a.trials, "jobs": a.jobs, "dask": a.dask, "resume": a.resume}
-    result = sweep(a.config, read_space(a.space), out, sets=a.set, say=say, **how)
+    result = sweep(config, read_space(a.space), out, say=say, **how)
     if not a.json:
-        print(f"{'trial':>5} {'validation':>11} {'flash':>8} {'MACs':>9}")
-        for r in result["front"]:
-            keys = " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in r["set"].items())
-            print(f"{r['trial']:>5} {r['validation']:>11.4g} {r['flash']:>8.0f} {r['macs']:>9.0f}  {keys}")
+        print(table(result))
     return result
 
 
@@ -437,13 +435,15 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")
     p.add_argument("run", type=Path, help="a run's folder")
 
-    text = "Search a space of keys: error, flash and multiply-accumulates of a forecast; prints the Pareto front."
-    p = verb("sweep", _sweep, text, "docs/examples/room.toml --space space.toml --trials 20")
+    text = "Search a space of keys: validation error, flash and cycles of a forecast; prints the Pareto front."
+    examples = "docs/examples/room.toml --space docs/examples/sweep/space.toml --trials 20 --jobs 2"
+    p = verb("sweep", _sweep, text, f"{examples}\n{examples.replace('--jobs 2', '--dask tcp://10.0.0.1:8786')}")
     p.add_argument("config", type=Path, help="run.toml")
     p.add_argument("--space", type=Path, required=True, help="a TOML with [space]")
     p.add_argument("--out", type=Path, help="the sweep's folder; runs/<name>/sweep unless given")
     p.add_argument("--trials", type=int, default=20, help="in all, resumed ones too (20)")
-    p.add_argument("--jobs", type=int, default=1, help="trials side by side (1)")
+    p.add_argument("--jobs", type=int, default=1, help="trials side by side (1: then a sweep is repeatable)")
+    p.add_argument("--board", help="whose flash and cycles; the first of deploy.boards unless given")
     p.add_argument("--resume", action="store_true", help="go on with the sweep in the folder")
     p.add_argument("--dask", metavar="ADDRESS", help="send the trials to this Dask cluster")
     _sets(p)
