@@ -31,6 +31,7 @@ _PACKAGES = {
     "torch": "torch",
     "optuna": "optuna",
     "litert": "ai_edge_litert",
+    "dask": "distributed",
 }
 
 

@@ -20,6 +20,10 @@ from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 Do = Callable[[argparse.Namespace], dict[str, Any]]
+TRAIN = """docs/examples/room.toml --set train.epochs=20
+docs/examples/room.toml --seeds 5 --jobs 2
+--preset harbinger --each
+docs/examples/room.toml --walk-forward 4"""
 
 
 def say(text: str) -> None:
@@ -47,10 +51,27 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
     config = _config(a.config or PRESETS[a.preset], sets)
     out = a.out or Path("runs") / config.name
+    if a.seeds or a.each or a.walk_forward:
+        return _train_many(a, config, out, sets)
     if a.board:
         load_board(a.board)  # before the work, not in the midst of it
     result = train(config, out, say=say, resume=a.resume, board=a.board, plain=a.plain)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
+    return result
+
+
+def _train_many(a: argparse.Namespace, config: Any, out: Path, sets: Sequence[str]) -> dict[str, Any]:
+    from toolkit.train.many import Plan, table, train_many
+
+    plan, jobs = Plan(a.seeds, a.each, a.walk_forward), a.jobs or os.cpu_count() or 1
+    result = train_many(
+        a.config or PRESETS[a.preset], config, plan, out, sets=sets, at_once=jobs, resume=a.resume, say=say
+    )
+    if not a.json:
+        print(table(result))
+    for name, why in result["failed"].items():
+        raise ToolkitError(f"{len(result['failed'])} runs failed, the others are done; {name}: {why}")
+    say(f"{out / 'summary.json'}: written")
     return result
 
 
@@ -61,18 +82,16 @@ def _watch(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _sweep(a: argparse.Namespace) -> dict[str, Any]:
-    from toolkit.train.sweep import read_space, sweep
+    from toolkit.train.sweep import read_space, sweep, table
 
     if a.trials < 1 or a.jobs < 1:
         raise ToolkitError(f"--trials {a.trials} --jobs {a.jobs}: expected 1 or more")
-    out = a.out or Path("runs") / _config(a.config, a.set).name / "sweep"
+    config = _config(a.config, [*a.set, *([f"deploy.boards={json.dumps([a.board])}"] if a.board else [])])
+    out = a.out or Path("runs") / config.name / "sweep"
     how = {"trials": a.trials, "jobs": a.jobs, "dask": a.dask, "resume": a.resume}
-    result = sweep(a.config, read_space(a.space), out, sets=a.set, say=say, **how)
+    result = sweep(config, read_space(a.space), out, say=say, **how)
     if not a.json:
-        print(f"{'trial':>5} {'validation':>11} {'flash':>8} {'MACs':>9}")
-        for r in result["front"]:
-            keys = " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in r["set"].items())
-            print(f"{r['trial']:>5} {r['validation']:>11.4g} {r['flash']:>8.0f} {r['macs']:>9.0f}  {keys}")
+        print(table(result))
     return result
 
 
@@ -263,9 +282,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, do: Do, text: str, example: str) -> argparse.ArgumentParser:
-        p = verbs.add_parser(
-            name, help=text, description=text, epilog=f"example: python3 run.py {name} {example}".strip()
-        )
+        lines = "; ".join(f"python3 run.py {name} {x}".strip() for x in example.split("\n"))
+        p = verbs.add_parser(name, help=text, description=text, epilog=f"example: {lines}")
         p.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
         p.set_defaults(do=do)
         return p
@@ -282,7 +300,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -> None:
-    p = verb("train", _train, "Train a network on a series.", "docs/examples/room.toml --set train.epochs=20")
+    p = verb("train", _train, "Train a network on a series.", TRAIN)
     p.add_argument("config", type=Path, nargs="?", help="run.toml")
     p.set_defaults(usage=p.error)
     p.add_argument("--preset", choices=PRESETS, help="a run that comes along, in place of a run.toml")
@@ -290,6 +308,11 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
+    p.add_argument("--seeds", type=_count, default=0, metavar="K", help="K runs, seeds 0 to K-1: RUN/seed0 ...")
+    p.add_argument("--each", action="store_true", help="a model for each of several series: RUN/<series>")
+    text = "cut the test rows into K folds, each tested by a training on all before it: RUN/fold1 ..."
+    p.add_argument("--walk-forward", type=_count, default=0, metavar="K", help=text)
+    p.add_argument("--jobs", type=_count, metavar="N", help="of these runs so many at once; as there are processors")
     p.add_argument("--board", default="", help="show what the model takes on this board; the first of deploy.boards")
     p.add_argument("--plain", action="store_true", help="a line an epoch, no dashboard")
     _sets(p)
@@ -297,13 +320,15 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")
     p.add_argument("run", type=Path, help="a run's folder")
 
-    text = "Search a space of keys: error, flash and multiply-accumulates of a forecast; prints the Pareto front."
-    p = verb("sweep", _sweep, text, "docs/examples/room.toml --space space.toml --trials 20")
+    text = "Search a space of keys: validation error, flash and cycles of a forecast; prints the Pareto front."
+    examples = "docs/examples/room.toml --space docs/examples/sweep/space.toml --trials 20 --jobs 2"
+    p = verb("sweep", _sweep, text, f"{examples}\n{examples.replace('--jobs 2', '--dask tcp://10.0.0.1:8786')}")
     p.add_argument("config", type=Path, help="run.toml")
     p.add_argument("--space", type=Path, required=True, help="a TOML with [space]")
     p.add_argument("--out", type=Path, help="the sweep's folder; runs/<name>/sweep unless given")
     p.add_argument("--trials", type=int, default=20, help="in all, resumed ones too (20)")
-    p.add_argument("--jobs", type=int, default=1, help="trials side by side (1)")
+    p.add_argument("--jobs", type=int, default=1, help="trials side by side (1: then a sweep is repeatable)")
+    p.add_argument("--board", help="whose flash and cycles; the first of deploy.boards unless given")
     p.add_argument("--resume", action="store_true", help="go on with the sweep in the folder")
     p.add_argument("--dask", metavar="ADDRESS", help="send the trials to this Dask cluster")
     _sets(p)
@@ -368,6 +393,12 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--shapes", nargs="+", metavar="I,H", help="inputs,hidden of each layer; six of them unless given")
     p.add_argument("--seconds", type=float, default=60.0, help="measuring time in all (60)")
     p.add_argument("--training", action="store_true", help="time training instead, beside PyTorch")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, 1 or more")
+    return int(text)
 
 
 def _sets(p: argparse.ArgumentParser) -> None:
