@@ -66,7 +66,7 @@ class Server:
     def check(self, request: int, data: bytes) -> Status:
         if request in (Request.STEP, Request.RUN):
             many = len(data) // SAMPLE
-            if request == Request.STEP and len(data) != SAMPLE or not data:
+            if (request == Request.STEP and len(data) != SAMPLE) or not data:
                 return Status.WRONG_LENGTH
             if any(data[k * SAMPLE] > 2 for k in range(many)):
                 return Status.WRONG_VALUE
