@@ -16,14 +16,16 @@ extern uint32_t tl_bss_end[] __asm__("__tl_bss_end");
 #define TL_STACK_PAINT 0xC5C5C5C5u
 
 #if defined(__riscv)
-#define TL_MOVE "mv"
+#define TL_GET_SP "mv %0, sp"
+#elif defined(__x86_64__)
+#define TL_GET_SP "mov %%rsp, %0"
 #else
-#define TL_MOVE "mov"
+#define TL_GET_SP "mov %0, sp"
 #endif
 
 static inline __attribute__((always_inline)) uint32_t *tl_stack_pointer(void) {
     uint32_t *sp;
-    __asm__ volatile(TL_MOVE " %0, sp" : "=r"(sp));
+    __asm__ volatile(TL_GET_SP : "=r"(sp));
     return sp;
 }
 

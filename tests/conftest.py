@@ -10,11 +10,13 @@ import pytest
 
 from tests import kept
 from toolkit import build
-from toolkit.emulate import rp2040
+from toolkit.emulate import qemu, rp2040
 
 _PROGRAMS = {
     "qemu": ("qemu-system-arm", "qemu-system-arm"),
     "qemu-aarch64": ("qemu-aarch64", "qemu-user"),
+    "qemu-aarch64-system": ("qemu-system-aarch64", "qemu-system-arm"),
+    "x86_64-gcc": ("x86_64-linux-gnu-gcc", "gcc"),
     "qemu-riscv32": ("qemu-system-riscv32", "qemu-system-misc"),
     "aarch64-gcc": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     "node": ("node", "nodejs"),
@@ -31,6 +33,7 @@ _PACKAGES = {
     "zig": "ziglang",
     "unicorn": "unicorn",
     "demo-data": "bokeh_sampledata",
+    "pyserial": "serial",
     "torch": "torch",
     "pyocd": "pyocd",
     "esptool": "esptool",
@@ -58,6 +61,9 @@ def missing(tool: str) -> str | None:
     if tool in _PACKAGES:
         package = _PACKAGES[tool]
         return None if importlib.util.find_spec(package) else f"no {package} (pip install {package})"
+    if tool == "qemu-uefi":
+        found = shutil.which("qemu-system-x86_64") and qemu.firmware()
+        return None if found else "no qemu-system-x86_64 with OVMF (apt-get install qemu-system-x86 ovmf)"
     if tool == "rp2040js":
         found = shutil.which("node") and rp2040.PACKAGE.is_dir()
         return None if found else "no rp2040js (npm install --prefix build rp2040js, and nodejs)"

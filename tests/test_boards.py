@@ -19,7 +19,7 @@ from toolkit.toolchain import Toolchain, board_flags, cross_toolchain
 NAMES = board_names()
 CHIPS = [name for name in NAMES if load_board(name).memory is not None]
 COMPILERS = ("gcc", "zig")
-GCC = {"arm-none-eabi": "arm-gcc", "aarch64-linux": "aarch64-gcc", "riscv32": "riscv-gcc"}
+GCC = {"arm-none-eabi": "arm-gcc", "aarch64-linux": "aarch64-gcc", "riscv32": "riscv-gcc", "x86_64-uefi": "x86_64-gcc"}
 
 
 def compiler_for(board: Board, kind: str) -> Toolchain:
@@ -53,7 +53,7 @@ def test_compiler_flags_meet_what_the_board_requires(name: str, compiler: str, t
     source.write_text(
         f'#if !({board.requires})\n#error "{board.requires_text}"\n#endif\nextern int used;\nint used = 1;\n'
     )
-    command = [*toolchain.cc, *board_flags(board, toolchain), "-c", str(source), "-o", str(tmp_path / "check.o")]
+    command = [*toolchain.cc, *board_flags(board, toolchain), "-S", str(source), "-o", str(tmp_path / "check.s")]
     subprocess.run(command, check=True, env={"PATH": "", **toolchain.env})
 
 
@@ -71,19 +71,19 @@ def test_every_board_links_and_fits(name: str, compiler: str, tmp_path: Path) ->
 
 EMULATORS = ("qemu", "unicorn", "rp2040js")
 EMULATED = [(n, e) for n in CHIPS if (run := load_board(n).run) for e in EMULATORS if getattr(run, e)]
-    (n, e) for n in CHIPS if (run := load_board(n).run) for e in ("qemu", "unicorn", "rp2040js") if getattr(run, e)
-]
-QEMU = {"arm-none-eabi": "qemu", "aarch64-linux": "qemu-aarch64", "riscv32": "qemu-riscv32"}
+QEMU = {"arm-none-eabi": "qemu", "aarch64-linux": "qemu-aarch64", "aarch64": "qemu-aarch64-system"}
+QEMU |= {"riscv32": "qemu-riscv32", "x86_64-uefi": "qemu-uefi"}
 
 
 @pytest.mark.parametrize("name, emulator", EMULATED)
 def test_every_board_runs_with_parity(name: str, emulator: str, tmp_path: Path) -> None:
     """The same vectors, the same hash, in every emulator that knows the board."""
     board = load_board(name)
-    compiler_for(board, "zig")
+    compiler = "gcc" if board.target == "avx2" else "zig"  # QEMU 7.2 does not run all that zig makes of AVX2
+    compiler_for(board, compiler)
     needs(QEMU[board.toolchain] if emulator == "qemu" else emulator)
     c_dir = fake_model.write(tmp_path, fake_model.vectors(100))
-    build_firmware(c_dir, board, tmp_path / "build", toolchain="zig", say=lambda _: None)
+    build_firmware(c_dir, board, tmp_path / "build", toolchain=compiler, say=lambda _: None)
     result = run_firmware(tmp_path / "build", board, emulator=emulator, say=lambda _: None)
     assert result["passed"] and result["hash"] == fake_model.run_hash(100)
 
@@ -157,7 +157,7 @@ def refusal(path: str) -> str:
             'target = "dsp"',
             'target = "dsp": expected one of ref, v6m for a cortex-m0: dsp needs the DSP extension and Armv7-M',
         ),
-        ('target = "v6m"', 'target = "avx2"', "avx2 needs this computer"),
+        ('target = "v6m"', 'target = "avx2"', "avx2 needs AVX2"),
         ('core = "cortex-m0"', 'core = "neoverse-n1"', 'fpu = "none": expected one that a neoverse-n1 can have: neon'),
         ('fpu = "none"', 'fpu = "fpv4-sp-d16"', 'fpu = "fpv4-sp-d16": expected one that a cortex-m0 can have: none'),
         ('["-DTL_UART_TX_PIN=24u"]', '["-mcpu=cortex-m4"]', 'cflags has "-mcpu=cortex-m4": take it out: core and fpu'),

@@ -283,7 +283,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 def test_every_row_of_a_packed_matrix_has_its_label(op: str, target: str, bits: int) -> None:
     rng = np.random.default_rng(0)
     for inputs, hidden in ((1, 5), (3, 16)):
-        dense = op in ("dense", "dense_w16a8")
+        dense = not OPS[op].STATE
         q = random_dense(rng, "d", inputs, hidden, op) if dense else random_cell(rng, op, "c", inputs, hidden, bits)
         for a in pack(q, target).arrays:
             assert a.array.ndim == 1 or (a.rows is not None and len(a.rows) == len(a.array)), a.suffix

@@ -84,3 +84,4 @@ def test_watch_replays_a_run_and_ends_on_q(tmp_path: Path) -> None:
 
     code, seen = shown([sys.executable, "-m", "toolkit", "watch", str(tmp_path)], quit_)
     assert code == 0 and b"epoch 3/3" in seen
+    assert "RMSE of temperature [°C]".encode() in seen  # as the run's own files say

@@ -29,7 +29,9 @@ def test_the_step_in_plain_integers(seed: int) -> None:
             m, s = (int(q.arrays[key][u]) for key in ("m", "s"))
             acc = int(q.arrays["b"][u]) + sum(int(w) * v for w, v in zip(q.arrays["w"][u], row, strict=True))
             assert abs(acc) < 2**31
-            y = (2 * acc * m + 2 ** (31 - s)) // 2 ** (32 - s) + q.params["h_zero"]  # round(acc m / 2^(31 - s)), half up
+            y = (2 * acc * m + 2 ** (31 - s)) // 2 ** (32 - s) + q.params[
+                "h_zero"
+            ]  # round(acc m / 2^(31 - s)), half up
             assert h[k, u] == min(max(y, q.params["low"]), q.params["high"])
 
 

@@ -19,7 +19,7 @@ else:
     import tomli as tomllib
 
 BOARDS = ROOT / "boards"
-TOOLCHAINS = ("arm-none-eabi", "aarch64-linux", "riscv32", "host")
+TOOLCHAINS = ("arm-none-eabi", "aarch64-linux", "aarch64", "riscv32", "x86_64-uefi", "host")
 UNICORN_CPUS = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
 
 
@@ -53,12 +53,13 @@ class Budget:
 class Run:
     """How to emulate the board; an empty name: that emulator cannot.
 
-    qemu: a machine of the system emulator, or for a Linux program the processor.
+    qemu: a machine of the system emulator, or for a Linux program the processor; cpu: the machine's, if not its own.
     uart_write: the register whose written bytes are the serial output.
     reads: (address, value) of the status registers that the HAL waits for; every other peripheral register reads 0.
     """
 
     qemu: str
+    cpu: str
     unicorn: str
     rp2040js: bool
     uart_write: int
@@ -158,6 +159,7 @@ def _run(table: Table | None) -> Run | None:
     unicorn = table.one_of("unicorn", UNICORN_CPUS, "")
     run = Run(
         qemu=table.text("qemu", 'the name of a QEMU machine, e.g. "microbit"', ""),
+        cpu=table.text("cpu", 'a processor for that machine, e.g. "max"', ""),
         unicorn=unicorn,
         rp2040js=table.flag("rp2040js", False),
         uart_write=table.integer("uart_write", _ADDRESS, ... if unicorn else 0),

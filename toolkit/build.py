@@ -38,8 +38,11 @@ _UNDEFINED = ("undefined reference", "undefined symbol")  # GNU ld, lld
 _STARTS = {  # by a board's toolchain: what starts and ends a program where its HAL does not
     "arm-none-eabi": ("startup", "exit"),
     "aarch64-linux": (),
+    "aarch64": ("exit",),
     "riscv32": ("startup_riscv",),
+    "x86_64-uefi": (),
 }
+_PAGED = ("aarch64-linux", "x86_64-uefi")  # a system loads the program and protects its pages
 IMAGES = {  # what an image is for -> its files of firmware/ beside those of every image
     "replay": ("main", "replay"),
     "serve": ("main", "serve", "wire", "cycles"),
@@ -165,6 +168,8 @@ def _firmware_plan(c_dir: Path, board: Board, out: Path, toolchain: Toolchain, p
     defines = [*_defines(board, purpose), f"-DTL_SEMIHOSTING={int(board.semihosting)}"]
     script = out / "link.ld"
     link = [*core_flags(board, toolchain), "-nostdlib", "-Wl,--gc-sections", "-Wl,--entry=tl_reset", "-T", str(script)]
+    if board.toolchain == "x86_64-uefi":
+        link += ["-static-pie", "-Wl,-z,norelro"]
     if toolchain.kind == "zig":
         link += ["-fno-sanitize=undefined"]  # else it looks for a run-time library
     return Plan(
@@ -201,7 +206,7 @@ def build_firmware(
         path.unlink(missing_ok=True)
     compiler = cross_toolchain(toolchain, board.toolchain)
     say(f"build {board.name} with {compiler.version}")
-    write_whole(out / "link.ld", linker_script(memory, 4096 if board.toolchain == "aarch64-linux" else 4))
+    write_whole(out / "link.ld", linker_script(memory, 4096 if board.toolchain in _PAGED else 4))
     plan = _firmware_plan(c_dir, board, out, compiler, purpose)
     objects = [o for _, o, _ in plan.objects]
     log = _scons(plan, out)

@@ -19,8 +19,13 @@ from toolkit.errors import CheckFailed, ToolkitError
 from toolkit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake", "web")
+MODELS = ("onnx", "onnx-qdq", "safetensors")
+EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake", "web", *MODELS)
 Do = Callable[[argparse.Namespace], dict[str, Any]]
+TRAIN = """docs/examples/room.toml --set train.epochs=20
+docs/examples/room.toml --seeds 5 --jobs 2
+--preset harbinger --each
+docs/examples/room.toml --walk-forward 4"""
 
 
 def say(text: str) -> None:
@@ -48,10 +53,27 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     sets = [*a.set, *([f"data.missing={a.missing}"] if a.missing else [])]
     config = _config(a.config or PRESETS[a.preset], sets)
     out = a.out or Path("runs") / config.name
+    if a.seeds or a.each or a.walk_forward:
+        return _train_many(a, config, out, sets)
     if a.board:
         load_board(a.board)  # before the work, not in the midst of it
     result = train(config, out, say=say, resume=a.resume, board=a.board, plain=a.plain)
     say(f"{out}: trained; next: python3 run.py quantize {out}")
+    return result
+
+
+def _train_many(a: argparse.Namespace, config: Any, out: Path, sets: Sequence[str]) -> dict[str, Any]:
+    from toolkit.train.many import Plan, table, train_many
+
+    plan, jobs = Plan(a.seeds, a.each, a.walk_forward), a.jobs or os.cpu_count() or 1
+    result = train_many(
+        a.config or PRESETS[a.preset], config, plan, out, sets=sets, at_once=jobs, resume=a.resume, say=say
+    )
+    if not a.json:
+        print(table(result))
+    for name, why in result["failed"].items():
+        raise ToolkitError(f"{len(result['failed'])} runs failed, the others are done; {name}: {why}")
+    say(f"{out / 'summary.json'}: written")
     return result
 
 
@@ -192,7 +214,9 @@ def _job(a: argparse.Namespace) -> Any:
     if getattr(a, "serve", False) and (a.scheme or a.slice):
         raise ToolkitError("--serve: w8a16 and w8a8 whole steps alone; leave --scheme and --slice out")
     own = ("serve", "replay") if getattr(a, "serve", False) else ()
-    run_only = {k: getattr(a, k) for k in (*own, "emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)}
+    run_only = {
+        k: getattr(a, k) for k in (*own, "emulator", "save_state", "rebuild", "slice", "scheme") if hasattr(a, k)
+    }
     return Job(_run_folder(a.run), load_board(a.board), a.steps, a.first, a.state, toolchain=a.toolchain, **run_only)
 
 
@@ -250,6 +274,12 @@ def _export(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.exporters.libraries import export_library
     from toolkit.exporters.web import export_web
 
+    if a.to in MODELS:
+        from toolkit.exporters.models import export_model
+
+        if a.board or a.target:
+            raise ToolkitError(f"--to {a.to}: holds no C; expected neither --board nor --target")
+        return export_model(a.model, a.out, kind=a.to, say=say)
     if a.to == "web":
         if a.board or a.target:
             raise ToolkitError("--to web: has kernels of its own; expected neither --board nor --target")
@@ -368,9 +398,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, do: Do, text: str, example: str) -> argparse.ArgumentParser:
-        p = verbs.add_parser(
-            name, help=text, description=text, epilog=f"example: python3 run.py {name} {example}".strip()
-        )
+        lines = "; ".join(f"python3 run.py {name} {x}".strip() for x in example.split("\n"))
+        p = verbs.add_parser(name, help=text, description=text, epilog=f"example: {lines}")
         p.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
         p.set_defaults(do=do)
         return p
@@ -387,7 +416,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -> None:
-    p = verb("train", _train, "Train a network on a series.", "docs/examples/room.toml --set train.epochs=20")
+    p = verb("train", _train, "Train a network on a series.", TRAIN)
     p.add_argument("config", type=Path, nargs="?", help="run.toml")
     p.set_defaults(usage=p.error)
     p.add_argument("--preset", choices=PRESETS, help="a run that comes along, in place of a run.toml")
@@ -395,6 +424,11 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--out", type=Path, help="the run's folder; runs/<name> unless given")
     p.add_argument("--missing", choices=("drop", "interpolate"), help="go on over values that are not numbers")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
+    p.add_argument("--seeds", type=_count, default=0, metavar="K", help="K runs, seeds 0 to K-1: RUN/seed0 ...")
+    p.add_argument("--each", action="store_true", help="a model for each of several series: RUN/<series>")
+    text = "cut the test rows into K folds, each tested by a training on all before it: RUN/fold1 ..."
+    p.add_argument("--walk-forward", type=_count, default=0, metavar="K", help=text)
+    p.add_argument("--jobs", type=_count, metavar="N", help="of these runs so many at once; as there are processors")
     p.add_argument("--board", default="", help="show what the model takes on this board; the first of deploy.boards")
     p.add_argument("--plain", action="store_true", help="a line an epoch, no dashboard")
     _sets(p)
@@ -480,11 +514,11 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--core", help="estimate cycles for this core, e.g. cortex-m0plus; the board's own unless given")
     _toolchain(p)
 
-    text = "Write the model in an outside form: a library for Arduino, PlatformIO, Zephyr, ESP-IDF, CMake; a web page."
+    text = "Write the model in an outside form: Arduino, PlatformIO, Zephyr, ESP-IDF, CMake, a web page, ONNX, PyTorch."
     p = verb("export", _export, text, "runs/room --to arduino")
     p.add_argument("model", type=Path, help="a run's folder, or a model file")
     p.add_argument("--to", required=True, choices=EXPORTS, help="the form")
-    p.add_argument("-o", "--out", type=Path, help="a folder, or a path that ends in .zip; <run>/export/ unless given")
+    p.add_argument("-o", "--out", type=Path, help="a folder, a .zip or a model file; in <run>/export/ unless given")
     p.add_argument("--board", help="kernels for this board only; portable C for any core unless given")
     p.add_argument("--target", help="other kernels than the board's")
 
@@ -521,6 +555,12 @@ def _import_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--batch", type=int, help="the batch, where the file leaves it open and its graph needs one")
     p.add_argument("--stream", action="store_true", help="deploy as one endless stream, a forecast after each sample")
     p.add_argument("--structure", type=Path, metavar="TOML", help="what a bare state_dict is; else inferred")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, 1 or more")
+    return int(text)
 
 
 def _sets(p: argparse.ArgumentParser) -> None:

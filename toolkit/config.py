@@ -57,7 +57,7 @@ class Data:
     units: Mapping[str, str] = _f({})  # column -> unit, e.g. {glucose = "mg/dL"}
     horizon: tuple[int, ...] = _f((1,), low=0)  # steps ahead; a list: as many forecasts at once
     season: int = _f(0, low=0)  # samples of a season, for the seasonal naive baseline; 0 = none
-    split: tuple[float, ...] = _f((0.7, 0.15, 0.15))  # train, validation, test: shares of the rows, in time order
+    split: tuple[float, ...] = _f((0.7, 0.15, 0.15))  # train, validation, test, in time order; a fourth: left out
     period: float = _f(0.0, low=0)  # seconds between two samples; 0 = the median spacing of the dates
     tolerance: float = _f(0.5, low=0.01, high=0.9)  # spacing within (1 +- tolerance) periods is one step; more is a gap
     gaps: bool = _f(
@@ -344,8 +344,11 @@ def _check_together(config: Config, path: Path) -> None:
         raise ToolkitError(f"{path}: data.horizon = {list(data.horizon)}: expected rising steps ahead, 1 or more")
     if data.calendar and not (data.date or data.series):
         raise ToolkitError(f"{path}: data.calendar = {list(data.calendar)}: needs data.date, the column of the dates")
-    if len(data.split) != 3 or min(data.split) <= 0 or abs(sum(data.split) - 1) > 1e-9:
-        raise ToolkitError(f"{path}: data.split = {list(data.split)}: expected three positive shares with the sum 1")
+    if len(data.split) not in (3, 4) or min(data.split) <= 0 or abs(sum(data.split) - 1) > 1e-9:
+        raise ToolkitError(
+            f"{path}: data.split = {list(data.split)}: expected three positive shares with the sum 1 (a fourth: rows "
+            f"at the end that are left out)"
+        )
     for key in ("inputs", "targets"):
         names = getattr(data, key)
         if len(set(names)) != len(names):

@@ -40,6 +40,10 @@ _A64_LATER = ("[su]dot", "ld(add|clr|eor|set|[su]m(in|ax))", "cas", "swp", "sqrd
 _RISCV_GROUPS = {f"hasStdExt{k}": f"rv{k.lower()}" for k in "MACFD"}
 
 
+_X64_GROUPS = dict.fromkeys(("avx", "avx2", "fma", "bmi", "bmi2"), "avx2")
+_X64_GROUPS |= dict.fromkeys(("avx512", "vlx", "bwi", "dqi", "cdi"), "avx512")
+
+
 @dataclass(frozen=True, slots=True)
 class Foreign:
     """An instruction that the core does not have; needs: the features of toolkit/isa.py that it lacks."""
@@ -102,9 +106,14 @@ def _riscv_needs(_code: bytes, found: Any) -> set[str]:
     return {"unknown"} if found is None else {"rv32"} | _of_groups(found, _RISCV_GROUPS)
 
 
+def _x64_needs(_code: bytes, found: Any) -> set[str]:
+    """What capstone does not know is newer than it, e.g. VNNI."""
+    return {"avx512"} if found is None else {"x64"} | _of_groups(found, _X64_GROUPS)
+
+
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """size: bytes of the instruction that begins with a half-word."""
+    """size: bytes of the instruction that begins with a half-word; 0: only capstone knows."""
 
     arch: int
     mode: int
@@ -126,6 +135,7 @@ _MACHINES = {
         lambda half: 4 if half & 3 == 3 else 2,
         _riscv_needs,
     ),
+    "EM_X86_64": _Machine(cs.CS_ARCH_X86, cs.CS_MODE_64, lambda half: 0, _x64_needs),
 }
 
 
@@ -135,12 +145,13 @@ def _instructions(engine: Any, machine: _Machine, code: bytes, address: int) -> 
     while at < len(code):
         for found in engine.disasm(code[at:], address + at):
             size = machine.size(int.from_bytes(code[at : at + 2], "little"))
-            if found.size != size:
+            if size not in (0, found.size):
                 break
+            size = found.size
             yield address + at, code[at : at + size], found
             at += size
         if at < len(code):
-            size = machine.size(int.from_bytes(code[at : at + 2], "little"))
+            size = machine.size(int.from_bytes(code[at : at + 2], "little")) or 1
             yield address + at, code[at : at + size], None
             at += size
 

@@ -17,6 +17,7 @@ from intelhex import IntelHex
 from toolkit.errors import ToolkitError, nearest, write_whole
 
 _LIBRARY_ALLOWED = ("memcpy", "memmove", "memset", "memcmp", "__aeabi_mem")
+_LINKER_MADE = ("_DYNAMIC", "_GLOBAL_OFFSET_TABLE_")  # in a program that can be loaded anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,9 @@ def code(path: Path) -> tuple[str, list[Segment]]:
     """The machine, e.g. EM_ARM, and the instructions of an image without the data between them.
 
     Mapping symbols tell the two apart (ELF for the Arm Architecture, IHI 0044, 4.5.6): $t, $x from here on code, $d
-    data. Raises: ToolkitError when there are none."""
+    data; on x86-64 no data lies between. Raises: ToolkitError when there are none."""
     elf = _open(path)
+    machine = str(elf["e_machine"])
     marks: dict[int, dict[int, bool]] = {}
     for entry in elf.get_section_by_name(".symtab").iter_symbols():
         if entry.name[:2] in ("$t", "$x", "$d") and isinstance(entry["st_shndx"], int):
@@ -111,13 +113,14 @@ def code(path: Path) -> tuple[str, list[Segment]]:
     found = []
     for index, section in enumerate(elf.iter_sections()):
         if section["sh_flags"] & 4 and section["sh_size"] and section["sh_type"] == "SHT_PROGBITS":  # SHF_EXECINSTR
-            start, data, here = section["sh_addr"], section.data(), marks.get(index, {})
+            start, data = section["sh_addr"], section.data()
+            here = marks.get(index, {}) if machine != "EM_X86_64" else {start: True}
             if not any(here.values()):
                 raise ToolkitError(f"{path}: {section.name} does not say what in it is code; link it without -s")
             ends = [*sorted(here), start + len(data)]
             pairs = pairwise(ends)
             found += [Segment(a, data[a - start : b - start]) for a, b in pairs if here[a] and b > a]
-    return str(elf["e_machine"]), found
+    return machine, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ def foreign_symbols(elf: Path, objects: Iterable[Path]) -> list[str]:
     return sorted(
         s.name
         for s in symbols(elf)
-        if s.name not in own
+        if s.name not in (*own, *_LINKER_MADE)
         and not s.name.startswith(("__tl_", *_LIBRARY_ALLOWED))
         and not (s.name.startswith("__") and s.name.endswith(("_veneer", "_from_thumb")))  # made by the linker
     )

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from toolkit import elf
+from toolkit import elf, fat, pe
 from toolkit.boards import Board
 from toolkit.elf import Segment
 from toolkit.errors import ToolkitError, write_whole
@@ -66,6 +66,11 @@ def write_images(image: Path, board: Board) -> list[str]:
         made[".uf2"] = lambda: uf2(segments, family)
     if board.tools.esptool:
         made[".esp.bin"] = lambda: esp(segments, elf.entry(image), board.tools.esptool)
+    if board.tools.boot:
+        assert board.memory is not None
+        program = pe.application(image, board.memory.flash.origin - pe.PAGE)
+        made[".efi"] = lambda: program
+        made[".img"] = lambda: fat.disk_image({board.tools.boot: program})
     for suffix, make in made.items():
         write_whole(image.with_suffix(suffix), make())
     return [image.name, *(image.with_suffix(s).name for s in (".bin", ".hex", *made))]

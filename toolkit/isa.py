@@ -18,6 +18,9 @@ MEANING = {
     "neon": "NEON",
     "a64crc": "CRC-32 of Armv8",
     "armv8.2": "an extension of Armv8.1 or later, e.g. dot products",
+    "x64": "x86-64",
+    "avx2": "AVX2",
+    "avx512": "AVX-512",
     "rv32": "RV32I",
     "rvm": "RISC-V's M: multiplication",
     "rvc": "RISC-V's C: compressed code",
@@ -58,6 +61,9 @@ CORES: dict[str, Core] = {
     "rv32im": Core(_RV32IM, ("none",)),
     "rv32imc": Core(_RV32IM | {"rvc"}, ("none",)),
     "rv32imac": Core(_RV32IM | {"rvc", "rva"}, ("none",)),
+    "x86-64": Core(frozenset({"x64"}), ("sse",)),
+    "x86-64-v3": Core(frozenset({"x64", "avx2"}), ("sse",)),
+    "cascadelake": Core(frozenset({"x64", "avx2", "avx512"}), ("sse",)),
     "host": Core(frozenset(), ("host",)),
 }
 
@@ -67,6 +73,7 @@ FPUS: dict[str, frozenset[str]] = {
     "fpv5-sp-d16": frozenset({"fp", "fpv5"}),
     "fpv5-d16": frozenset({"fp", "fpv5", "fp64"}),
     "neon": frozenset({"fp", "fp64"}),
+    "sse": frozenset({"fp", "fp64"}),
     "host": frozenset(),
 }
 
@@ -80,6 +87,8 @@ NEEDS: dict[str, frozenset[str]] = {
     "neon": frozenset({"neon"}),
     "neon_dotprod": frozenset({"neon", "armv8.2"}),
     "rv32": _RV32IM,
+    "avx2": frozenset({"avx2"}),
+    "avx512vnni": frozenset({"avx512"}),
     "wasm_simd128": frozenset({"wasm"}),
 }
 """What the kernels of a target need of a board; a target that is not here runs on the host alone."""

@@ -30,7 +30,9 @@ _ZIG_FPU = {"none": "", "fpv4-sp-d16": "+vfp4d16sp", "fpv5-sp-d16": "+fp_armv8d1
 _GCC = {  # by a board's toolchain: the program, the packages
     "arm-none-eabi": ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     "aarch64-linux": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    "aarch64": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),  # without the system
     "riscv32": ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),  # for 32 bits as well
+    "x86_64-uefi": ("x86_64-linux-gnu-gcc", "gcc-x86-64-linux-gnu"),  # an ELF, which toolkit/pe.py makes a program of
 }
 
 
@@ -123,6 +125,13 @@ def core_flags(board: Board, toolchain: Toolchain) -> list[str]:
             cpu = f"generic_rv32{letters}+zicsr"
             return ["-target", "riscv32-freestanding", f"-mcpu={cpu}", "-msmall-data-limit=0"]
         return [f"-march={board.core}_zicsr", "-mabi=ilp32", "-msmall-data-limit=0"]
+    if board.toolchain == "x86_64-uefi":
+        # Wherever the firmware loads it: relative to the program counter, and the linker leaves what is to be adjusted.
+        place = ["-fPIE", "-fvisibility=hidden", "-mno-red-zone", "-fno-stack-protector"]
+        if toolchain.kind == "zig":
+            place += ["-D__MM_MALLOC_H"]  # immintrin.h would ask for a C library's stdlib.h
+            return ["-target", "x86_64-freestanding", f"-mcpu={board.core.replace('-', '_')}", *place]
+        return [f"-march={board.core}", *place, "-fcf-protection=none"]
     hard = board.fpu != "none"
     if toolchain.kind == "zig":
         cpu = board.core.replace("-", "_") + _ZIG_CORE.get(board.core, "") + _ZIG_FPU[board.fpu]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from quantize.canonical import PER_STEP
 from quantize.float_graph import RECURRENT
 from quantize.float_ops import MERGE, STATES
+from quantize.float_stream import chain
 from quantize.network import Network
 from toolkit.codegen.calls_f32 import described, statements
 from toolkit.codegen.lower import LOCALS, check_name, value
+from toolkit.codegen.pack_f32 import KERNELS
 from toolkit.codegen.pack_layers_f32 import pack
 from toolkit.codegen.plan_f32 import Node, plan, with_explicit_head
 from toolkit.errors import ToolkitError
@@ -74,6 +77,14 @@ def graph_facts(n: Network, target: str) -> dict[str, Any]:
         "headers": [*(["tl_f32.h"] if owners else []), *included, "tl_layers_f32.h"],
         "files": {"tl_kernels.h", "tl_math.h", *sources, *headers, *fast, *(["tl_f32.h"] if owners else [])},
     }
+
+
+def functions(n: Network, owners: Mapping[str, str]) -> dict[str, str]:
+    """Layer -> the function that is given its parameters, in the order of a step. owners: `kernels_of` its folder."""
+    if chain(n):
+        return {x.name: f"tl_{KERNELS[x.op]}_{owners[x.name]}" for x in n.layers}
+    target = next((t for t in owners.values() if t != "ref"), "ref")
+    return {x["name"]: x["function"] for x in graph_facts(n, target)["layers"]}
 
 
 def _node(node: Node, target: str, windowed: bool, model: str) -> dict[str, Any]:

@@ -90,7 +90,23 @@ def prepare(data: Data, *, need: int, say: Callable[[str], None]) -> Prepared:
                 f"{source}: too few rows: the {split} split has {rows} rows, its longest gap-free run "
                 f"{longest}; expected at least {need + prepared.horizon} in a row (window or warm-up + horizon)"
             )
+    for name, count in short_series(prepared, need=need).items():
+        say(
+            f'{source}: series "{name}": no forecast in its {", ".join(count)} rows: expected at least '
+            f"{need + prepared.horizon} in a row (window or warm-up + horizon); the other series have them"
+        )
     return _with_outputs(prepared, need=need, source=source)
+
+
+def short_series(prepared: Prepared, *, need: int) -> dict[str, list[str]]:
+    """Of several series those that have no forecast in a split, with those splits."""
+    found: dict[str, list[str]] = {}
+    for split in SPLITS:
+        rows = forecast_rows(prepared, split, need=need)
+        for name, (a, b) in zip(prepared.series, prepared.spans[split], strict=True):
+            if not ((rows >= a) & (rows < b)).any():
+                found.setdefault(name, []).append(f"{b - a} {split}")
+    return found
 
 
 def _joined(
@@ -160,11 +176,9 @@ def _one_period(parts: Mapping[str, Series]) -> float:
 
 
 def _spans(firsts: Sequence[int], shares: Sequence[float]) -> dict[str, Ranges]:
-    """Chronological, each series by itself."""
-    edges = []
-    for a, b in pairwise(firsts):
-        first, second = a + round((b - a) * shares[0]), a + round((b - a) * (shares[0] + shares[1]))
-        edges.append((a, first, second, b))
+    """Chronological, each series by itself; a fourth share lies in no split."""
+    ends = np.cumsum([0.0, *shares])
+    edges = [[a + round(round((b - a) * float(e), 6)) for e in ends] for a, b in pairwise(firsts)]
     return {name: tuple((e[k], e[k + 1]) for e in edges) for k, name in enumerate(SPLITS)}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from toolkit.errors import CheckFailed, ToolkitError, nearest, write_whole
 
 TIMEOUT_S = 300.0
 GUARD_BYTES = 32  # of the stack stay untouched in a good run: an overflow can step over the lowest word
+_PACKAGES = {"qemu-aarch64": "qemu-user", "qemu-system-riscv32": "qemu-system-misc"}
+_PACKAGES |= {"qemu-system-aarch64": "qemu-system-arm", "qemu-system-x86_64": "qemu-system-x86 ovmf"}
 EMULATORS = ("auto", "qemu", "unicorn", "rp2040js")
 
 
@@ -37,7 +39,7 @@ def choose_emulator(board: Board, wanted: str) -> str:
     if board.run is None:
         raise ToolkitError(f"board {board.name} has no [run]: no emulator knows it")
     program = qemu.PROGRAMS[board.toolchain]
-    package = {"qemu-aarch64": "qemu-user", "qemu-system-riscv32": "qemu-system-misc"}.get(program, program)
+    package = _PACKAGES.get(program, program)
     if wanted != "auto" and not getattr(board.run, wanted):
         raise ToolkitError(f"board {board.name}: {wanted} does not know it")
     if wanted == "rp2040js":
@@ -49,13 +51,33 @@ def choose_emulator(board: Board, wanted: str) -> str:
     raise ToolkitError(f"board {board.name} cannot run: install {what}")
 
 
-def serving(image: Path, board: Board, more: Sequence[str] = ()) -> tuple[str, list[str]]:
-    """The emulator's name, and the command whose standard input and output are the board's serial line.
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An emulator's name, and the command whose standard input and output are a board's serial line.
 
-    more: arguments of the emulator's. Raises: ToolkitError when none here can give the line."""
+    counter: what it counted, once it has ended; None where it does not count."""
+
+    emulator: str
+    command: list[str]
+    counter: qemu_count.Counter | None
+
+
+def serving(image: Path, board: Board, *, say: Callable[[str], None]) -> Serving:
+    """How to run an image that serves its serial line; the counts go beside the image.
+
+    Raises: ToolkitError when no emulator here can give the line."""
     if not qemu.available(board):
         choose_emulator(board, "qemu")  # which says what is missing
-    return qemu.version(board), qemu.command(image, board, more)
+    counter = None
+    if not qemu.counts(board):
+        say(f"instructions are not counted: install a {qemu.PROGRAMS[board.toolchain]} with plugins")
+    else:
+        try:
+            counter = qemu_count.Counter(image, image.parent, {}, qemu.version(board))
+        except ToolkitError as e:  # no compiler for the plugin
+            say(f"instructions are not counted: {e}")
+    more = counter.arguments() if counter else ()
+    return Serving(qemu.version(board), qemu.command(image, board, more), counter)
 
 
 def steps_asked(image: Path) -> int:

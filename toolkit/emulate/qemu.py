@@ -13,15 +13,26 @@ from toolkit.emulate import serial
 from toolkit.emulate.outcome import Outcome
 
 PROGRAMS = {  # by a board's toolchain
+    "aarch64": "qemu-system-aarch64",
+    "x86_64-uefi": "qemu-system-x86_64",
     "arm-none-eabi": "qemu-system-arm",
     "aarch64-linux": "qemu-aarch64",
     "riscv32": "qemu-system-riscv32",
 }
 
 
+_OVMF = ("ovmf/OVMF.fd", "OVMF/OVMF_CODE.fd", "edk2/x64/OVMF.4m.fd", "qemu/edk2-x86_64-code.fd")
+
+
+def firmware() -> Path | None:
+    """The UEFI firmware for QEMU, where distributions put it."""
+    return next((path for name in _OVMF if (path := Path("/usr/share") / name).is_file()), None)
+
+
 def available(board: Board) -> bool:
-    """True when QEMU is on PATH and the board names a machine of it."""
-    return board.run is not None and board.run.qemu != "" and shutil.which(PROGRAMS[board.toolchain]) is not None
+    """True when QEMU is on PATH, the board names a machine of it, and what the machine starts is there."""
+    known = board.run is not None and board.run.qemu != "" and shutil.which(PROGRAMS[board.toolchain]) is not None
+    return known and (board.toolchain != "x86_64-uefi" or firmware() is not None)
 
 
 def version(board: Board) -> str:
@@ -43,6 +54,10 @@ def command(image: Path, board: Board, more: Sequence[str]) -> list[str]:
     if _is_program(board):
         return [program, "-cpu", board.run.qemu, *more, str(image)]
     words = [program, "-M", board.run.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
+    if board.toolchain == "x86_64-uefi":  # from the USB disk, as a PC does
+        words += ["-bios", str(firmware()), "-cpu", board.run.cpu or "qemu64", "-m", "256", "-net", "none"]
+        words += ["-snapshot", "-drive", f"if=none,id=usb,format=raw,file={image.with_suffix('.img')}"]
+        return [*words, "-device", "qemu-xhci", "-device", "usb-storage,drive=usb", *more]
     words += ["-kernel", str(image), *more]
     if board.toolchain == "riscv32":
         words += ["-bios", "none"]  # else QEMU starts one of its own in machine mode

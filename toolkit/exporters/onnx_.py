@@ -7,7 +7,7 @@ importing the file gives the same network."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from toolkit import __version__
 from toolkit.errors import ToolkitError
 from toolkit.importers.onnx_ import KEY
 
-OPSET, GELU_OPSET = 17, 20
+OPSET = (17, 8)
+"""And the IR version; some operators need newer ones. Old ones are what most runtimes take."""
+NEWER = {"QuantizeLinear": (21, 10), "Gelu": (20, 9)}
 FUNCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "relu": ("Relu", ()),
     "tanh": ("Tanh", ()),
@@ -53,13 +55,23 @@ GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 """Which of our gates ONNX's rows are: i, o, f, c of i, f, g, o; z, r, h of r, z, n."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Integers:
+    """Steps of a quantized network's values: `weights` by layer and array, one a row; `x` of each input, `h` of what
+    every recurrent layer gives out."""
+
+    weights: Mapping[tuple[str, str], np.ndarray]
+    x: np.ndarray
+    h: float
+
+
 @dataclass(slots=True)
 class Made:
-    """The graph as it grows: nodes, and constants by name. `stored` puts a weight in, and may quantize it."""
+    """The graph as it grows: nodes, and constants by name. `integers`: None, or what a quantized network is made of."""
 
+    integers: Integers | None = None
     nodes: list[Any] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
-    quantized: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # integers, scales of the rows
 
     def node(self, op: str, inputs: Sequence[str], name: str, output: str = "", **attributes: Any) -> str:
         """Adds a node; the name of its output, which is the node's unless given."""
@@ -74,7 +86,27 @@ class Made:
         self.constants[name] = np.ascontiguousarray(value, np.float32)
         return name
 
-    def integers(self, name: str, *values: int) -> str:
+    def rows(self, layer: str, key: str, name: str, value: np.ndarray, order: np.ndarray) -> str:
+        """Adds a weight whose axis 1 are our rows in another order: float32, or the integers and their steps."""
+        if self.integers is None:
+            return self.weight(name, value)
+        step = self.integers.weights[layer, key][order]
+        found = np.rint(value / np.expand_dims(step, [k for k in range(value.ndim) if k != 1]))
+        self.constants[f"{name}_int"] = found.astype(np.int8 if np.abs(found).max() < 128 else np.int16)
+        self.weight(f"{name}_step", step)
+        return self.node("DequantizeLinear", [f"{name}_int", f"{name}_step"], name, axis=1)
+
+    def rounded(self, tensor: str, name: str) -> str:
+        """What a layer gives out, to the nearest step of int16; as it is in a float network."""
+        if self.integers is None:
+            return tensor
+        step = self.weight(f"{name}.step", np.array(self.integers.h))
+        zero = f"{name}.zero"
+        self.constants[zero] = np.array(0, np.int16)
+        quantized = self.node("QuantizeLinear", [tensor, step, zero], f"{name}/int16")
+        return self.node("DequantizeLinear", [quantized, step, zero], f"{name}/real")
+
+    def whole(self, name: str, *values: int) -> str:
         """Adds an int64 constant, of axes, shapes and the like."""
         self.constants[name] = np.array(values, np.int64)
         return name
@@ -91,13 +123,13 @@ def export_onnx(network: Network, out: Path) -> dict[str, Any]:
     return {"model": str(out), "nodes": len(model.graph.node), "opset": model.opset_import[0].version}
 
 
-def to_onnx(network: Network) -> Any:
-    """The ModelProto of a network, checked."""
+def to_onnx(network: Network, integers: Integers | None = None) -> Any:
+    """The ModelProto of a network, checked; with `integers` its weights are whole numbers of those steps."""
     try:
         import onnx
     except ImportError:
         raise ToolkitError("the package onnx is not installed: pip install onnx") from None
-    made = Made()
+    made = Made(integers)
     _layers(network, made)
     model = _model(network, made)
     try:
@@ -115,10 +147,9 @@ def _model(network: Network, made: Made) -> Any:
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", time, len(network.inputs)])
     constants = [numpy_helper.from_array(v, k) for k, v in made.constants.items()]
     graph = helper.make_graph(made.nodes, network.name, [x], [y], constants)
-    opset = GELU_OPSET if any(n.op_type == "Gelu" for n in made.nodes) else OPSET
-    model = helper.make_model(
-        graph, producer_name="tealight", producer_version=__version__, ir_version=8 if opset == OPSET else 9
-    )
+    used = {n.op_type for n in made.nodes}
+    opset, ir = next((v for op, v in NEWER.items() if op in used), OPSET)
+    model = helper.make_model(graph, producer_name="tealight", producer_version=__version__, ir_version=ir)
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", opset))
     helper.set_model_props(model, {KEY: json.dumps(description(network), sort_keys=True)})
@@ -133,7 +164,7 @@ def description(network: Network) -> dict[str, Any]:
 
 
 def _layers(network: Network, made: Made) -> None:
-    tensors = {INPUT: made.node("Transpose", ["x"], "x/time_first", perm=[1, 0, 2])}
+    tensors = {INPUT: _input(made)}
     turned = {x.name for x in network.layers if x.reverse}
     for k, x in enumerate(network.layers):
         fed = [(s, tensors[s]) for s in sources(network.layers, k)]
@@ -150,6 +181,20 @@ def _layers(network: Network, made: Made) -> None:
     made.node("Transpose", [tensors[network.layers[-1].name]], "y/batch_first", "y", perm=[1, 0, 2])
 
 
+def _input(made: Made) -> str:
+    """x with the time first; quantized, each input in its own steps, in which h's step is one for all."""
+    if made.integers is not None:
+        made.weight("x.step", made.integers.x)
+        made.weight("x.unit", np.array(made.integers.h))
+        made.constants["x.zeros"], made.constants["x.zero"] = (
+            np.zeros(len(made.integers.x), np.int16),
+            np.array(0, np.int16),
+        )
+        made.node("QuantizeLinear", ["x", "x.step", "x.zeros"], "x/int16", axis=2)
+        made.node("DequantizeLinear", ["x/int16", "x.unit", "x.zero"], "x/real")
+    return made.node("Transpose", ["x/real" if made.integers else "x"], "x/time_first", perm=[1, 0, 2])
+
+
 def _seen(made: Made, head: str, turned: bool, tensor: str, name: str) -> str:
     """What the last layer sees of a window: HEADS of quantize.network."""
     if head == "all":
@@ -160,7 +205,7 @@ def _seen(made: Made, head: str, turned: bool, tensor: str, name: str) -> str:
 
 
 def _step(made: Made, tensor: str, at: int, name: str) -> str:
-    constants = (made.integers(f"{name}/{k}", v) for k, v in (("from", at), ("to", at + 1 or 2**31 - 1), ("axis", 0)))
+    constants = (made.whole(f"{name}/{k}", v) for k, v in (("from", at), ("to", at + 1 or 2**31 - 1), ("axis", 0)))
     return made.node("Slice", [tensor, *constants], f"{name}/step")
 
 
@@ -187,7 +232,8 @@ def _activated(made: Made, name: str, tensor: str, text: str) -> str:
 
 
 def _dense(made: Made, x: Layer, tensor: str) -> str:
-    y = made.node("MatMul", [tensor, made.weight(f"{x.name}.w", x.weights["w"].T)], f"{x.name}/product")
+    w = made.rows(x.name, "w", f"{x.name}.w", x.weights["w"].T, np.arange(len(x.weights["w"])))
+    y = made.node("MatMul", [tensor, w], f"{x.name}/product")
     y = made.node("Add", [y, made.weight(f"{x.name}.b", x.weights["b"])], x.name)
     return _activated(made, f"{x.name}/{parse(x.activations[0])[0]}", y, x.activations[0]) if x.activations else y
 
@@ -202,9 +248,13 @@ def _recurrent(made: Made, x: Layer, tensor: str) -> str:
     from_h = np.zeros_like(b)
     if after:
         from_h[2 * size :] = w["b"][3 * size :]
-    arrays = {"W": w["w_ih"][rows], "R": w["w_hh"][rows], "B": np.concatenate([b, from_h])}
+    arrays = {"B": np.concatenate([b, from_h])}
     arrays |= {"P": np.concatenate([np.split(w["p"], 3)[k] for k in (0, 2, 1)])} if "p" in w else {}
-    names = {k: made.weight(f"{x.name}.{k}", v[None]) for k, v in arrays.items()}
+    names = {
+        k: made.rows(x.name, key, f"{x.name}.{k}", w[key][rows][None], rows)
+        for k, key in (("W", "w_ih"), ("R", "w_hh"))
+    }
+    names |= {k: made.weight(f"{x.name}.{k}", v[None]) for k, v in arrays.items()}
     states = [_state(made, x, k, tensor) for k in (("h0", "c0") if x.op == "lstm" else ("h0",))]
     inputs = [tensor, names["W"], names["R"], names["B"], "", *states, names.get("P", "")]
     while not inputs[-1]:
@@ -214,7 +264,9 @@ def _recurrent(made: Made, x: Layer, tensor: str) -> str:
     attributes |= {"input_forget": 1} if x.options.get("input_forget") else {}
     attributes |= {"linear_before_reset": 1} if after else {}
     y = made.node(x.op.upper(), inputs, x.name, f"{x.name}/Y", **attributes, **_functions(x))
-    return made.node("Squeeze", [y, made.integers(f"{x.name}/direction", 1)], f"{x.name}/all", x.name)
+    return made.rounded(
+        made.node("Squeeze", [y, made.whole(f"{x.name}/direction", 1)], f"{x.name}/all", x.name), x.name
+    )
 
 
 def _state(made: Made, x: Layer, key: str, tensor: str) -> str:
@@ -222,8 +274,8 @@ def _state(made: Made, x: Layer, key: str, tensor: str) -> str:
     if key not in x.weights:
         return ""
     shape = made.node("Shape", [tensor], f"{x.name}/{key}_batch", start=1, end=2)
-    one = made.integers(f"{x.name}/{key}_one", 1)
-    size = made.integers(f"{x.name}/{key}_size", len(x.weights[key]))
+    one = made.whole(f"{x.name}/{key}_one", 1)
+    size = made.whole(f"{x.name}/{key}_size", len(x.weights[key]))
     whole = made.node("Concat", [one, shape, size], f"{x.name}/{key}_shape", axis=0)
     return made.node("Expand", [made.weight(f"{x.name}.{key}", x.weights[key]), whole], f"{x.name}/{key}")
 
@@ -276,13 +328,13 @@ def _pool(made: Made, x: Layer, tensor: str) -> str:
 def _flatten(made: Made, x: Layer, tensor: str) -> str:
     batch_first = made.node("Transpose", [tensor], f"{x.name}/batch_first", perm=[1, 0, 2])
     flat = made.node("Flatten", [batch_first], f"{x.name}/flat", axis=1)
-    return made.node("Unsqueeze", [flat, made.integers(f"{x.name}/time", 0)], x.name)
+    return made.node("Unsqueeze", [flat, made.whole(f"{x.name}/time", 0)], x.name)
 
 
 def _pick(made: Made, x: Layer, tensor: str) -> str:
     first = int(x.options.get("first", 0))
     cut = (("from", first), ("to", first + int(x.options["count"])), ("axis", 2))
-    return made.node("Slice", [tensor, *(made.integers(f"{x.name}/{k}", v) for k, v in cut)], x.name)
+    return made.node("Slice", [tensor, *(made.whole(f"{x.name}/{k}", v) for k, v in cut)], x.name)
 
 
 OPS: dict[str, Callable[[Made, Layer, str], str]] = {

@@ -9,11 +9,15 @@ from quantize.network import Layer, Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, network_of
 from toolkit.importers import tflite_file as file
+from toolkit.importers import tflite_int8 as int8
+from toolkit.importers.tflite_cell import Affine
 from toolkit.importers.tflite_file import Graph
-from toolkit.importers.tflite_graph import as_line, walk
-from toolkit.importers.tflite_run import original, runtime
-from toolkit.importers.tflite_values import Affine, Builder, Line
+from toolkit.importers.tflite_graph import walk
+from toolkit.importers.tflite_int8 import bytes_of_c
+from toolkit.importers.tflite_run import original, original_int8, runtime
+from toolkit.importers.tflite_values import Builder, Line
 
+__all__ = ["bytes_of_c", "read", "recognises"]
 STREAM = 16  # steps of the windows that prove a network whose file leaves its number of steps open
 
 
@@ -44,8 +48,35 @@ def _read(path: Path, options: Options) -> Imported:
     network = network_of(options.name, layers, inputs=x.width, outputs=line.width, steps=x.time)
     size = path.stat().st_size
     notes = [f"{n}; the file has {size} bytes" if "folded" in n else n for n in builder.notes]
+    if int8.is_integer(main):
+        q = int8.qnetwork(main, network, _head(network, x.time, line.time))
+        q = replace(q, mode="stateful", window=0, warmup=1) if options.stream else q
+        notes += _int8_notes(main)
+        return Imported(network, original_int8(path, main, x, line), runtime(), q, notes=tuple(notes))
     run = original(path, main, x, line, builder, network)
     return Imported(network, run, runtime(), notes=tuple(notes))
+
+
+def _head(network: Network, steps: int, given: int) -> str:
+    """What an int8 chain gives of a window: its last step, or all.
+
+    Raises: ToolkitError where it is neither."""
+    for x in network.layers:
+        if x.reverse or x.op not in ("lstm", "dense", "take", "activation") or x.options.get("at", -1) != -1:
+            what = "a reverse direction" if x.reverse else f"{x.op} {x.name}"
+            raise ToolkitError(
+                f"an int8 file with {what}: the int8 form is LSTM and dense layers of every or the last step"
+            )
+    return "last" if given == 1 and steps > 1 else "all"
+
+
+def _int8_notes(main: Graph) -> list[str]:
+    made = [
+        "int8: kept with the file's own integers as w8a8, activations tflite; the float network has their real values"
+    ]
+    if any(op.name == "SOFTMAX" for op in main.operators):
+        made.append("SOFTMAX: left to the caller in the int8 form, whose outputs are its inputs, one score a class")
+    return made
 
 
 def _input(main: Graph, options: Options) -> Line:
@@ -62,7 +93,7 @@ def _input(main: Graph, options: Options) -> Line:
     if len(shape) != 3 or shape[2] < 1:
         raise ToolkitError(f'input "{t.name}" has shape {list(t.signature)}: expected [1, time, features]')
     batch, time, width = shape
-    axes = ("1", "t", "f")
+    axes: tuple[str, ...] = ("1", "t", "f")
     if batch > 1 and time == 1:
         batch, time, axes = 1, batch, ("t", "1", "f")
     if batch > 1:
@@ -108,6 +139,3 @@ def _needed(layers: list[Layer], last: str) -> tuple[Layer, ...]:
         if x.name in wanted:
             wanted |= set(x.sources)
     return tuple(replace(x) for x in layers if x.name in wanted)
-
-
-__all__ = ["Network", "as_line", "read", "recognises"]

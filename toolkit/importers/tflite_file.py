@@ -30,8 +30,8 @@ TYPES = {
 }
 OPERATORS = """ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP
     FLOOR FULLY_CONNECTED HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION LOGISTIC
-    LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1 RELU6 RESHAPE RESIZE_BILINEAR RNN SOFTMAX SPACE_TO_DEPTH SVDF TANH
-    CONCAT_EMBEDDINGS SKIP_GRAM CALL CUSTOM EMBEDDING_LOOKUP_SPARSE PAD UNIDIRECTIONAL_SEQUENCE_RNN GATHER
+    LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1 RELU6 RESHAPE RESIZE_BILINEAR RNN SOFTMAX SPACE_TO_DEPTH SVDF
+    TANH CONCAT_EMBEDDINGS SKIP_GRAM CALL CUSTOM EMBEDDING_LOOKUP_SPARSE PAD UNIDIRECTIONAL_SEQUENCE_RNN GATHER
     BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND TRANSPOSE MEAN SUB DIV SQUEEZE UNIDIRECTIONAL_SEQUENCE_LSTM STRIDED_SLICE
     BIDIRECTIONAL_SEQUENCE_RNN EXP TOPK_V2 SPLIT LOG_SOFTMAX DELEGATE BIDIRECTIONAL_SEQUENCE_LSTM CAST PRELU MAXIMUM
     ARG_MAX MINIMUM LESS NEG PADV2 GREATER GREATER_EQUAL LESS_EQUAL SELECT SLICE SIN TRANSPOSE_CONV SPARSE_TO_DENSE
@@ -46,63 +46,39 @@ OPERATORS = """ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH
     DYNAMIC_UPDATE_SLICE RELU_0_TO_1 UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_SUM ATAN2
     UNSORTED_SEGMENT_MIN SIGN BITCAST BITWISE_XOR RIGHT_SHIFT""".split()
 FUSED = ("", "relu", "relu_n1_to_1", "relu6", "tanh", "sign_bit")
-OPTIONS: dict[str, tuple[tuple[str, str, float], ...]] = {  # operator -> (name, struct code, default) of each field
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
-        ("fused", "b", 0),
-        ("cell_clip", "f", 0.0),
-        ("proj_clip", "f", 0.0),
-        ("time_major", "b", 0),
-    ),
-    "BIDIRECTIONAL_SEQUENCE_LSTM": (
-        ("fused", "b", 0),
-        ("cell_clip", "f", 0.0),
-        ("proj_clip", "f", 0.0),
-        ("merge", "b", 0),
-        ("time_major", "b", 1),
-    ),
-    "FULLY_CONNECTED": (("fused", "b", 0), ("weights_format", "b", 0), ("keep_dims", "b", 0)),
-    "CONV_2D": (
-        ("padding", "b", 0),
-        ("stride_w", "i", 0),
-        ("stride_h", "i", 0),
-        ("fused", "b", 0),
-        ("dilation_w", "i", 1),
-        ("dilation_h", "i", 1),
-    ),
-    "DEPTHWISE_CONV_2D": (
-        ("padding", "b", 0),
-        ("stride_w", "i", 0),
-        ("stride_h", "i", 0),
-        ("multiplier", "i", 0),
-        ("fused", "b", 0),
-        ("dilation_w", "i", 1),
-        ("dilation_h", "i", 1),
-    ),
-    **{
-        pool: (
-            ("padding", "b", 0),
-            ("stride_w", "i", 0),
-            ("stride_h", "i", 0),
-            ("width", "i", 0),
-            ("height", "i", 0),
-            ("fused", "b", 0),
-        )
-        for pool in ("AVERAGE_POOL_2D", "MAX_POOL_2D")
-    },
-    "SOFTMAX": (("beta", "f", 0.0),),
-    "CONCATENATION": (("axis", "i", 0), ("fused", "b", 0)),
-    **{op: (("fused", "b", 0),) for op in ("ADD", "SUB", "MUL", "DIV")},
-    "STRIDED_SLICE": tuple((k, "i", 0) for k in ("begin_mask", "end_mask", "ellipsis", "new_axis", "shrink")),
-    **{op: (("keep_dims", "b", 0),) for op in ("MEAN", "REDUCE_MAX")},
-    "UNPACK": (("num", "i", 0), ("axis", "i", 0)),
-    "PACK": (("num", "i", 0), ("axis", "i", 0)),
-    "GATHER": (("axis", "i", 0), ("batch_dims", "i", 0)),
-    "WHILE": (("cond", "i", 0), ("body", "i", 0)),
-    "SPLIT": (("num", "i", 0),),
-    "BATCH_MATMUL": (("adj_x", "b", 0), ("adj_y", "b", 0)),
-    "LEAKY_RELU": (("alpha", "f", 0.0),),
-    "GELU": (("approximate", "b", 0),),
+_POOL = "padding:b stride_w:i stride_h:i width:i height:i fused:b"
+_FIELDS = {  # of an operator's options, in order: name:struct code, =default where it is not 0
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "fused:b cell_clip:f proj_clip:f time_major:b",
+    "BIDIRECTIONAL_SEQUENCE_LSTM": "fused:b cell_clip:f proj_clip:f merge:b time_major:b=1",
+    "FULLY_CONNECTED": "fused:b weights_format:b keep_dims:b",
+    "BATCH_MATMUL": "adj_x:b adj_y:b",
+    "CONV_2D": "padding:b stride_w:i stride_h:i fused:b dilation_w:i=1 dilation_h:i=1",
+    "DEPTHWISE_CONV_2D": "padding:b stride_w:i stride_h:i multiplier:i fused:b dilation_w:i=1 dilation_h:i=1",
+    "AVERAGE_POOL_2D": _POOL,
+    "MAX_POOL_2D": _POOL,
+    "MEAN": "keep_dims:b",
+    "REDUCE_MAX": "keep_dims:b",
+    "SOFTMAX": "beta:f",
+    "LEAKY_RELU": "alpha:f",
+    "GELU": "approximate:b",
+    **dict.fromkeys(("ADD", "SUB", "MUL", "DIV"), "fused:b"),
+    "CONCATENATION": "axis:i fused:b",
+    "STRIDED_SLICE": "begin_mask:i end_mask:i ellipsis:i new_axis:i shrink:i",
+    "SPLIT": "num:i",
+    "UNPACK": "num:i axis:i",
+    "PACK": "num:i axis:i",
+    "GATHER": "axis:i batch_dims:i",
+    "WHILE": "cond:i body:i",
 }
+Field = tuple[str, str, float]  # name, struct code, default
+
+
+def _fields(text: str) -> tuple[Field, ...]:
+    parts = (word.replace("=", ":").split(":") for word in text.split())
+    return tuple((name, code, float(default[0]) if default else 0.0) for name, code, *default in parts)
+
+
+OPTIONS = {name: _fields(text) for name, text in _FIELDS.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +105,7 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, float]
+    intermediates: tuple[int, ...]
 
     @property
     def where(self) -> str:
@@ -268,8 +245,9 @@ def _graph(file: _File, table: _Table, codes: list[str], buffers: list[np.ndarra
     tensors = tuple(_tensor(file, x, buffers) for x in table.tables(0))
     inputs, outputs = table.numbers(1, "int32"), table.numbers(2, "int32")
     operators = tuple(_operator(file, k, x, codes) for k, x in enumerate(table.tables(3)))
-    used = (*inputs, *outputs, *(t for op in operators for t in (*op.inputs, *op.outputs)))
-    if any(not -1 <= t < len(tensors) for t in used) or -1 in (*inputs, *outputs):
+    used = (*inputs, *outputs, *(t for op in operators for t in (*op.inputs, *op.outputs, *op.intermediates)))
+    made = [t for op in operators for t in op.outputs]
+    if any(not -1 <= t < len(tensors) for t in used) or min((0, *inputs, *outputs, *made)) < 0:
         raise file.damaged("an operator names a tensor that is not there")
     return Graph(tensors, inputs, outputs, operators)
 
@@ -283,7 +261,8 @@ def _operator(file: _File, index: int, table: _Table, codes: list[str]) -> Opera
     values = {k: options.number(j, code, d) if options else d for j, (k, code, d) in enumerate(fields)}
     if not all(math.isfinite(v) for v in values.values()):
         raise file.damaged(f"operator {index} ({name}) has an option that is NaN or infinite")
-    return Operator(index, name, table.numbers(1, "int32"), table.numbers(2, "int32"), values)
+    tensors = [table.numbers(field, "int32") for field in (1, 2, 8)]
+    return Operator(index, name, tensors[0], tensors[1], values, tensors[2])
 
 
 def _tensor(file: _File, table: _Table, buffers: list[np.ndarray]) -> Tensor:

@@ -11,6 +11,7 @@ from toolkit.errors import ToolkitError
 from toolkit.importers.tflite_file import Operator
 from toolkit.importers.tflite_graph import Walk, constant, unpadded
 from toolkit.importers.tflite_values import Line, Value
+from toolkit.importers.tflite_weights import HYBRID
 
 Args = list[Value | None]
 
@@ -82,7 +83,6 @@ def _layer(w: Walk, op: Operator, args: Args, at: Places, x: Line) -> Line:
 
 def _arrays(w: Walk, op: Operator, args: Args, at: Places) -> dict[str, np.ndarray]:
     """Weights in our layout. Without an input gate (CIFG) i = 1 - f = sigmoid(-z_f)."""
-    from toolkit.importers.tflite_operators import HYBRID
 
     def gates(first: int, what: str, ndim: int) -> np.ndarray:
         parts = [None if v is None else constant(op, v, what) for v in args[first : first + 4]]

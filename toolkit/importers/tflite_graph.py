@@ -189,3 +189,17 @@ def bounded(shape: Sequence[int]) -> Sequence[int]:
             f"a constant of shape {list(shape)}: expected at most {LARGEST} values; is the file damaged?"
         )
     return shape
+
+
+def axis_of(op: Operator, axis: int, rank: int) -> int:
+    """An axis from 0 on."""
+    if not -rank <= axis < rank:
+        raise ToolkitError(f"{op.where}: axis {axis} of {rank}; is the file damaged?")
+    return axis % rank
+
+
+def shape_of(op: Operator, v: Value | None) -> tuple[int, ...]:
+    """A value's shape."""
+    if isinstance(v, np.ndarray | Line | Affine):
+        return v.shape
+    raise ToolkitError(f"{op.where}: not supported on a loop's own values")

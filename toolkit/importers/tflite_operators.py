@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,9 @@ import numpy as np
 
 from toolkit.errors import ToolkitError
 from toolkit.importers import tflite_cell as cell
+from toolkit.importers import tflite_join as join
 from toolkit.importers import tflite_shapes as shapes
+from toolkit.importers import tflite_time as over_time
 from toolkit.importers.tflite_cell import Affine
 from toolkit.importers.tflite_file import Operator
 from toolkit.importers.tflite_fused import bidirectional_lstm, unidirectional_lstm
@@ -21,54 +22,30 @@ from toolkit.importers.tflite_graph import (
     activate,
     as_line,
     bounded,
-    constant,
     flattened,
-    in_time_order,
     integers,
     per_step,
-    unpadded,
     vector,
 )
 from toolkit.importers.tflite_loop import while_
 from toolkit.importers.tflite_values import Bound, Counter, Line, Value
+from toolkit.importers.tflite_weights import bias, weights
 
 Args = list[Value | None]
-HYBRID = (
-    "int8 weights with float activations (dynamic range): the interpreter quantizes the activations on the fly, so its "
-    "results are not those of these weights; convert without optimizations (float), or with a representative dataset "
-    "(full int8)"
-)
-
-
-def _weights(w: Walk, op: Operator, args: Args, k: int) -> np.ndarray:
-    """A constant matrix, float64."""
-    found = constant(op, args[k] if k < len(args) else None, "the weights")
-    if found.dtype.kind != "f":
-        raise ToolkitError(f"{op.where}: weights without a scale; is the file damaged?")
-    if w.graph.tensors[op.inputs[k]].kind == "int8" and w.graph.tensors[op.inputs[0]].kind == "float32":
-        raise ToolkitError(f"{op.where}: {HYBRID}")
-    return found
-
-
-def _bias(op: Operator, args: Args, k: int, size: int) -> np.ndarray:
-    b = np.zeros(size) if len(args) <= k or args[k] is None else constant(op, args[k], "the bias").reshape(-1)
-    if b.shape != (size,):
-        raise ToolkitError(f"{op.where}: {len(b)} biases for {size} outputs")
-    return b.astype(np.float64)
 
 
 def fully_connected(w: Walk, op: Operator, args: Args) -> Value:
     if op.options["weights_format"]:
         raise ToolkitError(f"{op.where}: shuffled weights are not supported")
-    matrix = _weights(w, op, args, 1)
+    matrix = weights(w, op, args, 1)
     if matrix.ndim != 2:
         raise ToolkitError(f"{op.where}: weights of shape {list(matrix.shape)}; expected two axes")
-    b = _bias(op, args, 2, len(matrix))
+    b = bias(op, args, 2, len(matrix))
     return _product(w, op, args[0], matrix, b, keep=bool(op.options["keep_dims"]))
 
 
 def batch_matmul(w: Walk, op: Operator, args: Args) -> Value:
-    matrix = _weights(w, op, args, 1)
+    matrix = weights(w, op, args, 1)
     if matrix.ndim != 2 or op.options["adj_x"]:
         raise ToolkitError(f"{op.where}: supported is a constant matrix on the right")
     matrix = matrix if op.options["adj_y"] else matrix.T
@@ -193,87 +170,6 @@ def as_it_is(w: Walk, op: Operator, args: Args) -> Value:
     return v
 
 
-# --- over time ---
-
-
-def _window(op: Operator, steps: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Zeros before and after, of the padding SAME (0) or VALID (1)."""
-    if stride < 1 or dilation < 1 or kernel < 1:
-        raise ToolkitError(f"{op.where}: stride {stride}, dilation {dilation}, kernel {kernel}: expected at least 1")
-    if op.options["padding"]:
-        return 0, 0
-    total = max((math.ceil(steps / stride) - 1) * stride + (kernel - 1) * dilation + 1 - steps, 0)
-    return total // 2, total - total // 2
-
-
-def _over_time(op: Operator, v: Value | None) -> tuple[Line, str]:
-    """A sequence as an image [1, height, width, features] and which side is its time: "w" or "h"."""
-    if not isinstance(v, Line) or len(v.axes) != 4 or v.axes[3] != "f" or v.axes[0] != "1":
-        raise ToolkitError(f"{op.where}: supported over the time of a sequence [1, 1, time, features]")
-    if v.axes[1:3] == ("1", "1") or v.axes[1:3] == ("1", "t"):
-        return in_time_order(op, v), "w"
-    return in_time_order(op, v), "h"
-
-
-def convolution(w: Walk, op: Operator, args: Args) -> Value:
-    """CONV_2D and DEPTHWISE_CONV_2D of one row or column."""
-    v, side = _over_time(op, args[0])
-    matrix = _weights(w, op, args, 1)
-    other = 1 if side == "w" else 2
-    if matrix.ndim != 4 or matrix.shape[other] != 1:
-        raise ToolkitError(f"{op.where}: a kernel of shape {list(matrix.shape)}; supported are those over time alone")
-    if op.name == "CONV_2D":
-        weights = matrix.reshape(matrix.shape[0], -1, matrix.shape[3]).transpose(0, 2, 1)
-    else:
-        weights = matrix.reshape(-1, matrix.shape[3]).T[:, None]
-    out, each, kernel = weights.shape
-    if not each or v.width % each or (v.width // each and out % (v.width // each)):
-        raise ToolkitError(f"{op.where}: a kernel of shape {list(matrix.shape)} for {v.width} features")
-    stride, dilation = (int(op.options[f"{k}_{side}"]) for k in ("stride", "dilation"))
-    before, after = _window(op, v.time + sum(v.pad), kernel, stride, dilation)
-    before, after = before + v.pad[0], after + v.pad[1]
-    steps = (v.time + before + after - (kernel - 1) * dilation - 1) // stride + 1
-    if steps < 1:
-        raise ToolkitError(f"{op.where}: a kernel of {kernel} steps over {v.time}")
-    options = {"stride": stride, "dilation": dilation, "groups": v.width // each}
-    options |= {"pad_before": before, "pad_after": after}
-    arrays = {"w": weights, "b": _bias(op, args, 2, out)}
-    y = w.builder.emit("conv", [v], arrays, time=steps, width=out, options=options)
-    return activate(w, op.fused, y)
-
-
-def pooling(w: Walk, op: Operator, args: Args) -> Value:
-    """AVERAGE_POOL_2D and MAX_POOL_2D of one row or column."""
-    v, side = _over_time(op, args[0])
-    unpadded(op, v)
-    size = {"w": int(op.options["width"]), "h": int(op.options["height"])}
-    if size["h" if side == "w" else "w"] != 1:
-        raise ToolkitError(f"{op.where}: over {size}; supported is over time alone")
-    stride = int(op.options[f"stride_{side}"])
-    before, after = _window(op, v.time, size[side], stride, 1)
-    steps = (v.time + before + after - size[side]) // stride + 1
-    if steps < 1:
-        raise ToolkitError(f"{op.where}: over {size[side]} of {v.time} steps")
-    options = {"kernel": size[side], "stride": stride, "pad_before": before, "pad_after": after}
-    options |= {"max": 1} if op.name == "MAX_POOL_2D" else {}
-    return activate(w, op.fused, w.builder.emit("pool", [v], {}, time=steps, width=v.width, options=options))
-
-
-def reduction(w: Walk, op: Operator, args: Args) -> Value:
-    """MEAN and REDUCE_MAX over the whole time."""
-    v = args[0]
-    if not isinstance(v, Line):
-        raise ToolkitError(f"{op.where}: supported over the time of a sequence")
-    gone = {k % len(v.axes) for k in integers(op, args[1], "the axes")}
-    if {v.axes[k] for k in gone} - {"1"} != {"t"}:
-        raise ToolkitError(f"{op.where}: supported over the time of a sequence")
-    options = {"max": 1} if op.name == "REDUCE_MAX" else {}
-    y = w.builder.emit("pool", [unpadded(op, v)], {}, time=1, width=v.width, options=options)
-    keep = bool(op.options["keep_dims"])
-    left = [1 if k in gone else n for k, n in enumerate(v.shape) if keep or k not in gone]
-    return vector(w.builder.step(replace(y, turned=False, axes=("1", "f")), 0), left)
-
-
 # --- of a loop's condition ---
 
 
@@ -296,24 +192,24 @@ OPERATORS: dict[str, Handler] = {
     **dict.fromkeys(ACTIVATIONS, activation),
     **dict.fromkeys(("ADD", "SUB", "MUL", "DIV"), arithmetic),
     **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "CAST"), as_it_is),
-    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), convolution),
-    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), pooling),
-    **dict.fromkeys(("MEAN", "REDUCE_MAX"), reduction),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), over_time.convolution),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), over_time.pooling),
+    **dict.fromkeys(("MEAN", "REDUCE_MAX"), over_time.reduction),
     "BATCH_MATMUL": batch_matmul,
     "BIDIRECTIONAL_SEQUENCE_LSTM": bidirectional_lstm,
-    "CONCATENATION": shapes.concatenation,
-    "DYNAMIC_UPDATE_SLICE": shapes.update_slice,
+    "CONCATENATION": join.concatenation,
+    "DYNAMIC_UPDATE_SLICE": join.update_slice,
     "EXPAND_DIMS": shapes.expand_dims,
     "FILL": shapes.fill,
     "FULLY_CONNECTED": fully_connected,
     "GATHER": shapes.gather,
     "LESS": less,
     "LOGICAL_AND": logical_and,
-    "PACK": shapes.pack,
+    "PACK": join.pack,
     "PAD": shapes.pad,
     "RESHAPE": shapes.reshape,
     "REVERSE_V2": shapes.reverse,
-    "SHAPE": shapes.shape_of,
+    "SHAPE": shapes.own_shape,
     "SLICE": shapes.slice_,
     "SPLIT": shapes.split,
     "SPLIT_V": shapes.split_v,

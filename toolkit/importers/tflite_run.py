@@ -14,6 +14,7 @@ from quantize.network import Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Original
 from toolkit.importers.tflite_file import Graph
+from toolkit.importers.tflite_int8 import ends
 from toolkit.importers.tflite_values import Builder, Line
 
 RUNTIMES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
@@ -43,7 +44,7 @@ def original(path: Path, main: Graph, x: Line, y: Line, builder: Builder, networ
     shown = {name: place for name, place in builder.tensors.items() if name in names}
 
     def run(values: np.ndarray) -> Mapping[str, np.ndarray]:
-        interpreter = _interpreter(found[0], path, main, x)
+        interpreter = _interpreter(found[0], path, main, x, "BUILTIN_WITHOUT_DEFAULT_DELEGATES")
         rows: dict[str, list[np.ndarray]] = {name: [] for name in ("", *shown)}
         for window in values:
             interpreter.reset_all_variables()
@@ -57,11 +58,34 @@ def original(path: Path, main: Graph, x: Line, y: Line, builder: Builder, networ
     return run
 
 
-def _interpreter(module: Any, path: Path, main: Graph, x: Line) -> Any:
+def original_int8(path: Path, main: Graph, x: Line, y: Line) -> Original | None:
+    """The same of a full integer file: x and the output are the int8 values of its chain's first and last tensor.
+
+    Run by the reference kernels: the optimised ones of FULLY_CONNECTED round twice on some processors."""
+    found = _module()
+    if found is None:
+        return None
+    first, last = ends(main)
+
+    def run(values: np.ndarray) -> Mapping[str, np.ndarray]:
+        interpreter, rows = _interpreter(found[0], path, main, x, "BUILTIN_REF"), []
+        (scale,), (zero,) = main.tensors[first].scale, main.tensors[first].zero
+        for window in values:
+            real = ((window.astype(np.float64) - zero) * scale).astype(np.float32)
+            interpreter.reset_all_variables()
+            interpreter.set_tensor(main.inputs[0], _as_tensor(window if first == main.inputs[0] else real, x))
+            interpreter.invoke()
+            rows.append(interpreter.get_tensor(last).reshape(y.time, y.width))
+        return {"": np.stack(rows)}
+
+    return run
+
+
+def _interpreter(module: Any, path: Path, main: Graph, x: Line, resolver: str) -> Any:
     """Ready to run windows as long as x; nothing is left out that a layer can be compared with.
 
     Raises: ToolkitError when the interpreter does not take the file."""
-    plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    plain = getattr(module.OpResolverType, resolver)
     try:
         made = module.Interpreter(
             str(path), experimental_op_resolver_type=plain, experimental_preserve_all_tensors=True, num_threads=1

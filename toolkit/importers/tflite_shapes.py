@@ -10,46 +10,35 @@ import numpy as np
 
 from toolkit.errors import ToolkitError
 from toolkit.importers import tflite_cell as cell
-from toolkit.importers import tflite_unrolled as unrolled
 from toolkit.importers.tflite_cell import Affine
 from toolkit.importers.tflite_file import Operator
 from toolkit.importers.tflite_graph import (
     Walk,
-    as_line,
+    axis_of,
     bounded,
     constant,
     flattened,
     integers,
+    shape_of,
     unpadded,
     vector,
 )
-from toolkit.importers.tflite_values import Counter, Index, Line, Value, Written
+from toolkit.importers.tflite_join import list_part
+from toolkit.importers.tflite_values import Counter, Line, Refused, Value, Written
 
 Args = list[Value | None]
-
-
-def _axis(op: Operator, axis: int, rank: int) -> int:
-    if not -rank <= axis < rank:
-        raise ToolkitError(f"{op.where}: axis {axis} of {rank}; is the file damaged?")
-    return axis % rank
-
-
-def _shape(op: Operator, v: Value | None) -> tuple[int, ...]:
-    if isinstance(v, np.ndarray | Line | Affine):
-        return v.shape
-    raise ToolkitError(f"{op.where}: not supported on a loop's own values")
 
 
 def _reshaped(w: Walk, op: Operator, v: Value | None, shape: Sequence[int]) -> Value:
     """A value as a tensor of a shape, one of whose numbers may be -1."""
     if isinstance(v, Counter):
         return v
-    size = math.prod(_shape(op, v))
+    size = math.prod(shape_of(op, v))
     known = math.prod(n for n in shape if n != -1)
     if list(shape).count(-1) == 1 and known and size % known == 0:
         shape = [size // known if n == -1 else n for n in shape]
     if math.prod(shape) != size or min(shape, default=1) < 1:
-        raise ToolkitError(f"{op.where}: {list(_shape(op, v))} to {list(shape)}: not the same number of values")
+        raise ToolkitError(f"{op.where}: {list(shape_of(op, v))} to {list(shape)}: not the same number of values")
     if isinstance(v, np.ndarray):
         return v.reshape(shape)
     if isinstance(v, Affine):
@@ -79,15 +68,15 @@ def reshape(w: Walk, op: Operator, args: Args) -> Value:
 
 def expand_dims(w: Walk, op: Operator, args: Args) -> Value:
     (axis,) = integers(op, args[1], "the axis")
-    shape = list(_shape(op, args[0]))
-    shape.insert(_axis(op, axis, len(shape) + 1), 1)
+    shape = list(shape_of(op, args[0]))
+    shape.insert(axis_of(op, axis, len(shape) + 1), 1)
     return _reshaped(w, op, args[0], shape)
 
 
 def squeeze(w: Walk, op: Operator, args: Args) -> Value:
     """The file's own shape says which axes are left."""
     rank = len(w.graph.tensors[op.outputs[0]].shape)
-    shape = [n for n in _shape(op, args[0]) if n != 1]
+    shape = [n for n in shape_of(op, args[0]) if n != 1]
     if rank < len(shape):
         raise ToolkitError(f"{op.where}: to {rank} axes; is the file damaged?")
     return _reshaped(w, op, args[0], [1] * (rank - len(shape)) + shape)
@@ -95,7 +84,7 @@ def squeeze(w: Walk, op: Operator, args: Args) -> Value:
 
 def transpose(w: Walk, op: Operator, args: Args) -> Value:
     order = integers(op, args[1], "the order of axes")
-    v, shape = args[0], _shape(op, args[0])
+    v, shape = args[0], shape_of(op, args[0])
     if sorted(order) != list(range(len(shape))):
         raise ToolkitError(f"{op.where}: axes {order} of {len(shape)}; is the file damaged?")
     if isinstance(v, np.ndarray):
@@ -108,7 +97,7 @@ def transpose(w: Walk, op: Operator, args: Args) -> Value:
 
 def reverse(w: Walk, op: Operator, args: Args) -> Value:
     v = args[0]
-    (axis,) = (_axis(op, k, len(_shape(op, v))) for k in integers(op, args[1], "the axis"))
+    (axis,) = (axis_of(op, k, len(shape_of(op, v))) for k in integers(op, args[1], "the axis"))
     if isinstance(v, np.ndarray):
         return np.flip(v, axis)
     if isinstance(v, Line) and v.axes[axis] != "f":
@@ -123,7 +112,7 @@ Part = tuple[int, int, int, bool]  # of one axis: first, count, step, whether th
 
 def _parts(w: Walk, op: Operator, v: Value | None, parts: Sequence[Part]) -> Value:
     """Some of a value."""
-    shape = _shape(op, v)
+    shape = shape_of(op, v)
     if any(
         not (count >= 1 and 0 <= a < n and 0 <= a + s * (count - 1) < n) for (a, count, s, _), n in _zip(parts, shape)
     ):
@@ -175,7 +164,7 @@ def _line_part(w: Walk, op: Operator, v: Line, parts: Sequence[Part]) -> Value:
 
 
 def strided_slice(w: Walk, op: Operator, args: Args) -> Value:
-    shape = _shape(op, args[0])
+    shape = shape_of(op, args[0])
     begin, end, stride = (integers(op, v, "a range") for v in args[1:4])
     masks = {k: int(op.options[k]) for k in ("begin_mask", "end_mask", "shrink")}
     if op.options["ellipsis"] or op.options["new_axis"] or not len(begin) == len(end) == len(stride) <= len(shape):
@@ -197,29 +186,19 @@ def strided_slice(w: Walk, op: Operator, args: Args) -> Value:
 def slice_(w: Walk, op: Operator, args: Args) -> Value:
     v = args[0]
     if isinstance(v, Written):
-        return _list_part(op, v, args)
+        return list_part(op, v, args)
     begin, size = (integers(op, x, "a range") for x in args[1:3])
-    shape = _shape(op, v)
+    shape = shape_of(op, v)
     if not len(begin) == len(size) == len(shape):
         raise ToolkitError(f"{op.where}: {len(begin)} ranges for {len(shape)} axes; is the file damaged?")
     parts = [(a, n - a if c == -1 else c, 1, False) for a, c, n in zip(begin, size, shape, strict=True)]
     return _parts(w, op, v, parts)
 
 
-def _list_part(op: Operator, v: Written, args: Args) -> Value:
-    """What a loop's list of outputs has before the present step, or after it."""
-    begin, size = args[1], args[2]
-    if isinstance(size, Index) and size.first == Counter(0) and not np.any(constant(op, begin, "the begin")):
-        return replace(v, part="before")
-    if isinstance(begin, Index) and begin.first == Counter(1) and not any(begin.rest):
-        return replace(v, part="after")
-    raise ToolkitError(f"{op.where}: of a loop's list of outputs, not as Keras writes it; not supported")
-
-
 def split(w: Walk, op: Operator, args: Args) -> list[Value]:
     (axis,), v = integers(op, args[0], "the axis"), args[1]
-    shape, count = _shape(op, v), int(op.options["num"])
-    axis = _axis(op, axis, len(shape))
+    shape, count = shape_of(op, v), int(op.options["num"])
+    axis = axis_of(op, axis, len(shape))
     if not 1 <= count <= len(op.outputs) or shape[axis] % count:
         raise ToolkitError(f"{op.where}: {shape[axis]} values into {count} parts")
     each = shape[axis] // count
@@ -229,17 +208,18 @@ def split(w: Walk, op: Operator, args: Args) -> list[Value]:
 
 def split_v(w: Walk, op: Operator, args: Args) -> list[Value]:
     v, sizes, (axis,) = args[0], integers(op, args[1], "the sizes"), integers(op, args[2], "the axis")
-    shape = _shape(op, v)
-    axis = _axis(op, axis, len(shape))
+    shape = shape_of(op, v)
+    axis = axis_of(op, axis, len(shape))
     sizes = [shape[axis] - sum(sizes) - 1 if n == -1 else n for n in sizes]
     whole: list[Part] = [(0, n, 1, False) for n in shape]
     parts = [(sum(sizes[:k]), n, 1, False) for k, n in enumerate(sizes)]
-    return [_parts(w, op, v, [*whole[:axis], part, *whole[axis + 1 :]]) for part in parts]
+    empty = Refused(f"{op.where}: a part without values is used")
+    return [_parts(w, op, v, [*whole[:axis], part, *whole[axis + 1 :]]) if part[1] else empty for part in parts]
 
 
 def unpack(w: Walk, op: Operator, args: Args) -> list[Value]:
-    shape, v = _shape(op, args[0]), args[0]
-    axis = _axis(op, int(op.options["axis"]), len(shape))
+    shape, v = shape_of(op, args[0]), args[0]
+    axis = axis_of(op, int(op.options["axis"]), len(shape))
     if shape[axis] != len(op.outputs):
         raise ToolkitError(f"{op.where}: {shape[axis]} values into {len(op.outputs)}")
     whole = [(0, n, 1, False) for n in shape]
@@ -248,8 +228,8 @@ def unpack(w: Walk, op: Operator, args: Args) -> list[Value]:
 
 def gather(w: Walk, op: Operator, args: Args) -> Value:
     v, at = args[:2]
-    shape = _shape(op, v)
-    axis = _axis(op, int(op.options["axis"]), len(shape))
+    shape = shape_of(op, v)
+    axis = axis_of(op, int(op.options["axis"]), len(shape))
     if isinstance(at, Counter) and isinstance(v, Line) and v.axes[axis] == "t" and at.ahead == 0:
         return vector(w.builder.step(unpadded(op, v), -1), [n for k, n in enumerate(shape) if k != axis])
     index = constant(op, at, "the index")
@@ -259,92 +239,6 @@ def gather(w: Walk, op: Operator, args: Args) -> Value:
     whole = [(0, n, 1, False) for n in shape]
     part = (first + (shape[axis] if first < 0 else 0), 1, 1, not index.ndim)
     return _parts(w, op, v, [*whole[:axis], part, *whole[axis + 1 :]])
-
-
-# --- together ---
-
-
-def concatenation(w: Walk, op: Operator, args: Args) -> Value:
-    axis = int(op.options["axis"])
-    if op.fused:
-        raise ToolkitError(f"{op.where}: with the activation {op.fused}; not supported")
-    if isinstance(args[0], Counter | Index):
-        rest = [integers(op, v, "an index") for v in args[1:]]
-        return Index(args[0], tuple(n for v in rest for n in v)) if isinstance(args[0], Counter) else args[0]
-    if any(isinstance(v, Written) for v in args):
-        return _list_with(op, args)
-    if all(isinstance(v, np.ndarray) for v in args):
-        arrays = [v for v in args if isinstance(v, np.ndarray)]
-        bounded([sum(v.size for v in arrays)])
-        return np.concatenate(arrays, _axis(op, axis, arrays[0].ndim))
-    shape = _shape(op, args[0])
-    axis = _axis(op, axis, len(shape))
-    if all(isinstance(v, Affine) for v in args):
-        vectors = [v for v in args if isinstance(v, Affine)]
-        if shape[axis] == 1 and axis != len(shape) - 1:
-            return _stacked(
-                w, op, vectors, tuple("t" if k == axis else "f" if n != 1 else "1" for k, n in enumerate(shape))
-            )
-        total = sum(v.width for v in vectors)
-        return vector(cell.joined(vectors), [*shape[:axis], total, *shape[axis + 1 :]])
-    lines = [as_line(w, v) for v in args if isinstance(v, Line | Affine)]
-    first = lines[0]
-    same = all((x.time, x.turned, x.axes, x.pad) == (first.time, first.turned, first.axes, (0, 0)) for x in lines)
-    if len(lines) < len(args) or not same or first.axes[axis] != "f":
-        raise ToolkitError(f"{op.where}: supported is joining the features of sequences of the same steps")
-    return replace(first, sources=tuple(s for x in lines for s in x.sources), width=sum(x.width for x in lines))
-
-
-def _list_with(op: Operator, args: Args) -> Value:
-    """The list of a loop's outputs with the present step's: before, it, after."""
-    kinds = [v.part if isinstance(v, Written) else "" for v in args]
-    before, value, after = (*args, None, None, None)[:3]
-    if kinds != ["before", "", "after"] or not isinstance(value, Affine):
-        raise ToolkitError(f"{op.where}: of a loop's list of outputs, not as Keras writes it; not supported")
-    assert isinstance(before, Written) and isinstance(after, Written)
-    if before.number != after.number:
-        raise ToolkitError(f"{op.where}: of two lists of a loop; not supported")
-    return replace(before, part="all", value=value)
-
-
-def update_slice(w: Walk, op: Operator, args: Args) -> Value:
-    """The same, written in place."""
-    v, value, at = args[:3]
-    if isinstance(v, Written) and isinstance(value, Affine) and isinstance(at, Index) and at.first == Counter(0):
-        return replace(v, value=value)
-    raise ToolkitError(f"{op.where}: supported as a loop's list of outputs only")
-
-
-def pack(w: Walk, op: Operator, args: Args) -> Value:
-    axis = int(op.options["axis"])
-    if isinstance(args[0], Counter):
-        rest = [integers(op, v, "an index") for v in args[1:]]
-        return Index(args[0], tuple(n for v in rest for n in v))
-    if all(isinstance(v, np.ndarray) for v in args):
-        arrays = [v for v in args if isinstance(v, np.ndarray)]
-        bounded([sum(v.size for v in arrays)])
-        return np.stack(arrays, _axis(op, axis, arrays[0].ndim + 1))
-    vectors = [v for v in args if isinstance(v, Affine)]
-    if len(vectors) < len(args):
-        raise ToolkitError(f"{op.where}: supported is putting the steps of a layer together")
-    axes = ["f" if n != 1 else "1" for n in vectors[0].shape]
-    axes.insert(_axis(op, axis, len(axes) + 1), "t")
-    return _stacked(w, op, vectors, tuple(axes))
-
-
-def _stacked(w: Walk, op: Operator, vectors: list[Affine], axes: tuple[str, ...]) -> Value:
-    """Vectors that are a layer's steps, as that layer's sequence."""
-    unrolled.find(w.builder, vectors)
-    nodes = [v.bare for v in vectors]
-    if len(nodes) == 1 or any(n is None or not unrolled.fold(w.builder, n) for n in nodes):
-        raise ToolkitError(f"{op.where}: puts together vectors that are not the steps of an LSTM or GRU; not supported")
-    places = [w.builder.folded[n] for n in nodes if n is not None]
-    line, order = places[0][0], [at for _, at in places]
-    turned = order == list(range(line.time))[::-1]
-    if any(x is not line for x, _ in places) or not (turned or order == list(range(line.time))):
-        raise ToolkitError(f"{op.where}: puts together some steps of a layer; supported are all of them in order")
-    axes = axes if "f" in axes else (*axes[:-1], "f")
-    return replace(line, axes=axes, turned=line.turned != turned)
 
 
 def pad(w: Walk, op: Operator, args: Args) -> Value:
@@ -358,8 +252,8 @@ def pad(w: Walk, op: Operator, args: Args) -> Value:
     return replace(v, pad=(v.pad[0] + before, v.pad[1] + after))
 
 
-def shape_of(w: Walk, op: Operator, args: Args) -> Value:
-    return np.array(_shape(op, args[0]), np.int64)
+def own_shape(w: Walk, op: Operator, args: Args) -> Value:
+    return np.array(shape_of(op, args[0]), np.int64)
 
 
 def fill(w: Walk, op: Operator, args: Args) -> Value:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from quantize.float_ops import DEFAULTS
 from quantize.network import Layer, layer
 from toolkit.errors import ToolkitError
 from toolkit.importers import tflite_cell as cell
@@ -101,6 +102,7 @@ class Builder:
     ) -> Line:
         """A layer, and its output as a line like the first of what it is fed."""
         name = f"{op}{sum(x.op == op for x in self.layers)}"
+        activations = () if activations == DEFAULTS.get(op) else activations
         sources = tuple(s for line in fed for s in line.sources)
         made = layer(name, op, weights, options=options, sources=sources, reverse=reverse, activations=activations)
         self.layers.append(made)
@@ -117,11 +119,10 @@ class Builder:
         """What an affine function of other vectors is computed by."""
         fed = [self.line(cell.of(node)) for node, _ in a.terms]
         w = np.concatenate([cell.matrix(node, m) for node, m in a.terms], axis=1)
-        size = {"time": 1, "width": a.width}
         diagonal = len(fed) == 1 and w.shape[0] == w.shape[1] and not (w - np.diag(np.diag(w))).any()
         if diagonal and not activations:
-            return self.emit("scale", fed, {"gain": np.diag(w), "offset": a.bias}, **size)
-        return self.emit("dense", fed, {"w": w, "b": a.bias}, activations=activations, **size)
+            return self.emit("scale", fed, {"gain": np.diag(w), "offset": a.bias}, time=1, width=a.width)
+        return self.emit("dense", fed, {"w": w, "b": a.bias}, time=1, width=a.width, activations=activations)
 
     def line(self, a: Affine) -> Line:
         """A vector as a line of one step: its layers are made now.

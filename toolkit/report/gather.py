@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 
 from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
+from quantize.float_graph import shapes
+from quantize.graph import INPUT, sources
+from quantize.network import Layer, Network
 from quantize.ops import OPS
 from quantize.oracle import tensor_bytes
-from quantize.qnetwork import QNetwork
+from quantize.qnetwork import QLayer, QNetwork
 from toolkit import __version__
 from toolkit.codegen.lower import scratch_bytes, state_bytes
 from toolkit.data.prepared import pairs
-from toolkit.report.files import METHODS, BoardFiles, RunFiles, rmse
+from toolkit.report.files import METHODS, BoardFiles, RunFiles, error
 from toolkit.report.parity import board_parity, host_parity, parity
+from toolkit.report.scores import scores
 from toolkit.report.verdict import verdict
 
 SCHEMA = 1
@@ -46,6 +50,7 @@ def gather(run: Path, files: RunFiles) -> dict[str, Any]:
         "schema": SCHEMA,
         "name": network.name,
         "accuracy": accuracy | verdict(accuracy),
+        "metrics": scores(files),
         "model": _model(files),
         "data": _data(files),
         "training": _training(files),
@@ -69,12 +74,12 @@ def _accuracy(files: RunFiles) -> dict[str, Any]:
 
 
 def _targets(files: RunFiles) -> list[dict[str, Any]]:
-    """Test RMSE of each target by itself."""
+    """Test RMSE, or of classes the share of wrong labels, of each target by itself."""
     if files.forecast is None or files.q is None:
         return []
     f = files.forecast
     return [
-        {"name": name, "unit": unit} | {k: rmse(f[k][:, j] - f["truth"][:, j]) for k in METHODS}
+        {"name": name, "unit": unit} | {k: error(f[k][:, j], f["truth"][:, j], files.prepared) for k in METHODS}
         for j, (name, unit) in enumerate(_labels(files))
     ]
 
@@ -111,18 +116,30 @@ def _model(files: RunFiles) -> dict[str, Any]:
 
 
 def _layer(files: RunFiles, j: int) -> dict[str, Any]:
-    x = (files.q or files.network).layers[j]  # type: ignore[union-attr]
-    op, size = OPS[x.op], OPS[x.op].output_size(x)
+    n, network = files.q or files.network, files.network
+    assert n is not None
+    x = n.layers[j]
     return {
         "name": x.name,
         "op": x.op,
-        "inputs": op.input_size(x),
-        "outputs": size,
-        "macs": op.macs(x),
-        "params": sum(v.size for v in files.network.layers[j].weights.values()) if files.network else None,
+        **(_sizes(network, j) if files.q is None and network is not None else _quantized_sizes(x)),
+        "params": sum(v.size for v in network.layers[j].weights.values()) if network else None,
         "weight_bytes": sum(v.nbytes for v in files.q.layers[j].arrays.values()) if files.q else None,
         "state_bytes": tensor_bytes(files.q.layers[j]) if files.q else None,
     }
+
+
+def _quantized_sizes(x: Layer | QLayer) -> dict[str, int]:
+    op = OPS[x.op]
+    return {"inputs": op.input_size(x), "outputs": op.output_size(x), "macs": op.macs(x)}
+
+
+def _sizes(n: Network, j: int) -> dict[str, int]:
+    """Of any op; MACs of one step."""
+    made, x = shapes(n, n.window or 1), n.layers[j]
+    fed = [len(n.inputs) if s == INPUT else made[s][1] for s in sources(n.layers, j)]
+    work = sum(v.size for v in x.weights.values() if v.ndim > 1)
+    return {"inputs": sum(fed), "outputs": made[x.name][1], "macs": work}
 
 
 def _data(files: RunFiles) -> dict[str, Any]:

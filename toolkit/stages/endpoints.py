@@ -11,6 +11,7 @@ from quantize.qnetwork import QNetwork
 from toolkit import emulate
 from toolkit.boards import Board, board_names, load_board
 from toolkit.build import board_hash
+from toolkit.emulate.qemu_count import Counter
 from toolkit.errors import ToolkitError, nearest
 from toolkit.stages.firmware import Job, build
 from toolkit.stages.generate import folder_for, generate_c, kernels_of
@@ -31,12 +32,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """An endpoint that answers. image: None where no file says what it holds; emulator: empty on hardware."""
+    """An endpoint that answers. image: None where no file says what it holds; emulator: empty on hardware;
+    counter: of an emulator's instructions, once it has ended."""
 
     endpoint: Endpoint
     client: Client
     info: Info
     emulator: str
+    counter: Counter | None
     image: Path | None
     kernels: dict[str, str]
 
@@ -78,7 +81,7 @@ def open_device(
     run: Path, q: QNetwork, endpoint: Endpoint, client: Client | None, *, say: Callable[[str], None], toolchain: str
 ) -> Device:
     """Builds and starts what has no client yet. Raises: ToolkitError when another model, or nobody, answers."""
-    emulator, image = "", None
+    emulator, counter, image = "", None, None
     board, started = endpoint.board, client
     if started is None:
         assert board is not None
@@ -90,7 +93,8 @@ def open_device(
             command = [built["program"]]
         else:
             image = job.folder / "firmware.elf"
-            emulator, command = emulate.serving(image, board)
+            serving = emulate.serving(image, board, say=say)
+            emulator, command, counter = serving.emulator, serving.command, serving.counter
         say(f"run {endpoint.name}" + (f" in {emulator}" if emulator else ""))
         started = Client(Process(endpoint.name, command))
     try:
@@ -100,7 +104,7 @@ def open_device(
         started.stream.close()
         raise
     kernels = kernels_of(folder_for(run, q, board), q) if board and _generated(run, q, board) else {}
-    return Device(endpoint, started, info, emulator, image, kernels)
+    return Device(endpoint, started, info, emulator, counter, image, kernels)
 
 
 def _generated(run: Path, q: QNetwork, board: Board) -> bool:

@@ -11,11 +11,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quantize.network import Layer, Network, load_network, network_digest
+from quantize.float_graph import shapes
+from quantize.float_stream import chain
+from quantize.network import Network, load_network, network_digest
 from quantize.qnetwork import QLayer, QNetwork, load_qnetwork
 from toolkit import elf, emulate
 from toolkit.boards import Board
-from toolkit.codegen.pack_f32 import KERNELS
+from toolkit.codegen.graph_f32 import functions as functions_f32
 from toolkit.codegen.packers import functions
 from toolkit.emulate.cores import CODE_LEVEL, CORES, Core
 from toolkit.emulate.counter import NO_LAYER, Profile
@@ -97,8 +99,11 @@ def _model(job: Job) -> tuple[QNetwork | Network, str, dict[str, str]]:
         return q, q.digest, used
     file = job.run / "model.safetensors"
     network, digest = load_network(file), network_digest(file)
-    owners = kernels_of(folder_for_f32(job.run, network, digest, job.board), network)
-    return network, digest, {x.name: f"tl_{KERNELS[x.op]}_{owners[x.name]}" for x in network.layers}
+    used = functions_f32(network, kernels_of(folder_for_f32(job.run, network, digest, job.board), network))
+    if job.board.run is not None and not job.board.run.unicorn and not chain(network):
+        called = list(used.values())  # QEMU tells layers with one function apart by their order in a step alone
+        used = {name: function for name, function in used.items() if called.count(function) == 1}
+    return network, digest, used
 
 
 def _check_model(job: Job, digest: str) -> None:
@@ -111,14 +116,18 @@ def _check_model(job: Job, digest: str) -> None:
         raise ToolkitError(f"{job.folder}: built from another model than {model}; {again}")
 
 
-def macs(layer: QLayer | Layer) -> int:
-    """Multiply-accumulates of one call: every weight of its matrices once."""
-    arrays = layer.arrays if isinstance(layer, QLayer) else layer.weights
-    return sum(int(a.size) for a in arrays.values() if a.ndim == 2)
+def macs(q: QNetwork | Network) -> dict[str, int]:
+    """Multiply-accumulates of one call of each layer: every weight of its matrices once, of a convolution at every step."""
+    arrays = {x.name: x.arrays if isinstance(x, QLayer) else x.weights for x in q.layers}
+    steps = shapes(q, q.window or 1) if isinstance(q, Network) else {}
+    return {
+        name: sum(int(v.size) * (steps[name][0] if v.ndim == 3 else 1) for v in own.values() if v.ndim > 1)
+        for name, own in arrays.items()
+    }
 
 
 def _step(board: Board, core: Core | None, counts: Counts, spent: Profile, q: QNetwork | Network) -> dict[str, Any]:
-    work = sum(macs(layer) * spent.entries.get(layer.name, 0) for layer in q.layers) / counts.calls
+    work = sum(each * spent.entries.get(name, 0) for name, each in macs(q).items()) / counts.calls
     total, low, high = spent.cycles
     mean = counts.sum / counts.calls
     step: dict[str, Any] = {
@@ -161,12 +170,12 @@ def _functions(counts: Counts, spent: Profile, core: Core | None) -> list[dict[s
 
 def _layers(counts: Counts, spent: Profile, core: Core | None, q: QNetwork | Network) -> list[dict[str, Any]]:
     """In the order of the network; last, without a name, what ran outside every layer."""
-    rows = []
+    rows, each = [], macs(q)
     for name, layer in [*((x.name, x) for x in q.layers), (NO_LAYER, None)]:
         cells = [cell for (_, own), cell in spent.cells.items() if own == name]
         cost = _cost(cells, counts, spent, core)
         calls = spent.entries.get(name, 0)
-        work = calls * macs(layer) if layer is not None else 0
+        work = calls * each.get(name, 0)
         seen = spent.calls.get(name)
         rows.append(
             {

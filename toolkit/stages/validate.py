@@ -19,8 +19,8 @@ from toolkit.config import load_config
 from toolkit.data.baselines import error_of
 from toolkit.data.prepared import SPLITS, Prepared, check_series, forecast_rows, load_prepared, prepare, runs, truth
 from toolkit.divergence import name_divergence
-from toolkit.errors import CheckFailed, ToolkitError, write_whole
-from toolkit.stages.endpoints import Device, Endpoint, open_device, open_port, parse
+from toolkit.errors import CheckFailed, write_whole
+from toolkit.stages.endpoints import Device, open_device, open_port, parse
 from toolkit.stages.firmware import Job, vectors_of
 from toolkit.train.metrics import points
 from toolkit.vectors import PREDICT, RESET, Vectors, expect
@@ -82,6 +82,7 @@ def validate(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
                 device = open_device(options.run, q, endpoint, client, say=say, toolchain=options.toolchain)
                 with device.client:
                     rows.append(_judge(q, stream, device, say=say))
+                rows[-1]["instructions_per_step"] = _counted(device)
     result = {
         "model": q.digest,
         "steps": len(stream.vectors.ops),
@@ -186,6 +187,14 @@ def _judge(q: QNetwork, stream: Stream, device: Device, *, say: Callable[[str], 
     return row
 
 
+def _counted(device: Device) -> dict[str, float] | None:
+    """Of an emulator that has ended: exact, of every step that it did."""
+    if device.counter is None:
+        return None
+    counts, _ = device.counter.read()
+    return {"mean": counts.sum / counts.calls, "min": counts.min, "max": counts.max}
+
+
 def _spread(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean()), "min": int(values.min()), "max": int(values.max())}
 
@@ -237,7 +246,7 @@ def _name(q: QNetwork, v: Vectors, device: Device, seen: Seen) -> str:
 def summary(result: dict[str, Any]) -> str:
     """A table for people."""
     error = "wrong" if result["classes"] else f"RMSE {result['unit']}".rstrip()
-    lines = [f"{'where':<18}{'steps':>7}  {'run hash':<9} {'equal':<6}{error:>12}{'stack':>13}  {'cycles a step'}"]
+    lines = [f"{'where':<18}{'steps':>7}  {'run hash':<9} {'equal':<6}{error:>12}{'stack':>13}  {'a step'}"]
     for r in result["endpoints"]:
         shown = "" if r["error"] is None else f"{r['error']:.5g}"
         stack = f"{r['stack']} of {r['stack_bytes']}" if r.get("stack_bytes") else ""
@@ -253,7 +262,9 @@ def _cycles(row: dict[str, Any]) -> str:
     if row["kind"] in ("oracle", "host"):
         return ""
     if row["kind"] == "emulator":
-        return f"emulated ({row['emulator']}): no meaning as time"
+        counted = row["instructions_per_step"]
+        shown = f"{counted['mean']:,.0f} instructions; " if counted else ""
+        return f"{shown}{row['emulator']}: no meaning as time"
     c = row["cycles_per_step"]
     if c is None:
         return "the core has no counter"

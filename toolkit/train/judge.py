@@ -15,11 +15,12 @@ from toolkit.data.baselines import error_of, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, in_raw, runs, truth
 from toolkit.nn.summary import footprint
 from toolkit.report.terminal import size
+from toolkit.stages.quantize import float_forecast, integer_forecast, undone
 from toolkit.train.metrics import points
 
-WINDOWS = 256  # of the validation split at most, evenly spaced
+WINDOWS = 128  # of the validation split at most, evenly spaced
 STREAMS = (32, 32)  # of it at most, and forecasts of each
-REST = 20  # a judgement waits until this many times the last one's seconds have passed: at most 5 % of the time
+REST = 50  # a judgement, or a drawing, waits until this many times the last one's processor time has passed: 2 % each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,20 +53,18 @@ def sample(prepared: Prepared, network: Network, split: str) -> Sample:
 
 def judge(prepared: Prepared, network: Network, train: Sample, val: Sample) -> str:
     """The quantized network on a part of the validation rows, in words; calibrated on `train`, head not refitted."""
-    from toolkit.stages.quantize import float_forecast, integer_forecast, undone
-
     q = ptq.quantize(network, [train.x], ptq.Options(refit=False), "0" * 64)
     y = undone(prepared, q, val.rows, integer_forecast(q)(val.x)[val.at])
     real = in_raw(prepared, val.rows, float_forecast(network)(val.x)[val.at])
     y, real = (points(prepared, v, network.output, network.levels) for v in (y, real))
     true = truth(prepared, val.rows)
-    some = "" if len(val.rows) == val.of else f" ({len(val.rows)} of {val.of} rows)"
+    some = f"{len(val.rows) / val.of:.0%} of validation"
     if prepared.classes:
-        return f"validation{some}: {error_of(prepared, y, true):.2%} wrong, float {error_of(prepared, real, true):.2%}"
+        return f"{error_of(prepared, y, true):.2%} wrong, float {error_of(prepared, real, true):.2%}, {some}"
     error, unit = max(rmse(real - true), 1e-12), prepared.outputs[0].unit
     return (
-        f"validation RMSE {f'{rmse(y - true):.4g} {unit}'.strip()}, float {error:.4g}, "
-        f"NER {100 * rmse(y - real) / error:.2g} %{some}"
+        f"RMSE {f'{rmse(y - true):.4g} {unit}'.strip()}, float {error:.4g}, "
+        f"NER {100 * rmse(y - real) / error:.2g} %, {some}"
     )
 
 
@@ -86,8 +85,8 @@ class Pane:
         """The line about the quantized network, and which epoch's it is where a better one waits."""
         if not self.of:
             return f"quantized: {f'epoch {self.newest} is being judged' if self.newest else 'after the first epoch'}"
-        late = "" if self.of == self.newest else f"; {self.newest}, the best, waits"
-        return f"quantized (epoch {self.of}{late}): {self.judged}"
+        late = "" if self.of == self.newest else f" ({self.newest} waits)"
+        return f"quantized, epoch {self.of}{late}: {self.judged}"
 
     def offer(self, epoch: int, network: Network) -> None:
         """New best weights; those that wait are forgotten."""
@@ -106,9 +105,9 @@ class Pane:
         self.board = said(on_board, network, self.name)
         while self._there.wait() and not self._over.is_set():
             self._there.clear()
-            (epoch, best), begun = self._next, time.perf_counter()
+            (epoch, best), begun = self._next, time.thread_time()
             self.judged, self.of = said(judge, self.prepared, best, *self._parts), epoch
-            self._over.wait(REST * (time.perf_counter() - begun))
+            self._over.wait(REST * (time.thread_time() - begun))
 
 
 def on_board(network: Network, board: str) -> str:

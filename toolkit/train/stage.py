@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,17 @@ from toolkit.data.prepared import Prepared, forecast_rows, pairs, prepare, save_
 from toolkit.data.series import MAX_DECIMALS, fitting_decimals
 from toolkit.data.unseen import unseen
 from toolkit.errors import ToolkitError, write_whole
+from toolkit.lock import locked
 from toolkit.nn.layers import init_network
 from toolkit.nn.outputs import output_columns
 from toolkit.train import checkpoint, metrics
 from toolkit.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from toolkit.train.evaluate import accuracy, evaluate_rows
-from toolkit.train.progress import follow
+from toolkit.train.progress import follow as on_stderr
+from toolkit.train.skill import errors_of, skills
 from toolkit.train.trainer import Diverged, Trained, Watcher, as_json, fit
+
+Follow = Callable[..., AbstractContextManager[Watcher]]  # called as progress.follow is
 
 
 def train(
@@ -39,14 +44,21 @@ def train(
     resume: bool = False,
     board: str = "",
     plain: bool = False,
+    follow: Follow = on_stderr,
 ) -> dict[str, Any]:
     """Prepares the series, trains, and writes the run's files into `out`: config.toml and data.safetensors with the
     first epoch, a checkpoint and metrics.jsonl after each one, the others after the training. `resume`: goes on from
     the checkpoint in `out`. `board`: whose figures are shown ("": the configuration's first). `plain`: no dashboard.
+    `follow`: who shows it.
 
-    Raises: ToolkitError for a bad series, a folder that cannot be written, a checkpoint of another training, a loss
-    that is no longer a number, or Ctrl-C."""
+    Raises: ToolkitError for a bad series, a folder that cannot be written or where another process trains, a
+    checkpoint of another training, a loss that is no longer a number, or Ctrl-C."""
     _check_writable(out)
+    with locked(out, "trains", leave=False):
+        return _train(config, out, partial(follow, board=board, plain=plain, say=say), say=say, resume=resume)
+
+
+def _train(config: Config, out: Path, follow: Follow, *, say: Callable[[str], None], resume: bool) -> dict[str, Any]:
     said, going_on = out / checkpoint.NAME, f"go on with --resume --out {out}"
     found = _written(said)
 
@@ -61,7 +73,7 @@ def train(
         network = init_network(template(config, prepared), config.model, rng=rng)
         before = load_checkpoint(said, network, config) if resume else None
         _say_undeployable(network, say)
-        watched = follow(config, prepared, network, out, board=board, plain=plain, say=say)
+        watched = follow(config, prepared, network, out)
         trained = _fit(config, prepared, network, rng, out, before, watched, say=say)
         if not trained.epochs:
             raise ToolkitError("stopped before the first epoch had ended; nothing was written")
@@ -191,7 +203,7 @@ def _finer(column: Column, values: np.ndarray) -> Column:
 def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, Any]:
     """train.json"""
     network, need = trained.network, needed(config)
-    scores: dict[str, dict[str, Any]] = {}
+    scores, point, rows = dict[str, dict[str, Any]](), dict[str, np.ndarray](), np.empty(0)
     for split in ("val", "test"):
         rows, _, forecast = evaluate_rows(prepared, network, split=split)
         forecasts = baseline_predictions(prepared, need=need, split=split) | {"float": forecast}
@@ -206,6 +218,7 @@ def _result(config: Config, prepared: Prepared, trained: Trained) -> dict[str, A
         "metrics": metrics.score(
             prepared, forecasts, rows, output=network.output, levels=network.levels, judged=("float",)
         ),
+        "skill": skills(errors_of(prepared, point, rows), prepared),
         "model": {
             "params": sum(v.size for x in network.layers for v in x.weights.values()),
             "macs_per_step": macs_per_step(network),

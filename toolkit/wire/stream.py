@@ -81,16 +81,15 @@ class Process:
         return data
 
     def close(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join()
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._process.stdin.close()  # the line ends, and with it a program; a machine is ended
+        for end, patience in ((lambda: None, 0.3), (self._process.terminate, 5.0), (self._process.kill, None)):
+            end()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
+                break
+        self._reader.join()
         self._process.stdout.close()
         self._errors.close()
 
