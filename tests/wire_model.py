@@ -31,7 +31,11 @@ def received(coded: bytes) -> bytes | Status:
     if len(out) > FRAME:
         return Status.TOO_LONG
     payload = uncobs(coded)
-    if payload is None or len(payload) < HEADER + 4 or zlib.crc32(payload[:-4]) != int.from_bytes(payload[-4:], "little"):
+    if (
+        payload is None
+        or len(payload) < HEADER + 4
+        or zlib.crc32(payload[:-4]) != int.from_bytes(payload[-4:], "little")
+    ):
         return Status.DAMAGED
     return payload
 
