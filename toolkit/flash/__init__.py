@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -65,6 +66,25 @@ def choose_port(board: Board, wanted: str, ports: Sequence[Port]) -> Port:
     return found[0] if found else Port("", "", "")
 
 
+def check_port(path: str) -> None:
+    """Raises: ToolkitError when a serial port is not there, or another program has it."""
+    if sys.platform == "win32":
+        return  # the tool says it itself
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as e:
+        there = ", ".join(p.path for p in serial_ports()) or "none"
+        raise ToolkitError(f"{path}: {e.strerror}; serial ports of USB here: {there}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ToolkitError(f"{path}: in use by another program; close that first") from None
+    finally:
+        os.close(handle)
+
+
 def whole(image: Path, board: Board) -> Segment:
     """All that is written to flash, gaps as erased flash. Raises: ToolkitError when it does not fit the board."""
     memory = IntelHex()
@@ -110,6 +130,8 @@ def steps_of(board: Board, folder: Path, options: Options) -> list[Step]:
         if not (options.dry_run and options.tool in TOOLS and TOOLS[options.tool].knows(board)):
             raise
         tool, program = TOOLS[options.tool], TOOLS[options.tool].programs[0]
+    if tool.name == "esptool" and port.path and not options.dry_run:
+        check_port(port.path)
     target = Target(board, folder, whole(folder / "firmware.elf", board), port.path, port.serial)
     return list(tool.steps(program, target))
 
