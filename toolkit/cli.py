@@ -65,6 +65,8 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
 def _train_many(a: argparse.Namespace, config: Any, out: Path, sets: Sequence[str]) -> dict[str, Any]:
     from toolkit.train.many import Plan, table, train_many
 
+    if a.board:
+        raise ToolkitError("--board shows the figures of one training: leave --seeds, --each and --walk-forward out")
     plan, jobs = Plan(a.seeds, a.each, a.walk_forward), a.jobs or os.cpu_count() or 1
     result = train_many(
         a.config or PRESETS[a.preset], config, plan, out, sets=sets, at_once=jobs, resume=a.resume, say=say
