@@ -44,6 +44,7 @@ _PACKAGES = {
     "onnxscript": "onnxscript",
     "platformio": "platformio",
     "yaml": "yaml",
+    "dask": "distributed",
 }
 
 
