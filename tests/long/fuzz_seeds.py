@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,25 @@ def onnx_seeds(folder: Path) -> list[Path]:
     paths = [folder / f"{k}.onnx" for k in range(len(made))]
     for path, m in zip(paths, made, strict=True):
         path.write_bytes(m.SerializeToString())
+    return paths
+
+
+def pytorch_seeds(folder: Path) -> list[Path]:
+    """safetensors with its structure, and what torch.save writes where torch is."""
+    from tests.test_export_models import stacked
+    from toolkit.exporters.pytorch import export_safetensors, state_dict
+
+    paths = []
+    for op in ("lstm", "gru", "rnn"):
+        paths.append(folder / f"{op}.safetensors")
+        export_safetensors(stacked(op), paths[-1])
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        for name, zipped in (("new", True), ("old", False)):
+            tensors = {k: torch.tensor(v) for k, v in state_dict(stacked("gru"))[0].items()}
+            paths.append(folder / f"{name}.pt")
+            torch.save(tensors, paths[-1], _use_new_zipfile_serialization=zipped)
     return paths
 
 
@@ -139,6 +159,6 @@ def tflite_edited(blob: bytes, rng: np.random.Generator) -> bytes:
     return bytes(builder.Output())
 
 
-SEEDS: dict[str, Callable[[Path], list[Path]]] = {"onnx": onnx_seeds, "tflite": tflite_seeds}
+SEEDS: dict[str, Callable[[Path], list[Path]]] = {"onnx": onnx_seeds, "tflite": tflite_seeds, "pytorch": pytorch_seeds}
 EDITS: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {"onnx": onnx_edited, "tflite": tflite_edited}
 """Format -> what damages the meaning of a file and leaves its form."""
