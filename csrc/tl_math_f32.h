@@ -66,7 +66,8 @@ static inline float tl_log(float v)
     if (!(v < tl_infinity())) {
         return v;
     }
-    tl_float_bits parts = {.value = v};
+    tl_float_bits parts;
+    parts.value = v;
     int32_t n = (int32_t)((parts.bits - 0x3f3504f3u) >> 23); /* 0x3f3504f3: sqrt(1/2), so that m is about 1 */
     parts.bits -= (uint32_t)n << 23;
     const float s = (parts.value - 1.0f) / (parts.value + 1.0f), q = s * s; /* |s| < 0.172 */
@@ -77,7 +78,8 @@ static inline float tl_log(float v)
 /* 1 / sqrt(v), v at least 2^-126 or 0: a first guess from the exponent, then Newton's method; infinity for 0. */
 static inline float tl_inverse_root(float v)
 {
-    tl_float_bits guess = {.value = v};
+    tl_float_bits guess;
+    guess.value = v;
     guess.bits = 0x5f375a86u - (guess.bits >> 1); /* within 3.5 % */
     float y = guess.value;
     for (uint32_t k = 0; k < 3; k++) {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from quantize.ops import OPS
-from tests import kept, test_f32, test_fixedpoint, test_ops, test_stream, test_w8a8
+from tests import kept, test_f32, test_f32_graph, test_f32_math, test_fixedpoint, test_ops, test_stream, test_w8a8
 from tests.kernels import Kernels, runnable
 from tests.kernels_f32 import FloatKernels
 from tests.models import assert_same, compile_all, random_calls
@@ -39,6 +39,12 @@ def main(folder: Path, sanitize: str) -> None:
     for target in filter(runnable, F32):
         for op, after in test_f32.KINDS:
             test_f32.test_extremes_saturate(floats, target, op, after)
+    functions = test_f32_math.Functions(sanitize)
+    for text in test_f32_math.CASES:
+        test_f32_math.test_over_the_whole_range(functions, text)
+    graphs = test_f32_graph.compiled(test_f32_graph.a_few(), folder / "graphs", sanitize=sanitize)
+    test_f32_graph.test_every_op_and_option(graphs)
+    test_f32_graph.test_predict_follows_float64(graphs)
     small = test_w8a8.Kernels(sanitize)
     for target in filter(runnable, test_w8a8.HERE):
         for shape in test_w8a8.SIZES[::2]:

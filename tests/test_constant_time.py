@@ -21,7 +21,9 @@ from toolkit.boards import Board, load_board
 from toolkit.build import build_firmware
 from toolkit.codegen.choose import choose
 from toolkit.codegen.lower import destination
+from toolkit.codegen.packers import functions
 from toolkit.codegen.render import generate
+from toolkit.stages.generate import kernels_of
 
 STEPS = 260  # of each of four networks: more than 1 000 on every board with all its kernels
 BOARDS = ("microbit", "mps2_an385", "mps2_an386", "mps2_an500", "mps2_an505")
@@ -107,7 +109,8 @@ def test_a_layer_takes_as_many_instructions_every_time(
 ) -> None:
     needs(tool, "unicorn")
     here, networks = load_board(board), [network(target, seed) for seed in range(len(SHAPES))]
-    c_dir, names = folder(tmp_path, here, networks, target), [x.name for q in networks for x in q.layers]
+    c_dir = folder(tmp_path, here, networks, target)
+    names = {name: call for q in networks for name, call in functions(q, kernels_of(c_dir, q)).items()}
     build_firmware(c_dir, here, tmp_path / "build", toolchain=compiler, say=lambda _: None)
     _, counts, spent = emulate.profile(tmp_path / "build" / "firmware.elf", here, core=None, layers=names)
     assert counts.calls == STEPS and set(spent.calls) == set(names)

@@ -6,10 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from quantize.network import layer, save_network
+from tests import float_nets
 from tests.conftest import needs
+from tests.float_nets import one, recurrent
+from tests.kernels_f32 import random_layer
 from tests.test_f32_model import network
 from toolkit import cli
 
@@ -47,6 +51,46 @@ def test_every_size_of_a_block(tmp_path: Path, board: str, capsys: pytest.Captur
     result = json.loads((tmp_path / "f32" / board / "run.json").read_text("utf-8"))
     assert 0 < result["error"] <= 1e-5 and not {"hash", "state"} & set(result)
     assert 0 < result["stack"] < result["stack_total"] and result["changes"] > 100
+
+
+def layered(folder: Path, board: str) -> Path:
+    """A run with the float32 C of a network that goes layer by layer: convolution, two directions, a GRU, a norm."""
+    rng = np.random.default_rng(2)
+    weights = {"w": rng.normal(0, 0.4, (6, 3, 3)), "b": rng.normal(0, 0.4, 6)}
+    gains = {"gain": rng.normal(0, 1, 9), "offset": rng.normal(0, 1, 9)}
+    layers = [
+        layer("conv0", "conv", weights, options={"pad_before": 1, "pad_after": 1}),
+        layer("gelu0", "activation", {}, activations=("gelu",)),
+        replace(random_layer(rng, "lstm", 6, 9), name="way0", sources=("gelu0",)),
+        replace(random_layer(rng, "lstm", 6, 9), name="way1", sources=("gelu0",), reverse=True),
+        layer("sum0", "add", {}, sources=("way0", "way1")),
+        layer("norm0", "norm", gains, options={"epsilon": 1e-5}),
+        recurrent(np.random.default_rng(3), "gru0", "gru", 9, 8),
+        one(rng, "dense0", "dense", 12, 8),
+    ]
+    save_network(float_nets.network(layers, inputs=3, steps=12, head="last"), folder / "model.safetensors")
+    assert cli.main(["generate-c", str(folder), "--scheme", "f32", "--board", board]) == 0
+    return folder / "c" / f"{board}_f32"
+
+
+@pytest.mark.parametrize("board", ["mps2_an386", "mps3_an547"])
+def test_layer_by_layer(tmp_path: Path, board: str, capsys: pytest.CaptureFixture[str]) -> None:
+    target, compiler, emulator = BOARDS[board]
+    needs(compiler, emulator, "host-cc")
+    assert f"way1 {target}," in (layered(tmp_path, board) / "net.h").read_text("utf-8")
+    assert cli.main(["run", str(tmp_path), "--scheme", "f32", "--board", board, "--steps", "60"]) == 0
+    assert "60 steps within 1e-5 of float64" in capsys.readouterr().err
+
+
+def test_the_cost_of_each_layer(tmp_path: Path) -> None:
+    """Every step of a recurrent layer is its own, whatever other calls left on the stack."""
+    needs("arm-gcc", "unicorn", "host-cc")
+    layered(tmp_path, "mps2_an386")
+    assert cli.main(["profile", str(tmp_path), "--scheme", "f32", "--board", "mps2_an386", "--steps", "3"]) == 0
+    found = json.loads((tmp_path / "f32" / "mps2_an386" / "profile.json").read_text("utf-8"))["layers"]
+    calls = {x["layer"]: (x["calls"], x["macs"]) for x in found}
+    assert calls["way0"] == calls["way1"] == (12, 12 * 4 * 9 * (6 + 9)) and calls["conv0"] == (1, 12 * 6 * 9)
+    assert calls["gru0"][0] == calls["norm0"][0] == 12 and calls["gelu0"] == (0, 0)
 
 
 @pytest.mark.parametrize("board", ["mps3_an547", "mps2_an386"])

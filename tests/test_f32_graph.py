@@ -18,12 +18,16 @@ from quantize.float_stream import FloatStream, chain
 from quantize.network import HEADS, MISSING, MODES, Layer, Network, layer
 from tests.conftest import needs
 from tests.float_nets import network, random_graph, recurrent
+from tests.test_codegen import STRICT_CPP, compile_folder
+from tests.test_codegen import run as run_compiler
+from toolkit import elf
 from toolkit.boards import load_board
 from toolkit.build import build_host
 from toolkit.codegen.render import write_folder
 from toolkit.codegen.render_f32 import generate_f32
 from toolkit.errors import ToolkitError
 from toolkit.host_f32 import FloatModel, build_and_load
+from toolkit.targets import ROOT
 
 TOLERANCE = 1e-5
 RANDOM = 24
@@ -186,14 +190,16 @@ class Compiled:
         return FloatModel(self.folder, self.library, name=self.networks[text].name)
 
 
-def compiled(networks: dict[str, Network], folder: Path, target: str = "ref") -> Compiled:
+def compiled(
+    networks: dict[str, Network], folder: Path, target: str = "ref", *, sanitize: str | None = None
+) -> Compiled:
     """Under names of their own."""
     named = {text: replace(n, name=f"net{k}") for k, (text, n) in enumerate(networks.items())}
     files: dict[str, str] = {}
     for n in named.values():
         files |= generate_f32(n, "0" * 64, load_board("host"), target)
     write_folder(files, folder / "c")
-    return Compiled(named, folder / "c", build_host(folder / "c", folder / "out"))
+    return Compiled(named, folder / "c", build_host(folder / "c", folder / "out", sanitize=sanitize))
 
 
 def forecasters() -> dict[str, Network]:
@@ -360,3 +366,42 @@ def test_build_and_load_takes_any_name(tmp_path: Path, monkeypatch: pytest.Monke
         assert error(n, build_and_load(n)(x), x) <= TOLERANCE
     monkeypatch.setattr(host_f32, "build_host", lambda *_: pytest.fail("built again"))
     assert error(n, build_and_load(n)(x), x) <= TOLERANCE
+
+
+WITH_FPU = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
+
+
+def a_few() -> dict[str, Network]:
+    """All layers' code in few files, both modes."""
+    nets = {k: side_by_side(v, flat=True) for k, v in (("all", layer_cases()), ("recurrent", recurrent_cases()))}
+    return nets | {k: n for k, n in forecasters().items() if k.endswith("hold")}
+
+
+@pytest.mark.parametrize(
+    ("tool", "command"),
+    [
+        ("clang", ["clang", "-fno-pic"]),
+        ("arm-gcc", [*WITH_FPU, "-Wdouble-promotion", f"-I{ROOT / 'firmware' / 'libc'}"]),
+    ],
+)
+def test_no_compiler_warns(tmp_path: Path, tool: str, command: list[str]) -> None:
+    """Nothing undefined but mem*, in particular no libm and no software double; nothing that can be written to."""
+    needs(tool)
+    for k, n in enumerate(a_few().values()):
+        for name, text in generate_f32(replace(n, name=f"net{k}"), "0" * 64, load_board("host"), "ref").items():
+            (tmp_path / name).write_text(text)
+    objects = compile_folder(command, tmp_path)
+    missing = [s for s in elf.missing_symbols(objects, "\0") if not re.fullmatch(r"(__aeabi_)?mem(cpy|set)[48]?", s)]
+    assert missing == []
+    assert not [s.name for path in objects for s in elf.symbols(path) if s.kind in ("data", "bss")]
+
+
+def test_the_headers_are_cpp(tmp_path: Path) -> None:
+    needs("g++")
+    text = ""
+    for name, body in generate_f32(a_few()["recurrent"], "0" * 64, load_board("host"), "ref").items():
+        (tmp_path / name).write_text(body)
+        text += f'#include "{name}"\n' if name.endswith(".h") and "weights" not in name else ""
+    (tmp_path / "use.cpp").write_text(text + "int main() { net_state s; net_reset(&s); return net_warmed_up(&s); }\n")
+    log = run_compiler(["g++", *STRICT_CPP, "use.cpp"], tmp_path)
+    assert not log, log

@@ -20,13 +20,13 @@ EXTREMES = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3.4e38, 
 
 
 class Functions:
-    def __init__(self) -> None:
+    def __init__(self, sanitize: str | None = None) -> None:
         needs("host-cc")
         self.ffi = cffi.FFI()
         names = {f"tl_{name}_f32_ref" for name in FUNCTIONS}
         parameters = "(float *y, const float *x, uint32_t n, float a, float b);"
         self.ffi.cdef("\n".join(f"void {name}{parameters}" for name in sorted(names)))
-        self.lib = self.ffi.dlopen(str(library()))
+        self.lib = self.ffi.dlopen(str(library(sanitize)))
 
     def __call__(self, text: str, x: np.ndarray) -> np.ndarray:
         """In place, as the generated code mostly does."""

@@ -205,7 +205,7 @@ def test_code_that_is_translated_again_counts_the_same(board: str, tmp_path: Pat
     image = build(tmp_path, board, fake_model.vectors(20)) / "firmware.elf"
     once = cost(image.parent, board, load_board(board).core)
     machine = unicorn_.Machine(image, load_board(board))
-    counter = Counter(machine, image, CORES[load_board(board).core], ())
+    counter = Counter(machine, image, CORES[load_board(board).core], {})
     for _ in range(2):
         assert machine.run(60.0)
         machine.uc.ctl_flush_tb()

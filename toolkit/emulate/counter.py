@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from toolkit.emulate.cores import CLASSES, Core, cycles_of
 from toolkit.emulate.outcome import Counts
 from toolkit.errors import ToolkitError
 
-KERNEL_PREFIX = "tl_"
 NO_FUNCTION, NO_LAYER = "(no symbol)", ""
 
 
@@ -113,15 +112,17 @@ def _functions(image: Path, base: int, size: int) -> tuple[list[elf.Symbol], Any
 
 
 class Counter:
-    """Counts while an image runs in unicorn. layers: names of the constants that are the layers' parameters."""
+    """Counts while an image runs in unicorn. layers: names of the constants that are the layers' parameters -> the
+    functions that take them; a call of another, with such an address left on the stack, is no layer's."""
 
-    def __init__(self, machine: Any, image: Path, core: Core | None, layers: Sequence[str]) -> None:
+    def __init__(self, machine: Any, image: Path, core: Core | None, layers: Mapping[str, str]) -> None:
         size, base = len(machine.image), machine.flash.origin
         self._functions, function = _functions(image, base, size)
         consts = {s.name: s.address for s in elf.symbols(image) if s.kind == "const"}
         self._layers = [name for name in layers if name in consts]
         probes = {s.name: s.address for s in self._functions if s.name in ("tl_probe_begin", "tl_probe_end")}
-        kernels = [s.address if s.name.startswith(KERNEL_PREFIX) else 0 for s in self._functions]
+        own = set(layers.values())
+        kernels = [s.address if s.name in own else 0 for s in self._functions]
         rows, columns = len(kernels) + 1, len(self._layers) + 1
         self._cells = (_Cell * (rows * columns))()
         self._entries, self._least, self._most = ((ctypes.c_uint64 * columns)() for _ in range(3))

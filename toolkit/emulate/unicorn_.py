@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,11 @@ def run(image: Path, board: Board, timeout_s: float, *, count: bool) -> Outcome:
     if not count:
         return _run(Machine(image, board), timeout_s, None, image)
     machine = Machine(image, board)
-    return _run(machine, timeout_s, Counter(machine, image, None, ()), image)
+    return _run(machine, timeout_s, Counter(machine, image, None, {}), image)
 
 
 def profile(
-    image: Path, board: Board, timeout_s: float, *, core: Core | None, layers: Sequence[str]
+    image: Path, board: Board, timeout_s: float, *, core: Core | None, layers: Mapping[str, str]
 ) -> tuple[Outcome, Profile]:
     """`run` with the costs of `core`, shared out to functions and to the layers with these names."""
     machine = Machine(image, board)

@@ -117,7 +117,7 @@ def _check_model(job: Job, digest: str) -> None:
 
 
 def macs(q: QNetwork | Network) -> dict[str, int]:
-    """Multiply-accumulates of one call of each layer: every weight of its matrices once, of a convolution at every step."""
+    """Multiply-accumulates of one call of each layer: every weight of its matrices once, of a convolution each step."""
     arrays = {x.name: x.arrays if isinstance(x, QLayer) else x.weights for x in q.layers}
     steps = shapes(q, q.window or 1) if isinstance(q, Network) else {}
     return {
