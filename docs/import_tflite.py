@@ -39,7 +39,7 @@ def row(path: Path, folder: Path) -> str:
         found: dict[str, Any] = import_model(path, out, options, samples=None, say=lambda s: None)
     except ToolkitError as e:
         reason = str(e).split(": ", 1)[1].replace("|", r"\|")
-        return f"{begin} {path.stat().st_size} | | refused: {reason} | |"
+        return f"{begin} {path.stat().st_size} | | refused: {reason} | | |"
     layers = load_network(out).layers
     weights = sum(v.nbytes for x in layers for v in x.weights.values())
     if "equal" in found:
