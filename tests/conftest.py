@@ -43,6 +43,7 @@ _PACKAGES = {
     "onnxruntime": "onnxruntime",
     "platformio": "platformio",
     "yaml": "yaml",
+    "dask": "distributed",
 }
 
 

@@ -46,6 +46,15 @@ def cases() -> list[Any]:
     return [c for c in found if OPERATORS & {n.op_type for n in c.model.graph.node}]
 
 
+def compiled(network: Network, x: np.ndarray) -> np.ndarray:
+    """The same by the generated float32 C of what is deployed, once the definition agrees with itself."""
+    from toolkit.host_f32 import build_and_load
+
+    floats(network, x)
+    run = build_and_load(canonical(network))
+    return np.stack([run(window) for window in np.asarray(x, np.float32)])
+
+
 def floats(network: Network, x: np.ndarray) -> np.ndarray:
     """x [batch, time, in] -> y, by the float64 definition, as it was read and as it is deployed."""
     y = evaluate(network, x)[""]
@@ -56,7 +65,7 @@ def floats(network: Network, x: np.ndarray) -> np.ndarray:
 def outcomes(case: Any, run: Run) -> Iterator[Outcome]:
     """Every output of a case."""
     operator = _operator(case)
-    inputs, expected = ([np.asarray(a) if hasattr(a, "dtype") else a for a in side] for side in case.data_sets[0])
+    inputs, expected = ([_array(a) for a in side] for side in case.data_sets[0])
     try:
         if not all(isinstance(a, np.ndarray) for a in (*inputs, *expected)):
             raise ToolkitError("a sequence of tensors, an optional or a string; expected tensors of numbers")
@@ -72,8 +81,19 @@ def outcomes(case: Any, run: Run) -> Iterator[Outcome]:
             yield Outcome(case.name, operator, "refused", str(e))
             continue
         got, want = run(network, _sequence(found, inputs[0])), _outputs(found, want)
-        close = got.shape == want.shape and np.allclose(want, got, rtol=case.rtol, atol=max(case.atol, 1e-6))
+        close = got.shape == want.shape and np.allclose(
+            want, got, rtol=case.rtol, atol=max(case.atol, 1e-6), equal_nan=True
+        )
         yield Outcome(case.name, operator, "passed" if close else "failed", "" if close else f"{got} for {want}")
+
+
+def _array(value: Any) -> Any:
+    """Of a number, a tensor or a TensorProto; a list or None stays what it is."""
+    from onnx import TensorProto, numpy_helper
+
+    if isinstance(value, TensorProto):
+        value = numpy_helper.to_array(value)
+    return np.asarray(value) if hasattr(value, "dtype") else value
 
 
 def _operator(case: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quantize.ops import OPS
 from quantize.qnetwork import QNetwork, load_qnetwork
 from tests.conftest import needs
 from tests.golden import make

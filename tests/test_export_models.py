@@ -19,8 +19,8 @@ from toolkit.cli import main
 from toolkit.errors import ToolkitError
 from toolkit.exporters.onnx_ import to_onnx
 from toolkit.exporters.onnx_qdq import dequantized
-from toolkit.exporters.pytorch import state_dict
-from toolkit.importers import Options, network_of
+from toolkit.exporters.pytorch import export_safetensors, state_dict
+from toolkit.importers import Options, network_of, torch_
 from toolkit.importers.onnx_ import read
 
 
@@ -103,6 +103,17 @@ def test_pytorch_loads_the_safetensors_and_computes_the_same(op: str) -> None:
     with torch.no_grad():
         y = torch.tanh(parts["head"](parts["norm"](upper(cell(torch.tensor(x))[0])[0][:, -1:]))).numpy()
     assert np.abs(y - evaluate(n, x)[""]).max() < 1e-5
+
+
+@pytest.mark.parametrize("op", ["lstm", "gru", "rnn"])
+def test_importing_the_safetensors_gives_the_same_network(op: str, tmp_path: Path) -> None:
+    n = stacked(op)
+    export_safetensors(n, tmp_path / "m.safetensors")
+    again = torch_.read(tmp_path / "m.safetensors", Options("net", None, None, False, None)).network
+    x = np.random.default_rng(0).normal(size=(3, 5, 2))
+    assert (evaluate(again, x)[""] == evaluate(n, x)[""]).all()
+    mine = {v.tobytes() for y in n.layers for v in y.weights.values()}
+    assert {v.tobytes() for y in again.layers for v in y.weights.values()} == mine
 
 
 @pytest.mark.parametrize("kind", ["onnx", "onnx-qdq", "safetensors"])

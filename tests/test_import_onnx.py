@@ -64,3 +64,82 @@ def test_recurrent_operators_with_all_their_attributes(op: str, seed: int, tmp_p
     found = imported(recurrent_model(op, np.random.default_rng(seed)), tmp_path)
     for name, d in differences(found).items():
         assert d < 1e-5, name
+
+
+def operator(op: str, *constants: Any, shape: tuple[int | str, ...] = (2, 4, 3), opset: int = 20, **attrs: Any) -> Any:
+    """A graph of one operator over x and constants, and an LSTM before it, so that its axes are told."""
+    from onnx import helper
+
+    values = {f"c{k}": np.asarray(c) for k, c in enumerate(constants) if c is not None}
+    names = [f"c{k}" if c is not None else "" for k, c in enumerate(constants)]
+    rng = np.random.default_rng(5)
+    values |= {k: rng.normal(size=(1, 12, 3)).astype(np.float32) for k in ("w", "r")}
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        helper.make_node("LSTM", ["t", "w", "r"], ["y"], name="cell", hidden_size=3),
+        helper.make_node("Squeeze", ["y"], ["s"], axes=[1]) if opset < 13 else _squeeze(values),
+        helper.make_node("Transpose", ["s"], ["u"], perm=[1, 0, 2]),
+        helper.make_node(op, ["u", *names], ["z"], name="it", **attrs),
+    ]
+    return model(nodes, {"x": shape}, {"z": 3}, values, opset)
+
+
+def _squeeze(values: dict[str, np.ndarray]) -> Any:
+    from onnx import helper
+
+    values["one"] = np.array([1])
+    return helper.make_node("Squeeze", ["y", "one"], ["s"])
+
+
+F = np.float32
+PER_FEATURE = np.array([0.5, -1.25, 2], F)
+OPERATORS: list[tuple[str, list[Any], dict[str, Any]]] = [
+    *((op, [], {}) for op in ("Relu", "Tanh", "Sigmoid", "Selu", "Softsign", "Softplus", "Exp", "HardSwish", "Neg")),
+    *((op, [], {"alpha": 0.3}) for op in ("LeakyRelu", "ThresholdedRelu", "Elu", "Celu")),
+    ("HardSigmoid", [], {"alpha": 0.3, "beta": 0.4}),
+    ("Selu", [], {"alpha": 1.1, "gamma": 0.7}),
+    ("Gelu", [], {}),
+    ("Gelu", [], {"approximate": "tanh"}),
+    ("Mish", [], {}),
+    ("PRelu", [F(0.2)], {}),
+    ("Clip", [F(-0.1), F(0.2)], {}),
+    ("Clip", [F(-0.1)], {}),
+    ("Clip", [None, F(0.1)], {}),
+    ("Clip", [F(0), F(6)], {}),
+    *((op, [PER_FEATURE], {}) for op in ("Add", "Sub", "Mul", "Div")),
+    ("Softmax", [], {}),
+    ("LogSoftmax", [], {"axis": -1}),
+    ("LayerNormalization", [PER_FEATURE, PER_FEATURE[::-1]], {"epsilon": 0.01}),
+    ("LayerNormalization", [PER_FEATURE], {}),
+    ("MatMul", [np.arange(6, dtype=F).reshape(3, 2)], {}),
+    ("Cast", [], {"to": 1}),
+    ("Dropout", [], {}),
+    ("Identity", [], {}),
+    ("ReduceMean", [np.array([1])], {}),
+    ("ReduceMax", [np.array([-2])], {}),
+    ("Gather", [np.array([3])], {"axis": 1}),
+    ("Gather", [np.array([2, 0])], {"axis": 2}),
+    ("Slice", [np.array([1]), np.array([3]), np.array([2])], {}),
+]
+
+
+@pytest.mark.parametrize(("op", "constants", "attrs"), OPERATORS, ids=lambda v: v if isinstance(v, str) else "")
+def test_operators_around_a_recurrent_layer(op: str, constants: list[Any], attrs: Any, tmp_path: Path) -> None:
+    opset = 20 if op != "ReduceMax" else 18
+    for name, d in differences(imported(operator(op, *constants, opset=opset, **attrs), tmp_path)).items():
+        assert d < 1e-5, name
+
+
+def test_a_first_state_from_outside_and_a_second_output(tmp_path: Path) -> None:
+    """A streaming export: h comes in and goes out; zeros are what the generated C begins with."""
+    from onnx import helper
+
+    rng = np.random.default_rng(0)
+    constants = {k: rng.normal(size=(1, 6, 2)).astype(F) for k in ("w", "r")}
+    gru = helper.make_node("GRU", ["x", "w", "r", "", "", "h0"], ["y", "h1"], name="gru", hidden_size=2)
+    squeeze = helper.make_node("Squeeze", ["y", "one"], ["z"])
+    inputs = {"x": ("time", 1, 2), "h0": (1, 1, 2)}
+    made = model([gru, squeeze], inputs, {"z": 3, "h1": 3}, {**constants, "one": np.array([1])}, 17)
+    found = imported(made, tmp_path, steps=5)
+    assert max(differences(found).values()) < 1e-5
+    assert [n.split('"')[1] for n in found.notes] == ["h0", "h1"]

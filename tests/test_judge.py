@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from toolkit.presets import PRESETS
 from toolkit.stages.quantize import float_forecast
 from toolkit.train import judge as module
 from toolkit.train.evaluate import evaluate_rows
-from toolkit.train.judge import Pane, judge, on_board, sample
+from toolkit.train.judge import Pane, judge, on_board, sample, sizes_on
 from toolkit.train.stage import needed, template
 
 
@@ -63,6 +64,12 @@ def test_the_line_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         assert asked.acquire(timeout=10)
         raise ValueError("bad luck")
 
+    def counted(*_: object) -> str:
+        assert count.wait(timeout=10)
+        return "7 estimated cycles a forecast"
+
+    count = threading.Event()
+    monkeypatch.setattr(module, "cycles_on", counted)
     monkeypatch.setattr(module, "judge", slow)
     monkeypatch.setattr(module, "REST", 0)
     with Pane(prepared, network, "microbit") as pane:
@@ -77,4 +84,9 @@ def test_the_line_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.release()
         pane._over.wait(0.2)
         assert pane.quantized == "quantized, epoch 4: bad luck"
-        assert pane.board == on_board(network, "microbit") and "flash" in pane.board and "of 16 KB" in pane.board
+        assert pane.board == f"{sizes_on(network, 'microbit')}; cycles are being counted"
+        count.set()
+        while "being counted" in pane.board:
+            time.sleep(0.01)
+        assert pane.board == on_board(network, "microbit")
+        assert "flash" in pane.board and "of 16 KB; 7 estimated cycles" in pane.board

@@ -9,6 +9,7 @@ import pytest
 
 from quantize.network import Network
 from toolkit.cli import main
+from toolkit.train import judge
 from toolkit.train.checkpoint import Epoch
 from toolkit.train.progress import Shown, line, progress
 
@@ -42,14 +43,21 @@ def test_plain_is_a_line_an_epoch_on_a_terminal_too(
     monkeypatch.setenv("FORCE_COLOR", "1")
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(judge, "cycles_on", lambda *_: "7 estimated cycles a forecast")
     few = ["--set", "train.epochs=2", "--set", "model.hidden=3", "--out", str(tmp_path / "run")]
     assert main(["train", "docs/examples/room.toml", "--plain", "--board", "microbit", *few]) == 0
     err = capsys.readouterr().err
     assert "\x1b" not in err and "loss: RMSE of temperature [°C]\nepoch   1/2" in err
-    assert "microbit: flash" in err and "of 16 KB" in err
+    assert "microbit: the model's flash" in err and "of 16 KB; 7 estimated cycles a forecast" in err
 
 
 def test_a_board_that_is_none_is_said_before_the_training(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["train", "docs/examples/room.toml", "--board", "microbot", "--out", str(tmp_path / "run")]) == 1
     err = capsys.readouterr().err
     assert "microbit" in err and err.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_board_is_of_one_training(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    many = ["train", "docs/examples/room.toml", "--seeds", "2", "--board", "microbit", "--out", str(tmp_path / "run")]
+    assert main(many) == 1
+    assert "--board shows the figures of one training" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -58,6 +58,7 @@ def test_keys_are_the_documented_ones(run: Path, tmp_path: Path) -> None:
     change(stateful, "mps2_an386", "run", passed=False, problems=["step 3 differs from the oracle"])
     put(stateful, "microbit", "run", {"digest": "of another"})
     float_run(stateful, "mps2_an386", error=7.8e-8, passed=True)
+    imported(stateful)
     found = {*keys(write_report(run)), *keys(write_report(stateful))}
     missing = {k for k in documented() if k not in found}
     assert missing == set()
@@ -71,8 +72,32 @@ def test_keys_are_the_documented_ones(run: Path, tmp_path: Path) -> None:
         "metrics[].skill",
         "metrics[].quantiles",
     )
-    undocumented = {k for k in found if k not in documented() and k.removesuffix("[]") not in lists}
+    undocumented = {k for k in found - {"import"} if k not in documented() and k.removesuffix("[]") not in lists}
     assert undocumented - {"quantization.drift"} == set()
+
+
+def imported(run: Path, **more: Any) -> None:
+    """What `import` leaves beside the model."""
+    proof = {"format": "onnx", "runtime": "onnxruntime 1", "structure": "proven", "proven": True, "inputs": 64}
+    proof |= {"differences": {"C float32": {"largest": 6e-8}}, "sha256": network_digest(run / "model.safetensors")}
+    write_whole(run / "model.import.json", json.dumps(proof | more))
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({}, "Imported from onnx: equal to onnxruntime 1 within 6e-08 on 64 inputs."),
+        ({"structure": "assumed"}, "on 64 inputs; the structure is assumed."),
+        ({"proven": False, "runtime": "onnxruntime is not installed"}, "from onnx, not proven: onnxruntime is not"),
+        ({"equal": 1.0, "differences": {}}, "Imported from onnx: 100.00% of the bytes of onnxruntime 1."),
+    ],
+)
+def test_the_report_says_what_the_import_proved(run: Path, more: dict[str, Any], text: str) -> None:
+    imported(run, **more)
+    report = write_report(run)
+    assert text in " ".join(summary(report).split()) and text in (run / "report.html").read_text("utf-8")
+    imported(run, sha256="of another")
+    assert write_report(run)["import"] is None
 
 
 def float_run(run: Path, board: str, **more: Any) -> None:

@@ -268,7 +268,9 @@ def test_the_page_says_what_the_code_does() -> None:
     assert {k: v[0] for k, v in rows(text, "## Answers").items()} == {s.value: s.name.lower() for s in Status}
     assert {k: v[0] for k, v in rows(text, "What counts:").items()} == dict(enumerate(COUNTERS))
     asked, answered = (bytes.fromhex(line) for line in text.split("```text\n")[1].split("```")[0].splitlines())
-    assert asked == encode(Frame(Request.ECHO, 7, 0, b"Hi")) and answered == encode(Frame(Request.ECHO | 128, 7, 0, b"Hi"))
+    assert asked == encode(Frame(Request.ECHO, 7, 0, b"Hi")) and answered == encode(
+        Frame(Request.ECHO | 128, 7, 0, b"Hi")
+    )
     assert Server().take(asked[1:-1]) == decode(answered[1:-1])
     c = Path(ROOT / "firmware" / "serve.c").read_text()
     for enum, first in ((Request, "INFO = 1, "), (Status, "OK, ")):

@@ -65,6 +65,8 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
 def _train_many(a: argparse.Namespace, config: Any, out: Path, sets: Sequence[str]) -> dict[str, Any]:
     from toolkit.train.many import Plan, table, train_many
 
+    if a.board:
+        raise ToolkitError("--board shows the figures of one training: leave --seeds, --each and --walk-forward out")
     plan, jobs = Plan(a.seeds, a.each, a.walk_forward), a.jobs or os.cpu_count() or 1
     result = train_many(
         a.config or PRESETS[a.preset], config, plan, out, sets=sets, at_once=jobs, resume=a.resume, say=say
@@ -84,18 +86,16 @@ def _watch(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _sweep(a: argparse.Namespace) -> dict[str, Any]:
-    from toolkit.train.sweep import read_space, sweep
+    from toolkit.train.sweep import read_space, sweep, table
 
     if a.trials < 1 or a.jobs < 1:
         raise ToolkitError(f"--trials {a.trials} --jobs {a.jobs}: expected 1 or more")
-    out = a.out or Path("runs") / _config(a.config, a.set).name / "sweep"
+    config = _config(a.config, [*a.set, *([f"deploy.boards={json.dumps([a.board])}"] if a.board else [])])
+    out = a.out or Path("runs") / config.name / "sweep"
     how = {"trials": a.trials, "jobs": a.jobs, "dask": a.dask, "resume": a.resume}
-    result = sweep(a.config, read_space(a.space), out, sets=a.set, say=say, **how)
+    result = sweep(config, read_space(a.space), out, say=say, **how)
     if not a.json:
-        print(f"{'trial':>5} {'validation':>11} {'flash':>8} {'MACs':>9}")
-        for r in result["front"]:
-            keys = " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in r["set"].items())
-            print(f"{r['trial']:>5} {r['validation']:>11.4g} {r['flash']:>8.0f} {r['macs']:>9.0f}  {keys}")
+        print(table(result))
     return result
 
 
@@ -120,7 +120,8 @@ def _import(a: argparse.Namespace) -> dict[str, Any]:
     samples = read_samples(a.samples) if a.samples else None
     result = import_model(a.file, out, options, samples=samples, say=say)
     if out.name == "model.safetensors":
-        say(f"next: python3 run.py quantize {out.parent} --samples FILE")
+        more = f"quantize {out.parent} --samples FILE"
+        say(f"next: python3 run.py {f'generate-c {out.parent} --board NAME' if 'quantized' in result else more}")
     return result
 
 
@@ -330,11 +331,13 @@ def _forecast(a: argparse.Namespace) -> dict[str, Any]:
     if a.follow:
         if sys.stdin is None:
             raise ToolkitError("--follow: standard input is closed; expected a sample a line, e.g. from a pipe")
+        if a.series or a.steps or a.png:
+            raise ToolkitError("--follow reads its samples from standard input: expected no --series, --steps or --png")
         result = stage.follow(run, sys.stdin, target=a.target, answer=lambda text: print(text, flush=True))
         median, largest = (f"{result[k]:.0f} us" for k in ("median_us", "largest_us"))
         say(f"{result['lines']} lines answered; median {median}, largest {largest}")
         return result
-    result = stage.forecast(run, steps=a.steps, target=a.target, say=say)
+    result = stage.forecast(run, steps=a.steps, target=a.target, series=a.series, say=say)
     if a.png:
         from toolkit.data.prepared import load_prepared
 
@@ -359,17 +362,35 @@ def _boards(a: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict
 
     from toolkit.boards import board_names, load_board
+    from toolkit.stages.boards import aligned, one, start_file, table
 
+    if a.name == "new":
+        if not a.chip:
+            a.usage("boards new: the following arguments are required: --chip")
+        made = start_file(a.chip, a.out)
+        say(f"{made['file']}: like {made['like']}; next: python3 run.py boards {made['file']}")
+        return made
     boards = [load_board(name) for name in ([a.name] if a.name else board_names())]
     if not a.json:
-        for b in boards:
-            memory = (
-                f"{b.memory.flash.length // 1024:>6} KB flash {b.memory.ram.length // 1024:>5} KB RAM"
-                if b.memory
-                else " " * 28
-            )
-            print(f"{b.name:<16}{b.core:<12}{memory}  {b.title}")
+        print(one(boards[0]) if a.name else aligned(table(boards)))
     return {b.name: asdict(b) for b in boards}
+
+
+def _flash(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.flash import Options, flash
+    from toolkit.stages.firmware import build
+
+    job = _job(a)
+    if job.rebuild:
+        build(job, say=say)
+    options = Options(a.tool, a.port, a.drive, a.device, a.dry_run)
+    return flash(job.board, job.folder, options, say=say, ask=_typed)
+
+
+def _typed(question: str) -> str:
+    """What is typed after a question; nothing where nobody can."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline() if sys.stdin is not None else ""
 
 
 def _demo(a: argparse.Namespace) -> dict[str, Any]:
@@ -407,7 +428,10 @@ def _parser() -> argparse.ArgumentParser:
     _model_verbs(verb)
     _board_verbs(verb)
     p = verb("boards", _boards, "List the boards, or show one.", "microbit --json")
-    p.add_argument("name", nargs="?", help="one board")
+    p.add_argument("name", nargs="?", help="one board, or `new`: a starting file for one of your own")
+    p.add_argument("--chip", help="with new: its chip, e.g. stm32f401re")
+    p.add_argument("--out", type=Path, default=Path("mine.toml"), help="with new: the file (mine.toml)")
+    p.set_defaults(usage=p.error)
     p = verb("demo", _demo, "Everything in a row on the glucose series.", "")
     p.add_argument("--out", type=Path, default=Path("runs/demo"), help="the run's folder")
     _tools(p)
@@ -436,13 +460,15 @@ def _model_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p = verb("watch", _watch, "Follow a training from another terminal, or replay it.", "runs/room")
     p.add_argument("run", type=Path, help="a run's folder")
 
-    text = "Search a space of keys: error, flash and multiply-accumulates of a forecast; prints the Pareto front."
-    p = verb("sweep", _sweep, text, "docs/examples/room.toml --space space.toml --trials 20")
+    text = "Search a space of keys: validation error, flash and cycles of a forecast; prints the Pareto front."
+    examples = "docs/examples/room.toml --space docs/examples/sweep/space.toml --trials 20 --jobs 2"
+    p = verb("sweep", _sweep, text, f"{examples}\n{examples.replace('--jobs 2', '--dask tcp://10.0.0.1:8786')}")
     p.add_argument("config", type=Path, help="run.toml")
     p.add_argument("--space", type=Path, required=True, help="a TOML with [space]")
     p.add_argument("--out", type=Path, help="the sweep's folder; runs/<name>/sweep unless given")
     p.add_argument("--trials", type=int, default=20, help="in all, resumed ones too (20)")
-    p.add_argument("--jobs", type=int, default=1, help="trials side by side (1)")
+    p.add_argument("--jobs", type=int, default=1, help="trials side by side (1: then a sweep is repeatable)")
+    p.add_argument("--board", help="whose flash and cycles; the first of deploy.boards unless given")
     p.add_argument("--resume", action="store_true", help="go on with the sweep in the folder")
     p.add_argument("--dask", metavar="ADDRESS", help="send the trials to this Dask cluster")
     _sets(p)
@@ -506,6 +532,19 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--steps", type=int, help="at most; all unless given")
     _toolchain(p)
 
+    text = "Build, write the image to a board by a tool that is installed, and verify it."
+    p = verb("flash", _flash, text, "runs/room --board pico --dry-run")
+    _job_arguments(p)
+    p.add_argument("--serve", action="store_true", help="an image that serves docs/protocol.md, for `validate`")
+    p.add_argument("--replay", action="store_true", help="with --serve: replay the test vectors at boot, too")
+    p.add_argument("--no-build", dest="rebuild", action="store_false", help="write the image as it lies there")
+    p.add_argument("--tool", default="", help="picotool, pyocd, openocd, ...; the first that is here unless given")
+    p.add_argument("--port", default="", help="the board's serial port, where several boards are plugged in")
+    p.add_argument("--drive", type=Path, help="the drive that a UF2 boot loader shows")
+    p.add_argument("--device", type=Path, help="a USB disk to write for a PC, after its name is typed again")
+    p.add_argument("--dry-run", action="store_true", help="show the commands, write nothing")
+    _toolchain(p)
+
     text = "Count what a step costs on a board: by function, by layer, in time and in memory."
     p = verb("profile", _profile, text, "runs/room --board mps2_an386")
     _job_arguments(p)
@@ -537,6 +576,7 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--steps", type=int, default=0, help="values; all that the network gives at once unless given")
     text = "float, or the quantized network: oracle, host (its C, here) or an emulated board's name"
     p.add_argument("--target", default="float", help=text)
+    p.add_argument("--series", default="", metavar="NAME", help="of several series, after which one; the last")
     p.add_argument("--follow", action="store_true", help="a sample a line in, a forecast a line out, until the end")
     p.add_argument("--png", type=Path, help="draw it into this file")
 

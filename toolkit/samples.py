@@ -38,6 +38,24 @@ def read_samples(path: Path) -> np.ndarray:
     return found
 
 
+def header(path: Path, count: int) -> tuple[str, ...]:
+    """The names that stand above the `count` columns of a .csv; () where there are none, or they repeat."""
+    if path.suffix != ".csv":
+        return ()
+    with path.open(encoding="utf-8-sig", newline="") as f:
+        names = tuple(c.strip() for c in next(csv.reader(f), []))
+    good = len(set(names)) == count and not any(_number(c) for c in names) and all(names)
+    return names if good else ()
+
+
+def _number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def _csv(path: Path) -> np.ndarray:
     rows: list[list[float]] = []
     with path.open(encoding="utf-8-sig", newline="") as f:

@@ -62,12 +62,14 @@ class Serving:
     counter: qemu_count.Counter | None
 
 
-def serving(image: Path, board: Board, *, say: Callable[[str], None]) -> Serving:
-    """How to run an image that serves its serial line; the counts go beside the image.
-
-    Raises: ToolkitError when no emulator here can give the line."""
+def check_serves(board: Board) -> None:
+    """Raises: ToolkitError when no emulator here can give a board's serial line, both ways: QEMU alone does."""
     if not qemu.available(board):
         choose_emulator(board, "qemu")  # which says what is missing
+
+
+def serving(image: Path, board: Board, *, say: Callable[[str], None]) -> Serving:
+    """How to run an image that serves its serial line; the counts go beside the image."""
     counter = None
     if not qemu.counts(board):
         say(f"instructions are not counted: install a {qemu.PROGRAMS[board.toolchain]} with plugins")
@@ -90,7 +92,7 @@ def _in_qemu(board: Board) -> bool:
     return board.run is not None and not board.run.unicorn
 
 
-def _lacking(board: Board) -> str:
+def what_lacks(board: Board) -> str:
     """What counting lacks on this computer: an emulator, a C compiler for the native code; empty when nothing."""
     if _in_qemu(board) and not (qemu.available(board) and qemu.counts(board)):
         return f"install a {qemu.PROGRAMS[board.toolchain]} with plugins"
@@ -105,7 +107,7 @@ def _lacking(board: Board) -> str:
 
 def _can_count(board: Board, say: Callable[[str], None]) -> bool:
     """Parity does not need to count, so that what counting lacks is only said."""
-    lacking = _lacking(board)
+    lacking = what_lacks(board)
     if lacking:
         say(f"instructions are not counted: {lacking}")
     return not lacking
@@ -202,7 +204,7 @@ def profile(
     image costs says nothing."""
     if board.memory is None or board.run is None:
         raise ToolkitError(f"board {board.name} cannot be profiled: no emulator knows it")
-    lacking = _lacking(board)
+    lacking = what_lacks(board)
     if lacking:
         raise ToolkitError(f"nothing here counts instructions: {lacking}")
     if _in_qemu(board):

@@ -13,6 +13,7 @@ from quantize.activations import write as text
 from quantize.float_graph import shape
 from quantize.network import Layer, layer
 from toolkit.errors import ToolkitError, nearest
+from toolkit.importers.finish import free
 
 Config = Mapping[str, Any]
 Weights = Sequence[np.ndarray]
@@ -51,7 +52,7 @@ class Builder:
 
         Raises: QuantizeError where its sizes do not fit."""
         lines = [x] if isinstance(x, Line) else [self.single(v) for v in x]
-        made = layer(self._free(name), op, weights, sources=tuple(n for v in lines for n in v.names), **more)
+        made = layer(free(name, self._sizes), op, weights, sources=tuple(n for v in lines for n in v.names), **more)
         self.layers.append(made)
         steps, width = self._sizes[made.name] = shape(made, [self._sizes[n] for n in made.sources])
         return Line((made.name,), rank or lines[0].rank, steps, width)
@@ -61,9 +62,6 @@ class Builder:
         if len(x.names) == 1:
             return x
         return self.add(f"{x.names[0]}_join", "pick", {}, x, options={"first": 0, "count": x.width})
-
-    def _free(self, name: str) -> str:
-        return next(n for n in (name, *(f"{name}_{k}" for k in range(1, 1 << 20))) if n not in self._sizes)
 
     def refuse(self, what: str, instead: str) -> ToolkitError:
         """The error for something of this layer that is not taken."""

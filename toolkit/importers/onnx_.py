@@ -18,16 +18,18 @@ from quantize.features import front_from
 from quantize.network import Column, Layer, Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, network_of
-from toolkit.importers.onnx_constants import fold
+from toolkit.importers.onnx_activations import ACTIVATIONS
+from toolkit.importers.onnx_constants import CONSTANTS, fold
 from toolkit.importers.onnx_moves import MOVES
 from toolkit.importers.onnx_ops import COMPUTE
+from toolkit.importers.onnx_patterns import contracted
 from toolkit.importers.onnx_read import FLOATS, Graph, Node, graph, load, looks_like_model, needed
 from toolkit.importers.onnx_recurrent import RECURRENT
 from toolkit.importers.onnx_time import TIME
 from toolkit.importers.onnx_unrolled import follow
 from toolkit.importers.onnx_walk import LARGEST, STATE, Data, Value, Walk, WrongAxes, walk
 
-LAYERS = {**COMPUTE, **TIME, **RECURRENT}
+LAYERS = {**COMPUTE, **ACTIVATIONS, **TIME, **RECURRENT}
 """Operators that are taken of what depends on the input; MOVES and, of constants, CONSTANTS beside them."""
 KEY = "tealight"
 """Of the metadata that `export --to onnx` writes."""
@@ -71,18 +73,45 @@ def read(path: Path, options: Options) -> Imported:
     """The contract of toolkit.importers."""
     from toolkit.importers.onnx_run import original, runtime
 
+    g = _checked(path)
+    try:
+        network, found = convert(g, options)
+    except ToolkitError as e:
+        raise _of_file(path, e) from None
+    what = runtime()
+    run = original(g, found) if what.startswith("onnxruntime") else None
+    return Imported(network, run, what, notes=tuple(found.walk.notes))
+
+
+def _checked(path: Path) -> Graph:
     try:
         import onnx  # noqa: F401
     except ImportError:
         raise ToolkitError(f"{path}: an ONNX model, and the package onnx is not installed: pip install onnx") from None
     try:
-        g = graph(load(path))
-        network, found = convert(g, options)
-    except ToolkitError as e:  # names out of a damaged file may hold anything
-        raise ToolkitError(f"{path}: {''.join(c if c.isprintable() else '?' for c in str(e))[:500]}") from None
-    what = runtime()
-    run = original(g, found) if what.startswith("onnxruntime") else None
-    return Imported(network, run, what, notes=tuple(found.walk.notes))
+        return graph(load(path))
+    except ToolkitError as e:
+        raise _of_file(path, e) from None
+
+
+def _of_file(path: Path, e: ToolkitError) -> ToolkitError:
+    """The error with the file's name; names out of a damaged file may hold anything."""
+    return ToolkitError(f"{path}: {''.join(c if c.isprintable() else '?' for c in str(e))[:500]}")
+
+
+def unsupported(path: Path) -> tuple[str, ...]:
+    """The contract of toolkit.importers: operators, each once, that have no form where they stand."""
+    g = _checked(path)
+    nodes = needed(tuple(contracted(g.nodes, g.constants)), g.outputs[0] if g.outputs else "")
+    moving = set(g.inputs)
+    lines: dict[str, Node] = {}
+    for n in nodes:
+        varies = bool(moving & set(n.inputs)) and n.op != "Shape"
+        known = LAYERS.keys() | MOVES.keys() if varies else CONSTANTS.keys() | MOVES.keys() | {"Shape"}
+        moving |= set(n.outputs) if varies else set()
+        if n.op not in known:
+            lines.setdefault(n.op, n)
+    return tuple(str(n.refuse("not supported", nearest_form(op))) for op, n in lines.items())
 
 
 def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Network, Found]:
@@ -90,7 +119,7 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
 
     Raises: ToolkitError."""
     name = output or (g.outputs[0] if g.outputs else "")
-    nodes = needed(g.nodes, name)
+    nodes = needed(tuple(contracted(g.nodes, g.constants)), name)
     read_by_nodes = {i for n in nodes for i in n.inputs} | {name}
     inputs = {k: v for k, v in g.inputs.items() if k in read_by_nodes}
     if not inputs:
@@ -220,7 +249,6 @@ def restored(network: Network, text: str) -> Network:
 
 FORMS = {
     "Erf": "Gelu: export with opset 20 or newer",
-    "Mish": "Swish or Gelu",
     "Scan": "LSTM, GRU or RNN in its place",
     "Loop": "LSTM, GRU or RNN in its place",
     "If": "a graph without branches",

@@ -75,7 +75,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def load(path: Path) -> Any:
-    """The file as a ModelProto that the onnx package's checker has passed, with its external data.
+    """The file as a ModelProto, with its external data and without functions of its own.
 
     Raises: ToolkitError."""
     import onnx
@@ -87,14 +87,13 @@ def load(path: Path) -> Any:
     except Exception as e:  # protobuf's own errors have no common class
         raise ToolkitError(f"not a complete ONNX file ({_line(e)}); export it again") from None
     _external(model, path)
-    try:
-        if model.functions:
-            import onnx.inliner
+    if model.functions:
+        import onnx.inliner
 
+        try:
             model = onnx.inliner.inline_local_functions(model)
-        onnx.checker.check_model(model)
-    except Exception as e:
-        raise ToolkitError(f"onnx.checker refuses it: {_line(e)}; export it again") from None
+        except Exception as e:
+            raise ToolkitError(f"its functions cannot be written out: {_line(e)}; export it again") from None
     return model
 
 
@@ -160,9 +159,7 @@ def constant(tensor: Any, what: str) -> np.ndarray:
         array = numpy_helper.to_array(tensor)
     except Exception as e:
         raise ToolkitError(f"{what}: not a tensor that onnx can read ({_line(e)}); export it again") from None
-    if array.dtype.kind not in "fiubO":  # bfloat16 and smaller, of ml_dtypes
-        array = array.astype(np.float32)
-    if array.dtype.kind == "f" and np.isnan(array).any():
+    if array.dtype.kind in "fV" and np.isnan(array.astype(np.float32)).any():  # V: bfloat16 and smaller, of ml_dtypes
         raise ToolkitError(f"{what}: a weight is NaN; train the model or export it again")
     return array
 
@@ -185,6 +182,10 @@ def graph(model: Any) -> Graph:
     types = {i.name: i.type.tensor_type.elem_type for i in g.input if i.name in inputs}
     nodes = [_node(n, opset) for n in g.node]
     _in_order(nodes, {*constants, *inputs}, [o.name for o in g.output])
+    try:
+        onnx.checker.check_model(model)
+    except Exception as e:  # ours come first: they say what to do
+        raise ToolkitError(f"onnx.checker refuses it: {_line(e)}; export it again") from None
     metadata = {p.key: p.value for p in model.metadata_props}
     return Graph(tuple(nodes), constants, inputs, types, tuple(o.name for o in g.output), metadata, model)
 
@@ -207,7 +208,10 @@ def _node(n: Any, opset: int) -> Node:
         )
     attrs: dict[str, Any] = {}
     for a in n.attribute:
-        value = onnx.helper.get_attribute_value(a)
+        try:
+            value = onnx.helper.get_attribute_value(a)
+        except ValueError:
+            raise ToolkitError(f'{n.op_type} "{n.name}": attribute {a.name} has no value; export it again') from None
         if a.type in (onnx.AttributeProto.FLOAT, onnx.AttributeProto.FLOATS):
             value = _shortest(value)
         if isinstance(value, onnx.TensorProto):

@@ -236,7 +236,10 @@ class Walk:
         return self.show(node, new.name, a.back_to(self.emit(node, new, *a.std.shape[1:])))
 
     def show(self, node: Node, name: str, at: np.ndarray) -> Data:
-        """Notes that the node's first output shows what a layer computes."""
+        """Notes that the node's first output shows what a layer computes, and no other that it is made of."""
+        for other, (tensor, shows) in list(self.shown.items())[-4:]:
+            if tensor == node.outputs[0] and shows is not at:
+                del self.shown[other]
         self.shown[name] = (node.outputs[0], at)
         return Data(at)
 

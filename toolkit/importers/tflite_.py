@@ -18,6 +18,7 @@ from toolkit.importers.tflite_run import original, original_int8, runtime
 from toolkit.importers.tflite_values import Builder, Line
 
 __all__ = ["bytes_of_c", "read", "recognises"]
+LARGEST = 2**20  # values of a window
 STREAM = 16  # steps of the windows that prove a network whose file leaves its number of steps open
 
 
@@ -103,6 +104,10 @@ def _input(main: Graph, options: Options) -> Line:
     steps = time if time >= 1 else options.steps or STREAM
     if options.steps and options.steps != steps:
         raise ToolkitError(f'input "{t.name}" has {steps} steps, not {options.steps}; leave --steps out')
+    if steps > 32767 or steps * width > LARGEST:
+        raise ToolkitError(
+            f'input "{t.name}": {steps} steps of {width} features; expected at most 32767 and {LARGEST} values'
+        )
     rank = len(t.signature)
     axes = axes if rank == 3 else ("1", "f") if rank == 2 else ("1", "1", "t", "f")
     return Line(("",), steps, width, axes)

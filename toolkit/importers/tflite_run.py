@@ -47,9 +47,7 @@ def original(path: Path, main: Graph, x: Line, y: Line, builder: Builder, networ
         interpreter = _interpreter(found[0], path, main, x, "BUILTIN_WITHOUT_DEFAULT_DELEGATES")
         rows: dict[str, list[np.ndarray]] = {name: [] for name in ("", *shown)}
         for window in values:
-            interpreter.reset_all_variables()
-            interpreter.set_tensor(main.inputs[0], _as_tensor(window, x))
-            interpreter.invoke()
+            _invoke(interpreter, path, main, window.reshape(x.shape))
             rows[""].append(interpreter.get_tensor(main.outputs[0]).reshape(y.time, y.width))
             for name, (tensor, line) in shown.items():
                 rows[name].append(_as_line(interpreter.get_tensor(tensor), line))
@@ -72,9 +70,7 @@ def original_int8(path: Path, main: Graph, x: Line, y: Line) -> Original | None:
         (scale,), (zero,) = main.tensors[first].scale, main.tensors[first].zero
         for window in values:
             real = ((window.astype(np.float64) - zero) * scale).astype(np.float32)
-            interpreter.reset_all_variables()
-            interpreter.set_tensor(main.inputs[0], _as_tensor(window if first == main.inputs[0] else real, x))
-            interpreter.invoke()
+            _invoke(interpreter, path, main, (window if first == main.inputs[0] else real).reshape(x.shape))
             rows.append(interpreter.get_tensor(last).reshape(y.time, y.width))
         return {"": np.stack(rows)}
 
@@ -98,8 +94,16 @@ def _interpreter(module: Any, path: Path, main: Graph, x: Line, resolver: str) -
     return made
 
 
-def _as_tensor(window: np.ndarray, x: Line) -> np.ndarray:
-    return np.ascontiguousarray(window.reshape(x.shape))
+def _invoke(interpreter: Any, path: Path, main: Graph, x: np.ndarray) -> None:
+    """One window, from the first state.
+
+    Raises: ToolkitError when the interpreter fails."""
+    try:
+        interpreter.reset_all_variables()
+        interpreter.set_tensor(main.inputs[0], np.ascontiguousarray(x))
+        interpreter.invoke()
+    except (RuntimeError, ValueError) as e:
+        raise ToolkitError(f"{path}: its own interpreter fails: {str(e).splitlines()[0]}") from None
 
 
 def _as_line(tensor: np.ndarray, line: Line) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from quantize.network import Layer, layer
 from toolkit.errors import ToolkitError, nearest
 from toolkit.importers import identifier
+from toolkit.importers.finish import free
 from toolkit.importers.torch_structure import HINT, OPS, RECURRENT, Part
 
 FUNCTIONS = {
@@ -64,8 +65,7 @@ class Builder:
 
     def add(self, name: str, op: str, weights: Mapping[str, np.ndarray], **more: object) -> str:
         """A layer behind `ends`, with a name that no other has; returns it."""
-        taken = {x.name for x in self.layers}
-        name = next(n for n in (name, *(f"{name}_{k}" for k in range(1, 1 << 20))) if n not in taken)
+        name = free(name, {x.name for x in self.layers})
         more.setdefault("sources", self.ends)
         self.layers.append(layer(name, op, weights, **more))  # type: ignore[arg-type]
         return name
@@ -119,7 +119,7 @@ def _recurrent(b: Builder, part: Part) -> None:
 
 def _bias(part: Part, b_ih: np.ndarray, b_hh: np.ndarray) -> np.ndarray:
     """torch's two biases are one, but for a GRU's n, where r stands between them."""
-    total = np.asarray(b_ih.astype(np.float64) + b_hh)
+    total = b_ih.astype(np.float64) + b_hh.astype(np.float64)
     if part.op != "gru":
         return total
     h = len(b_ih) // 3

@@ -25,7 +25,7 @@ class Members:
             self._file = zipfile.ZipFile(path)
         except _BROKEN as e:
             raise ToolkitError(f"{path}: not a complete zip archive ({e}); save or copy it again") from None
-        found = [m for m in self._file.infolist() if not m.is_dir()]
+        found = [m for m in self._file.infolist() if not m.filename.endswith("/")]
         for m in found:
             if m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size:
                 raise ToolkitError(

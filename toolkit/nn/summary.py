@@ -97,4 +97,18 @@ def _on_board(network: Network, board: str) -> str:
         return f"{board}: {e}"
     flash = f"{f.flash}" + (f" of {f.flash_of}" if f.flash_of else "")
     ram = f"{f.ram}" + (f" of {f.ram_of}" if f.ram_of else "")
-    return f"{board}: flash {flash} bytes (weights and tables, without code), RAM {ram} bytes (state and scratch)"
+    text = f"{board}: flash {flash} bytes (weights and tables, without code), RAM {ram} bytes (state and scratch)"
+    return f"{text}, {cycles_on(network, board)}".removesuffix(", ")
+
+
+def cycles_on(network: Network, board_name: str) -> str:
+    """What a forecast costs there, as the sweep counts it; "" where nothing can be counted, or why it was not."""
+    from toolkit.stages.cost import cost, why_not
+
+    board = load_board(board_name)
+    if why_not(board):
+        return ""
+    try:
+        return str(cost(network, board))
+    except (QuantizeError, ToolkitError) as e:
+        return f"cycles not counted: {e}"

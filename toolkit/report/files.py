@@ -43,6 +43,7 @@ class RunFiles:
     q: QNetwork | None
     train: dict[str, Any] | None
     quantize: dict[str, Any] | None
+    imported: dict[str, Any] | None  # the proof of `import`
     prepared: Prepared | None
     forecast: dict[str, np.ndarray] | None
     epochs: tuple[dict[str, Any], ...]
@@ -84,6 +85,7 @@ def read_run(run: Path) -> RunFiles:
         q=q,
         train=train,
         quantize=quantize,
+        imported=_proof(run / "model.import.json", digest),
         prepared=prepared,
         forecast=forecast,
         epochs=_epochs(run / "metrics.jsonl") if train is not None else (),
@@ -129,6 +131,11 @@ def _same_errors(forecast: dict[str, np.ndarray], accuracy: dict[str, Any], prep
     """Whether these arrays give the numbers of quantize.json."""
     true = forecast["truth"]
     return all(bool(np.isclose(error(forecast[k], true, prepared), accuracy[k], rtol=1e-9)) for k in METHODS)
+
+
+def _proof(path: Path, digest: str | None) -> dict[str, Any] | None:
+    found = read_json(path)
+    return found if found is not None and found.get("sha256") == digest else None
 
 
 def _epochs(path: Path) -> tuple[dict[str, Any], ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
 from quantize.float_graph import shapes
-from quantize.graph import INPUT, sources
+from quantize.graph import sources
 from quantize.network import Layer, Network
 from quantize.ops import OPS
 from quantize.oracle import tensor_bytes
@@ -52,6 +52,7 @@ def gather(run: Path, files: RunFiles) -> dict[str, Any]:
         "accuracy": accuracy | verdict(accuracy),
         "metrics": scores(files),
         "model": _model(files),
+        "import": _imported(files),
         "data": _data(files),
         "training": _training(files),
         "quantization": {k: (files.quantize or {}).get(k) for k in ("saturation", "overflow", "drift")},
@@ -71,6 +72,19 @@ def _accuracy(files: RunFiles) -> dict[str, Any]:
     found = (files.quantize or files.train or {}).get("accuracy", {})
     keys = (*METHODS, "ner", "rmse_ratio", "unit", "forecasts")
     return {k: found.get(k) for k in keys} | {"targets": _targets(files)}
+
+
+def _imported(files: RunFiles) -> dict[str, Any] | None:
+    """The proof that `import` stored beside the model; None of a trained one."""
+    found = files.imported
+    if found is None:
+        return None
+    differences = (found.get("differences") or {}).values()
+    return {
+        **{k: found.get(k) for k in ("format", "runtime", "structure", "proven", "inputs", "equal")},
+        "largest": max((d["largest"] for d in differences), default=None),
+        "ner": (files.quantize or {}).get("accuracy", {}).get("ner"),
+    }
 
 
 def _targets(files: RunFiles) -> list[dict[str, Any]]:
@@ -123,10 +137,17 @@ def _layer(files: RunFiles, j: int) -> dict[str, Any]:
         "name": x.name,
         "op": x.op,
         **(_sizes(network, j) if files.q is None and network is not None else _quantized_sizes(x)),
-        "params": sum(v.size for v in network.layers[j].weights.values()) if network else None,
+        "params": _parameters(network, x.name),
         "weight_bytes": sum(v.nbytes for v in files.q.layers[j].arrays.values()) if files.q else None,
         "state_bytes": tensor_bytes(files.q.layers[j]) if files.q else None,
     }
+
+
+def _parameters(network: Network | None, name: str) -> int | None:
+    """Of the float layer of that name; an identity that quantization added has none."""
+    if network is None:
+        return None
+    return sum(v.size for x in network.layers if x.name == name for v in x.weights.values())
 
 
 def _quantized_sizes(x: Layer | QLayer) -> dict[str, int]:
@@ -137,7 +158,7 @@ def _quantized_sizes(x: Layer | QLayer) -> dict[str, int]:
 def _sizes(n: Network, j: int) -> dict[str, int]:
     """Of any op; MACs of one step."""
     made, x = shapes(n, n.window or 1), n.layers[j]
-    fed = [len(n.inputs) if s == INPUT else made[s][1] for s in sources(n.layers, j)]
+    fed = [made[s][1] for s in sources(n.layers, j)]
     work = sum(v.size for v in x.weights.values() if v.ndim > 1)
     return {"inputs": sum(fed), "outputs": made[x.name][1], "macs": work}
 

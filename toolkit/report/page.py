@@ -12,7 +12,7 @@ from toolkit.report import charts
 from toolkit.report.files import METHODS, RunFiles
 from toolkit.report.scores import tables
 from toolkit.report.svg import moment
-from toolkit.report.terminal import LABELS, by_folder, float_line, kernels, size
+from toolkit.report.terminal import LABELS, by_folder, float_line, imported_sentences, kernels, size
 
 TARGETS = 4  # drawn at most
 FLASH_KINDS = (
@@ -39,6 +39,7 @@ def page(files: RunFiles, report: dict[str, Any]) -> str:
     environment.globals.update(both=both, float_line=float_line, labels={k: LABELS[k] for k in METHODS})
     return environment.get_template("report.html.j2").render(
         r=report,
+        imported=imported_sentences(report["import"]),
         targets=_targets(files, report),
         rmse_bars=_rmse_bars(report),
         metrics=tables(report["metrics"], LABELS),

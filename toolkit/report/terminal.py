@@ -44,7 +44,13 @@ def summary(report: dict[str, Any]) -> str:
     console = Console(highlight=False)
     console.width = min(console.width, WIDTH)
     parts: list[RenderableType] = [Text()]
-    parts += [*_accuracy(report["accuracy"]), *_parity(report), *_floats(report), *_memory(report)]
+    parts += [
+        *_imported(report["import"]),
+        *_accuracy(report["accuracy"]),
+        *_parity(report),
+        *_floats(report),
+        *_memory(report),
+    ]
     if report["stale"]:
         parts.append(
             Text(
@@ -67,6 +73,27 @@ def _table(*columns: str) -> Table:
 def _bar(share: float) -> Text:
     filled = max(0, min(round(share * BAR), BAR))
     return Text.assemble(("█" * filled, "cyan"), ("·" * (BAR - filled), "dim"))
+
+
+def imported_sentences(found: dict[str, Any] | None) -> list[str]:
+    """What the import proved, and what quantization moved."""
+    if found is None:
+        return []
+    if not found["proven"]:
+        lines = [f"Imported from {found['format']}, not proven: {found['runtime']}."]
+    elif found["equal"] is not None:
+        lines = [f"Imported from {found['format']}: {found['equal']:.2%} of the bytes of {found['runtime']}."]
+    else:
+        assumed = "; the structure is assumed" if found["structure"] == "assumed" else ""
+        within = f"within {found['largest']:.2g} on {found['inputs']} inputs"
+        lines = [f"Imported from {found['format']}: equal to {found['runtime']} {within}{assumed}."]
+    if found["ner"] is not None:
+        lines.append(f"Quantization moves the outputs by {found['ner']:.4f} of their deviation (NER).")
+    return lines
+
+
+def _imported(found: dict[str, Any] | None) -> list[RenderableType]:
+    return [Text(line, style="" if found and found["proven"] else "yellow") for line in imported_sentences(found)]
 
 
 def _accuracy(a: dict[str, Any]) -> list[RenderableType]:

@@ -18,7 +18,7 @@ from quantize.network import Column, Network, load_network, network_digest
 from quantize.qnetwork import QNetwork, save_qnetwork
 from toolkit.data.baselines import rmse
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.samples import as_streams, as_windows, read_samples
+from toolkit.samples import as_streams, as_windows, header, read_samples
 
 JUDGED = 0.2  # of the samples, the last of them: not calibrated with
 DIGITS = 5  # of a column's deviation that its fixed point resolves
@@ -34,7 +34,9 @@ def quantize_imported(run: Path, samples: Path, options: ptq.Options, *, say: Ca
     for note in notes:
         say(note)
     x = inputs(network, read_samples(samples), str(samples))
-    network = _with_decimals(network, x)
+    names = header(samples, len(network.inputs)) or tuple(c.name for c in network.inputs)
+    named = tuple(replace(c, name=name) for c, name in zip(network.inputs, names, strict=True))
+    network = _with_decimals(replace(network, inputs=named), x)
     calibration, judged = _split(network, x)
     say(f"calibrating{' and refitting the head' if options.refit else ''} on {calibration.shape[0]} sequences")
     q = save_qnetwork(ptq.quantize(network, [calibration], options, source), run / "model.q.safetensors")

@@ -13,7 +13,7 @@ from quantize import ptq
 from quantize.network import Network
 from toolkit.data.baselines import error_of, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, in_raw, runs, truth
-from toolkit.nn.summary import footprint
+from toolkit.nn.summary import cycles_on, footprint
 from toolkit.report.terminal import size
 from toolkit.stages.quantize import float_forecast, integer_forecast, undone
 from toolkit.train.metrics import points
@@ -78,7 +78,10 @@ class Pane:
         self._next: tuple[int, Network] = (0, network)
         self._parts = [sample(prepared, network, s) for s in ("train", "val")]
         self._there, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(network,), daemon=True)
+        self._threads = [
+            threading.Thread(target=self._look, args=(network,), daemon=True),
+            threading.Thread(target=self._work, daemon=True),
+        ]
 
     @property
     def quantized(self) -> str:
@@ -94,15 +97,19 @@ class Pane:
         self._there.set()
 
     def __enter__(self) -> Pane:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._there.set()
 
-    def _work(self, network: Network) -> None:
+    def _look(self, network: Network) -> None:
+        self.board = f"{said(sizes_on, network, self.name)}; cycles are being counted"
         self.board = said(on_board, network, self.name)
+
+    def _work(self) -> None:
         while self._there.wait() and not self._over.is_set():
             self._there.clear()
             (epoch, best), begun = self._next, time.thread_time()
@@ -111,10 +118,15 @@ class Pane:
 
 
 def on_board(network: Network, board: str) -> str:
-    """Flash and RAM on a board in a line."""
+    """Flash, RAM and cycles on a board in a line; the emulator counts the cycles, once for the same shapes."""
+    return f"{sizes_on(network, board)}; {cycles_on(network, board)}".removesuffix("; ")
+
+
+def sizes_on(network: Network, board: str) -> str:
+    """Flash and RAM on a board."""
     f = footprint(network, board)
     flash, ram = (size(f.flash) + _of(f.flash_of), size(f.ram) + _of(f.ram_of))
-    return f"{board}: flash {flash}, RAM {ram} (the model's own)"
+    return f"{board}: the model's flash {flash}, RAM {ram}"
 
 
 def _of(most: int | None) -> str:
