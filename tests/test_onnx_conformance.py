@@ -18,7 +18,7 @@ def test_every_case_is_equal_or_refused_and_the_page_says_so() -> None:
     needs("onnx")
     found = [o for case in cases(*MODULES) if "_expanded" not in case.name for o in outcomes(case, floats)]
     assert [o for o in found if o.result == "failed"] == []
-    listed = PAGE.read_text("utf-8").split("### Passed")[1].split("### Refused")[0]
+    listed = PAGE.read_text("utf-8").split("### Passed cases")[1].split("### Refused cases")[0]
     passed = {name.strip() for name in listed.replace("\n", " ").split(",")}
     mine = {o.case.removeprefix("test_") for o in found if o.result == "passed"}
     assert len(mine) > 100 and mine <= passed
