@@ -32,8 +32,8 @@ alone may also go through: {constants}.
 
 Not taken, and what to use: {forms}.
 
-Things to know: an input besides the first is a first state of a recurrent layer (zeros at first, kept from then on);
-the model's output is the first one, the others are left out with a remark; last cell states, `sequence_lens` below the
+Things to know: an input besides the sequence is a first state of a recurrent layer and taken as zeros; the model's
+output is the first one, the others are left out with a remark; last cell states, `sequence_lens` below the
 window, first states that depend on the input, and quantized activations are refused; a clip in ONNX bounds the gates'
 inputs. An RNN that was unrolled step by step becomes one layer again; layer normalisation, GELU and softsign that an
 older opset wrote in several operators, too.

@@ -1,5 +1,6 @@
-"""Cases of the onnx package for our operators: equal, or refused by name, as docs/onnx.md lists them; docs/onnx_cases.py
-makes that page of all cases and also runs the C."""
+"""Cases of the onnx package for our operators: equal, or refused by name, as docs/onnx.md lists them.
+
+docs/onnx_cases.py makes that page of all cases and also runs the C."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from tests.conftest import needs
 from tests.onnx_conformance import cases, floats, outcomes
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "onnx.md"
-MODULES = """lstm gru rnn gemm matmul add mul softmax logsoftmax layernormalization averagepool
-maxpool reducemean reducemax clip cast concat split slice reshape squeeze unsqueeze transpose gather dropout celu elu gelu
-hardsigmoid hardswish leakyrelu selu softplus softsign thresholdedrelu quantizelinear dequantizelinear""".split()
+MODULES = """
+lstm gru rnn gemm matmul add mul softmax logsoftmax layernormalization averagepool maxpool reducemean reducemax clip
+cast concat split slice reshape squeeze unsqueeze transpose gather dropout celu elu gelu hardsigmoid hardswish
+leakyrelu selu softplus softsign thresholdedrelu quantizelinear dequantizelinear
+""".split()
 
 
 def test_every_case_is_equal_or_refused_and_the_page_says_so() -> None:

@@ -192,6 +192,13 @@ class Walk:
         options: dict[str, float] = {"first": first, "count": count}
         return self._helper("pick", x, options, x.steps, count).name
 
+    def only(self, std: np.ndarray) -> str | None:
+        """The layer whose whole output [batch, steps, width] stands there, in order; None where there is none."""
+        k, *_ = self.decode(std)
+        line = self.at(int(k.flat[0])) if (std >= 0).all() else Line("", 0, 0, 0)
+        whole = np.arange(line.base, line.base + std.size).reshape(std.shape)
+        return line.name if std.shape == (self.batch, line.steps, line.width) and (std == whole).all() else None
+
     def in_order(self, node: Node, std: np.ndarray) -> tuple[str, ...]:
         """`fed` for a layer that cannot reorder its inputs: a dense layer of ones does it where needed."""
         fed = self.fed(node, std)
