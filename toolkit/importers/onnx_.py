@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from quantize.features import front_from
-from quantize.network import Column, Layer, Network
+from quantize.network import MISSING, OUTPUTS, Column, Layer, Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, network_of
 from toolkit.importers.onnx_activations import ACTIVATIONS
@@ -249,9 +249,15 @@ def restored(network: Network, text: str) -> Network:
         made = replace(network, **sides, **more, levels=tuple(d["levels"]), front=front_from(d["front"]))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
         raise ToolkitError(f'metadata "{KEY}" is damaged ({e}); export it again, or remove it') from None
-    if any(len(sides[s]) != len(getattr(network, s)) for s in sides):
-        raise ToolkitError(f'metadata "{KEY}" is of another number of columns; export it again, or remove it')
+    good = made.missing in MISSING and made.output in OUTPUTS and all(_good(c) for s in sides.values() for c in s)
+    if not good or any(len(sides[s]) != len(getattr(network, s)) for s in sides):
+        raise ToolkitError(f'metadata "{KEY}" does not describe this model; export it again, or remove it')
     return made
+
+
+def _good(c: Column) -> bool:
+    numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (c.mean, c.std, c.decimals, c.horizon))
+    return numbers and c.std > 0 and isinstance(c.name, str) and isinstance(c.unit, str)
 
 
 FORMS = {
