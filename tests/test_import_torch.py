@@ -288,10 +288,10 @@ TOML = {
     '[[layer]]\nop = "rnn"\nnonlinearty = "relu"': "unknown key 'nonlinearty'; did you mean \"nonlinearity\"",
     '[[layer]]\nop = "conv"\nstride = "2"': "stride = '2': expected such as 1",
     '[[layer]]\nop = "last"\nweights = "x"': "weights = 'x': expected the prefix",
-    '[[layer]]\nop = "lstm"\nweights = "lstm"': r"fc.weight \[2, 4\] is in no layer of the structure",
+    '[[layer]]\nop = "lstm"\nweights = "lstm"': r"fc.bias \[2\] is in no layer of the structure",
     '[[layer]]\nop = "gru"\nweights = "lstm"': r"lstm.weight_ih_l0 \[16, 3\]: expected \[12, any\] in a gru",
     '[[layer]]\nop = "linear"\nweights = "head"': "no tensor head.weight for a linear",
-    '[[layer]]\nop = "last"': r"lstm.\w+ \[16\] is in no layer of the structure",
+    '[[layer]]\nop = "last"': r"fc.bias \[2\] is in no layer of the structure",
     "= 3": "not TOML",
 }
 
