@@ -64,7 +64,7 @@ def _with_head(n: Network) -> Network:
     last = n.layers[-1]
     if last.op == "dense" and not last.activations:
         return n
-    size = shapes(n, n.window or 1)[""][1]
+    size = shapes(n, n.window or 1)[last.name][1]
     name = "head" if all(x.name != "head" for x in n.layers) else "identity_head"
     return replace(n, layers=(*n.layers, layer(name, "dense", {"w": np.eye(size), "b": np.zeros(size)})))
 

@@ -44,7 +44,7 @@ def _seen(network: Network, fed: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def shapes(network: Network, steps: int) -> dict[str, tuple[int, int]]:
-    """(time', features) of every layer's output for a window of `steps`; "" is the network's.
+    """(time', features) of every layer's output for a window of `steps`, in the layers' order; "" is the input's.
 
     Raises: QuantizeError, naming the layer, where something does not fit together."""
     made: dict[str, tuple[int, int]] = {INPUT: (steps, len(network.inputs))}
@@ -64,7 +64,7 @@ def shapes(network: Network, steps: int) -> dict[str, tuple[int, int]]:
         if layer.name == last and network.mode == "window" and network.head != "all":
             fed = [(1, n) for _, n in fed]
         made[layer.name] = shape(layer, fed)
-    return {**made, "": made[last]}
+    return made
 
 
 def shape(layer: Layer, fed: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -43,6 +43,7 @@ _PACKAGES = {
     "litert": "ai_edge_litert",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
+    "onnxscript": "onnxscript",
     "platformio": "platformio",
     "yaml": "yaml",
     "dask": "distributed",

@@ -28,7 +28,7 @@ def network(
     steps = steps if mode == "window" else 0
     front = columns(inputs, "x")
     n = Network(name, tuple(layers), front, (), mode, steps, max(steps, 1), 0, 0.0, "hold", 3, head)
-    return replace(n, outputs=columns(shapes(n, steps or 1)[""][1], "y"))
+    return replace(n, outputs=columns(shapes(n, steps or 1)[n.layers[-1].name][1], "y"))
 
 
 def function(rng: np.random.Generator, among: tuple[str, ...] = ELEMENTWISE) -> str:
@@ -142,7 +142,7 @@ def random_graph(rng: np.random.Generator, name: str) -> Network:
             continue
         x = replace(one(rng, f"layer{k}", op, time, total, window=window), sources=fed)
         layers.append(x)
-        made[x.name] = shapes(network([*layers], inputs=inputs, steps=steps, mode="window"), steps)[""]
+        made[x.name] = shapes(network([*layers], inputs=inputs, steps=steps, mode="window"), steps)[x.name]
     if not layers:
         return random_graph(rng, name)
     if window and rng.random() < 0.4:  # a dense layer as head of what has as many steps

@@ -225,6 +225,14 @@ def test_what_native_lacks_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("native backend: no train.segment; NumPy trains instead")
 
 
+def test_windows_do_not_carry() -> None:
+    backend = BACKENDS["native"](FREE, MODELS["last, reverse"][0], 1)
+    backend.load(network("last, reverse"))
+    batch, *_ = batches("last, reverse", 1)
+    with pytest.raises(ToolkitError, match="a batch with carry in window mode: the native backend starts every window"):
+        backend.step(replace(batch, carry=True), 1e-3)
+
+
 def test_torch_that_is_missing_or_has_no_such_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "toolkit.train.backends.torch_backend", raising=False)
     with monkeypatch.context() as patch:

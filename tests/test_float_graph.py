@@ -24,7 +24,7 @@ def arr(*shape: int) -> np.ndarray:
 def net(*layers: Layer, inputs: int = 3, head: str = "all", steps: int = 5) -> Network:
     columns = tuple(Column(f"x{j}", "", 3, 0.0, 1.0) for j in range(inputs))
     plain = Network("net", tuple(layers), columns, (), "window", steps, steps, 0, 0.0, "hold", 0, head)
-    width = shapes(plain, steps)[""][1]
+    width = shapes(plain, steps)[layers[-1].name][1]
     return replace(plain, outputs=tuple(Column(f"y{j}", "", 3, 0.0, 1.0, 1) for j in range(width)))
 
 

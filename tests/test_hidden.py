@@ -77,6 +77,7 @@ IMPORTED: dict[str, list[Layer]] = {
     "a probability": [lstm("a", 3, 8), TAKE, dense("y", 8, 1), act("s", "sigmoid")],
     "no head": [lstm("a", 3, 5), TAKE],
     "dense first": [dense("d", 3, 4), lstm("a", 4, 8), TAKE, dense("y", 8, 2)],
+    "squashed inputs": [act("t", "tanh"), lstm("a", 3, 4), TAKE, dense("y", 4, 2)],
     "scaled between": [lstm("a", 3, 4), act("r", "relu"), scale("s", 4), lstm("b", 4, 4), TAKE, dense("y", 4, 1)],
 }
 

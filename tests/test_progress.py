@@ -55,3 +55,9 @@ def test_a_board_that_is_none_is_said_before_the_training(capsys: pytest.Capture
     assert main(["train", "docs/examples/room.toml", "--board", "microbot", "--out", str(tmp_path / "run")]) == 1
     err = capsys.readouterr().err
     assert "microbit" in err and err.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_board_is_of_one_training(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    many = ["train", "docs/examples/room.toml", "--seeds", "2", "--board", "microbit", "--out", str(tmp_path / "run")]
+    assert main(many) == 1
+    assert "--board shows the figures of one training" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -163,11 +163,12 @@ def test_metrics_of_every_horizon_beside_every_baseline(tmp_path: Path) -> None:
     text = (run / "report.html").read_text("utf-8")
     cells = [re.findall(r"<t[dh][^>]*>([^<]*)", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
     nine = [c for c in cells if len(c) == 9]
-    assert [c[0] for c in nine] == ["Steps ahead", *["1", "", "", "", ""], *["6", "", "", "", ""]]
+    assert [c[0] for c in nine] == ["Ahead", *["1", "", "", "", ""], *["6", "", "", "", ""]]
     last, ours = (next(c for c in nine if c[1] == x) for x in ("Value a season ago", "Network, float"))
     one = {r["method"]: r for r in report["metrics"] if r["horizon"] == 1}
     assert last[6:] == [f"{one['seasonal']['r2']:.3f}", f"{100 * one['seasonal']['direction']:.1f}", "–"]
-    assert ours[2] == f"{one['float']['mae']:.4g}" and "%" in ours[8]
+    assert ours[2] == f"{one['float']['mae']:.4g}" and " to " in ours[8]
+    assert one["persistence"]["direction"] is None  # it tells no change
     coverage = [c for c in cells if len(c) == 5 and c[1].startswith("Network")]
     assert [c[2] for c in coverage] == ["0.1", "0.5", "0.9"] * 4
     assert coverage[-1][4] == f"{100 * told['quantized']['quantiles'][-1]['coverage']:.1f}"

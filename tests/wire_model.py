@@ -1,4 +1,4 @@
-"""What firmware/serve.c must answer to any bytes, written again in Python, and the random bytes that it is tried with."""
+"""What firmware/serve.c must answer to any bytes, written again in Python, and random bytes to try it with."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Server:
     def check(self, request: int, data: bytes) -> Status:
         if request in (Request.STEP, Request.RUN):
             many = len(data) // SAMPLE
-            if request == Request.STEP and len(data) != SAMPLE or not data:
+            if not data or (request == Request.STEP and len(data) != SAMPLE):
                 return Status.WRONG_LENGTH
             if any(data[k * SAMPLE] > 2 for k in range(many)):
                 return Status.WRONG_VALUE
@@ -201,8 +201,15 @@ class Fuzz:
     waiting: bytearray = field(default_factory=bytearray)
 
     def start(self) -> None:
-        """Both sides in the state after a reset, and the line empty."""
-        self.exchange([encode(Frame(Request.RESET, 0, 0, b""))[1:-1]], first=True)
+        """Both sides in the state after a reset, and the line empty. What comes before a device has started is lost."""
+        for sequence in range(round(self.patience)):
+            ask = encode(Frame(Request.RESET, sequence, 0, b""))
+            want, end = self.server.take(ask[1:-1]), time.monotonic() + 1.0
+            self.stream.write(ask)
+            while (got := self.next(end, text=True)) is not None:
+                if got == want:
+                    return
+        raise Tried(f"the device does not answer in {self.patience:g} s")
 
     def frames(self, count: int) -> None:
         """`count` frames; raises Tried at the first answer that is wrong, or does not come."""
@@ -225,16 +232,14 @@ class Fuzz:
         for frame in [*request, Frame(Request.GET_STATE, 11, 0, b"")]:
             self.exchange([encode(frame)[1:-1]])
 
-    def exchange(self, batch: list[bytes], first: bool = False) -> None:
+    def exchange(self, batch: list[bytes]) -> None:
         """Sends frames; waits for the answers that the Python server gives to the same bytes."""
         line = b"\0" + b"\0".join(batch) + b"\0"
         wanted = [known(self.server.take(coded)) for coded in line.split(b"\0") if coded]
         self.stream.write(line)
         end = time.monotonic() + self.patience
         for want in wanted:
-            got = self.next(end, text=first)
-            while first and got is not None and known(got) != want:
-                got = self.next(end)
+            got = self.next(end)
             if got is None or known(got) != want:
                 raise Tried(f"expected {want}, got {got}; the bytes were {line.hex(' ')}")
 

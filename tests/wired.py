@@ -1,4 +1,4 @@
-"""The fake model's firmware at the other end of a line: this computer's program, through pipes or a terminal, and boards."""
+"""The fake model's firmware at the other end of a line: a program of this computer, or an emulated board."""
 
 from __future__ import annotations
 
@@ -51,12 +51,11 @@ class Terminal:
     def __init__(self) -> None:
         import tty
 
-        self.far, near = os.openpty()
+        self.far, self.near = os.openpty()  # `near` stays open, or the program sees the line end when a port closes
         tty.setraw(self.far)
-        self.device = os.ttyname(near)
+        self.device = os.ttyname(self.near)
         self.process = subprocess.Popen(program("host"), stdin=self.far, stdout=self.far)
-        self.port = Port(self.device)  # while `near` is open: the terminal has somebody at its end
-        os.close(near)
+        self.port = Port(self.device)
         self.name, self.write, self.read = self.device, self.port.write, self.port.read
 
     def vanish(self) -> None:
@@ -65,6 +64,7 @@ class Terminal:
         self.process.wait()
         if self.far >= 0:
             os.close(self.far)
+            os.close(self.near)
             self.far = -1
 
     def close(self) -> None:

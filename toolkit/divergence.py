@@ -24,7 +24,7 @@ def name_divergence(
 ) -> str:
     """One line. `mismatch`: the image's dump of the step that differed; the oracle runs it again.
 
-    `image`: None where there is no file of it; `kernels`: layer -> target; `in_slices`: the input went to step, not to predict."""
+    `image`: None where there is no file of it; `kernels`: layer -> target; `in_slices`: the input went to step."""
     step = mismatch["step"]
     stream = oracle.Stream(q)
     got = oracle.Stream(q)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,6 @@ from toolkit.build import build_host
 from toolkit.codegen.render import write_folder
 from toolkit.codegen.render_f32 import generate_f32
 from toolkit.errors import ToolkitError
-from toolkit.lock import locked
 from toolkit.toolchain import CACHE, SUFFIX, host_toolchain
 
 API = """
@@ -118,20 +120,25 @@ class FloatModel:
 
 def build_and_load(network: Network) -> Callable[[np.ndarray], np.ndarray]:
     """A network's float32 C on this computer: normalised x [time, inputs] -> y [time', outputs] from the first state,
-    to compare with `quantize.float_graph.evaluate`. The names of its layers need not be C's. Built once, by its contents.
+    to compare with `quantize.float_graph.evaluate`. Its layers' names need not be C's. Built once, by its contents.
 
     Raises: ToolkitError or QuantizeError where it cannot be generated or built."""
     plain = _renamed(network)
     files = generate_f32(plain, "0" * 64, load_board("host"), "ref")
     text = "".join(f"{name}\0{files[name]}\0" for name in sorted(files)) + host_toolchain("auto").version
     folder = CACHE / "f32" / hashlib.sha256(text.encode()).hexdigest()[:32]
-    with locked(folder):
-        if not (folder / "c").is_dir():
-            write_folder(files, folder / "c")
-        library = folder / f"model{SUFFIX}"
-        if not library.is_file():
-            build_host(folder / "c", folder)
-    return _function(FloatModel(folder / "c", library), plain)
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work:  # two processes may build it at once
+            c_dir, kept = Path(work) / "c", Path(work) / "kept"
+            write_folder(files, c_dir)
+            library = build_host(c_dir, Path(work) / "out")
+            kept.mkdir()
+            for path in (library, c_dir / f"{plain.name}.h"):
+                os.replace(path, kept / path.name)
+            with contextlib.suppress(OSError):  # the other was first
+                os.rename(kept, folder)
+    return _function(FloatModel(folder, folder / f"model{SUFFIX}", name=plain.name), plain)
 
 
 def _renamed(n: Network) -> Network:

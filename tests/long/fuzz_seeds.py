@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,25 @@ def onnx_seeds(folder: Path) -> list[Path]:
     return paths
 
 
+def pytorch_seeds(folder: Path) -> list[Path]:
+    """safetensors with its structure, and what torch.save writes where torch is."""
+    from tests.test_export_models import stacked
+    from toolkit.exporters.pytorch import export_safetensors, state_dict
+
+    paths = []
+    for op in ("lstm", "gru", "rnn"):
+        paths.append(folder / f"{op}.safetensors")
+        export_safetensors(stacked(op), paths[-1])
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        for name, zipped in (("new", True), ("old", False)):
+            tensors = {k: torch.tensor(v) for k, v in state_dict(stacked("gru"))[0].items()}
+            paths.append(folder / f"{name}.pt")
+            torch.save(tensors, paths[-1], _use_new_zipfile_serialization=zipped)
+    return paths
+
+
 def onnx_edited(blob: bytes, rng: np.random.Generator) -> bytes:
     """A model that protobuf takes and that makes no sense: operators, names, attributes and dimensions exchanged."""
     import onnx
@@ -95,6 +115,50 @@ def onnx_edited(blob: bytes, rng: np.random.Generator) -> bytes:
     return bytes(m.SerializeToString())
 
 
-SEEDS: dict[str, Callable[[Path], list[Path]]] = {"onnx": onnx_seeds}
-EDITS: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {"onnx": onnx_edited}
+def tflite_seeds(folder: Path) -> list[Path]:
+    """The converters' files of the tests."""
+    del folder
+    data = (Path(__file__).parents[1] / "data" / "tflite").glob("*.tflite")
+    return sorted(p for p in data if "small_cell" not in p.name)
+
+
+def tflite_edited(blob: bytes, rng: np.random.Generator) -> bytes:
+    """A whole flatbuffer whose operators, tensors, options and shapes are exchanged."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    m = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(blob)))
+    for _ in range(rng.integers(1, 4)):
+        g = m.subgraphs[rng.integers(len(m.subgraphs))]
+        op, t = g.operators[rng.integers(len(g.operators))], g.tensors[rng.integers(len(g.tensors))]
+        extremes = (0, -1, 1, 2, 7, 2**31 - 1, -(2**31))
+        what = rng.integers(8)
+        if what == 0:
+            op.inputs = [int(v) if rng.random() < 0.7 else int(rng.integers(-1, len(g.tensors))) for v in op.inputs]
+        elif what == 1:
+            op.outputs = [int(rng.integers(len(g.tensors))) for _ in op.outputs]
+        elif what == 2:
+            op.opcodeIndex = int(rng.integers(len(m.operatorCodes)))
+        elif what == 3:
+            code = m.operatorCodes[rng.integers(len(m.operatorCodes))]
+            code.builtinCode = code.deprecatedBuiltinCode = int(rng.integers(0, 127))
+        elif what == 4 and t.shape is not None:
+            t.shape = [int(rng.choice((*extremes, *t.shape))) for _ in range(len(t.shape) + int(rng.integers(-1, 2)))]
+        elif what == 5:
+            t.type = int(rng.integers(0, 17))
+        elif what == 6:
+            t.buffer = int(rng.integers(len(m.buffers)))
+        elif op.builtinOptions is not None:
+            for key, value in vars(op.builtinOptions).items():
+                if isinstance(value, bool):
+                    setattr(op.builtinOptions, key, not value)
+                elif isinstance(value, int):
+                    setattr(op.builtinOptions, key, int(rng.choice((0, 1, 2, 3, value))))
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(m.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+SEEDS: dict[str, Callable[[Path], list[Path]]] = {"onnx": onnx_seeds, "tflite": tflite_seeds, "pytorch": pytorch_seeds}
+EDITS: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {"onnx": onnx_edited, "tflite": tflite_edited}
 """Format -> what damages the meaning of a file and leaves its form."""

@@ -20,7 +20,7 @@ def main() -> None:
 
     for name in FORMATS:
         importer(name)
-    options = Options("fuzz", 4, None, False, None)
+    options = {k: Options("fuzz", None if k == "tflite" else 4, None, False, None) for k in FORMATS}  # those fix it
     with open("/proc/self/statm") as f:
         used = int(f.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
@@ -28,7 +28,8 @@ def main() -> None:
     for line in sys.stdin:
         path, begin = Path(json.loads(line)), time.process_time()
         try:
-            importer(format_of(path)).read(path, options)
+            kind = format_of(path)
+            importer(kind).read(path, options[kind])
             result = "imported"
         except (ToolkitError, QuantizeError) as e:
             result = f"refused: {e}" if str(e).isprintable() and str(e) else f"bad message: {e!r}"

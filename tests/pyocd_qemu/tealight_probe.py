@@ -1,8 +1,8 @@
 """A debug probe for pyOCD whose board is a machine in QEMU: pyOCD drives the emulated flash controller by its own code.
 
 QEMU shows no debug port. The parts of it that pyOCD needs are kept here: a memory access port, the ROM table with one
-core, and the core's debug registers (Armv6-M Architecture Reference Manual, chapter C1), over QEMU's gdbstub, whose port
-TEALIGHT_QEMU_GDB names. All other memory is the machine's own."""
+core, and the core's debug registers (Armv6-M Architecture Reference Manual, chapter C1), over QEMU's gdbstub, whose
+port TEALIGHT_QEMU_GDB names. All other memory is the machine's own."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class _Planner:
 
     def __init__(self, network: Network, steps: int) -> None:
         self.window = network.mode == "window"
-        self.shapes = {**shapes(network, steps), INPUT: (steps, len(network.inputs))}
+        self.shapes = shapes(network, steps)
         self.layers: list[Layer] = []
         self.fed: dict[str, tuple[str, ...]] = {}
         self._add_joins(network)

@@ -62,12 +62,14 @@ class Serving:
     counter: qemu_count.Counter | None
 
 
-def serving(image: Path, board: Board, *, say: Callable[[str], None]) -> Serving:
-    """How to run an image that serves its serial line; the counts go beside the image.
-
-    Raises: ToolkitError when no emulator here can give the line."""
+def check_serves(board: Board) -> None:
+    """Raises: ToolkitError when no emulator here can give a board's serial line, both ways: QEMU alone does."""
     if not qemu.available(board):
         choose_emulator(board, "qemu")  # which says what is missing
+
+
+def serving(image: Path, board: Board, *, say: Callable[[str], None]) -> Serving:
+    """How to run an image that serves its serial line; the counts go beside the image."""
     counter = None
     if not qemu.counts(board):
         say(f"instructions are not counted: install a {qemu.PROGRAMS[board.toolchain]} with plugins")

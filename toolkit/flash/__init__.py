@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -10,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intelhex import IntelHex
-
-from toolkit import elf
+from toolkit import elf, images
 from toolkit.boards import Board
 from toolkit.elf import Segment
 from toolkit.errors import CheckFailed, ToolkitError, nearest
@@ -65,14 +64,31 @@ def choose_port(board: Board, wanted: str, ports: Sequence[Port]) -> Port:
     return found[0] if found else Port("", "", "")
 
 
+def check_port(path: str) -> None:
+    """Raises: ToolkitError when a serial port is not there, or another program has it."""
+    if sys.platform == "win32":
+        return  # the tool says it itself
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as e:
+        there = ", ".join(p.path for p in serial_ports()) or "none"
+        raise ToolkitError(f"{path}: {e.strerror}; serial ports of USB here: {there}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ToolkitError(f"{path}: in use by another program; close that first") from None
+    finally:
+        os.close(handle)
+
+
 def whole(image: Path, board: Board) -> Segment:
     """All that is written to flash, gaps as erased flash. Raises: ToolkitError when it does not fit the board."""
-    memory = IntelHex()
-    for segment in elf.segments(image):
-        memory.puts(segment.address, segment.data)
-    found = Segment(int(memory.minaddr()), memory.tobinstr())
     assert board.memory is not None
-    flash = board.memory.flash
+    flash, ram = board.memory.flash, board.memory.ram
+    here = [s for s in elf.segments(image) if not ram.origin <= s.address < ram.origin + ram.length]
+    found, _ = images.flat(here)  # a ROM that fills RAM takes its own part from another form
     end = found.address + len(found.data)
     if not flash.origin <= found.address <= end <= flash.origin + flash.length:
         place = f"{flash.origin:#x} to {flash.origin + flash.length:#x}"
@@ -110,6 +126,8 @@ def steps_of(board: Board, folder: Path, options: Options) -> list[Step]:
         if not (options.dry_run and options.tool in TOOLS and TOOLS[options.tool].knows(board)):
             raise
         tool, program = TOOLS[options.tool], TOOLS[options.tool].programs[0]
+    if tool.name == "esptool" and port.path and not options.dry_run:
+        check_port(port.path)
     target = Target(board, folder, whole(folder / "firmware.elf", board), port.path, port.serial)
     return list(tool.steps(program, target))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,9 @@ class Tool:
     steps: Callable[[str, Target], Sequence[Step]]
 
     def program(self) -> str | None:
-        """The name of the one that is installed."""
-        return next((p for p in self.programs if shutil.which(p)), None)
+        """The one that is installed: on PATH, or beside the Python that runs this."""
+        here = Path(sys.executable).parent
+        return next((found for p in self.programs if (found := shutil.which(p) or shutil.which(p, path=here))), None)
 
 
 def _pyocd(program: str, t: Target) -> Sequence[Step]:
@@ -69,9 +71,9 @@ def _openocd(program: str, t: Target) -> Sequence[Step]:
 
 
 def _probe_rs(program: str, t: Target) -> Sequence[Step]:
-    which = ("--non-interactive", "--chip", t.board.tools.probe_rs)
-    probe = next(iter(t.board.tools.usb), "")
-    which += ("--probe", f"{probe}:{t.serial}") if t.serial and probe else ()
+    usb = next(iter(t.board.tools.usb), "")
+    probe = ("--probe", f"{usb}:{t.serial}") if t.serial and usb else ()
+    which = ("--non-interactive", "--chip", t.board.tools.probe_rs, *probe)
     return (
         Step("write", (program, "download", *which, "--verify", t.file(".elf"))),
         Step("reset", (program, "reset", *which)),

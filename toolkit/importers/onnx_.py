@@ -95,8 +95,8 @@ def _checked(path: Path) -> Graph:
 
 
 def _of_file(path: Path, e: ToolkitError) -> ToolkitError:
-    """The error with the file's name; names out of a damaged file may hold anything."""
-    return ToolkitError(f"{path}: {''.join(c if c.isprintable() else '?' for c in str(e))[:500]}")
+    """The error with the file's name, cut where a damaged file has made it endless."""
+    return ToolkitError(f"{path}: {str(e)[:500]}")
 
 
 def unsupported(path: Path) -> tuple[str, ...]:

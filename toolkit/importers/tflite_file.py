@@ -199,7 +199,9 @@ class _Table:
         return [_Table(self.file, start + 4 * k + v) for k, v in enumerate(self.numbers(field, "uint32"))]
 
     def text(self, field: int) -> str:
-        return bytes(self.vector(field, "uint8")[:200]).decode("utf-8", "replace")
+        """A string of at most 100 bytes, fit for a message."""
+        text = bytes(self.vector(field, "uint8")[:100]).decode("utf-8", "replace")
+        return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def recognises(head: bytes) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from quantize.fixedpoint import ARITHMETIC, SIGMOID_NODES, TANH_NODES
 from quantize.float_graph import shapes
-from quantize.graph import INPUT, sources
+from quantize.graph import sources
 from quantize.network import Layer, Network
 from quantize.ops import OPS
 from quantize.oracle import tensor_bytes
@@ -158,7 +158,7 @@ def _quantized_sizes(x: Layer | QLayer) -> dict[str, int]:
 def _sizes(n: Network, j: int) -> dict[str, int]:
     """Of any op; MACs of one step."""
     made, x = shapes(n, n.window or 1), n.layers[j]
-    fed = [len(n.inputs) if s == INPUT else made[s][1] for s in sources(n.layers, j)]
+    fed = [made[s][1] for s in sources(n.layers, j)]
     work = sum(v.size for v in x.weights.values() if v.ndim > 1)
     return {"inputs": sum(fed), "outputs": made[x.name][1], "macs": work}
 

@@ -32,6 +32,7 @@ def scores(files: RunFiles) -> list[dict[str, Any]]:
             "horizon": row["horizon"],
             "method": method,
             **{k: row[method].get(k) for k in (*VALUES, *CLASSES)},
+            **({"direction": None} if method == "persistence" else {}),  # it tells no change
             "skill": [{"over": k, **row[method]["skill"][k]} for k in ORDER if k in row[method].get("skill", {})],
             "quantiles": row[method].get("quantiles", []),
         }
@@ -74,7 +75,7 @@ def _cell(key: str, value: float | None) -> str:
 def _skill(row: dict[str, Any]) -> str:
     """Over the last value, with its interval; – for a baseline."""
     s = next((s for s in row["skill"] if s["over"] == "persistence"), None)
-    return "–" if s is None else f"{100 * s['skill']:.1f} % ({100 * s['low']:.1f} to {100 * s['high']:.1f})"
+    return "–" if s is None else f"{100 * s['skill']:.1f} ({100 * s['low']:.1f} to {100 * s['high']:.1f})"
 
 
 def _levels(row: dict[str, Any]) -> list[list[str]]:

@@ -30,7 +30,8 @@ SAMPLES = 64
 def analyze(path: Path, options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Raises: ToolkitError when the file is damaged or of no known format; what is not supported is in the result."""
     kind = format_of(path)
-    unsupported = list(importer(kind).unsupported(path))
+    every = getattr(importer(kind), "unsupported", lambda path: ())
+    unsupported = list(every(path))
     result: dict[str, Any] = {"file": str(path), "format": kind, "unsupported": unsupported}
     if unsupported:
         return {**result, "layers": [], "schemes": {}, "boards": {}}
@@ -86,7 +87,7 @@ def _quantized(n: Network, scheme: str) -> Any:
     """With ranges from noise: sizes do not depend on them."""
     ready, _ = deployable(n)
     noise = np.random.default_rng(0).normal(size=(8, n.window or SAMPLES, len(n.inputs)))
-    return ptq.quantize(replace(ready, name="model"), [noise], ptq.Options(refit=False, scheme=scheme), "0" * 64)
+    return ptq.quantize(replace(ready, name="analyzed"), [noise], ptq.Options(refit=False, scheme=scheme), "0" * 64)
 
 
 def _sizes(q: Any, board: Board) -> dict[str, int]:

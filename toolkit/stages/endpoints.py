@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,37 +44,52 @@ class Device:
     kernels: dict[str, str]
 
 
-def parse(on: str, board: str | None) -> list[Endpoint]:
-    """`host,oracle,emulator,mps2_an386,/dev/ttyACM0`; board: what `emulator` stands for, and what is at a port.
-
-    Raises: ToolkitError when a name is neither."""
-    found: list[Endpoint] = []
-    own = load_board(board) if board else None
-    for name in (part.strip() for part in on.split(",")):
-        if name == "oracle":
-            found.append(Endpoint(name, "oracle", None))
-        elif name == "emulator":
-            if own is None:
-                raise ToolkitError("--on emulator: of which board? add --board NAME, or name the board in its place")
-            found.append(Endpoint(own.name, "emulator", own))
-        elif name in board_names() or name.endswith(".toml"):
-            known = load_board(name)
-            found.append(Endpoint(known.name, "host" if known.memory is None else "emulator", known))
-        elif name.startswith(("/", "tcp:", "COM")):
-            found.append(Endpoint(name, "port", own))
-        else:
-            known_names = [*KINDS, *board_names()]
-            raise ToolkitError(f'--on: "{name}" is neither a board nor a port{nearest(name, known_names)}')
-    names = [e.name for e in found]
+def names_of(on: str) -> list[str]:
+    """`host,oracle,/dev/ttyACM0` in parts. Raises: ToolkitError when one is there twice."""
+    names = [part.strip() for part in on.split(",")]
     for name in names:
         if names.count(name) > 1:
             raise ToolkitError(f"--on: {name} is there twice; expected each once")
+    return names
+
+
+def is_port(name: str) -> bool:
+    """Whether a name is that of a serial port or TCP."""
+    return name.startswith(("/", "tcp:", "COM")) and not name.endswith(".toml")
+
+
+def open_ports(names: Sequence[str], stack: ExitStack) -> dict[str, Client]:
+    """The clients of those names that are ports; `stack` closes them."""
+    return {name: stack.enter_context(Client(connect(name))) for name in names if is_port(name)}
+
+
+def parse(names: Sequence[str], clients: Mapping[str, Client], board: str | None) -> list[Endpoint]:
+    """What the names stand for. board: what `emulator` is and what is at a port; the first port tells unless given.
+
+    Raises: ToolkitError when a name stands for nothing, or no emulator here can run it."""
+    if board is None and "emulator" in names and clients:
+        board = next(iter(clients.values())).info().board_name
+    own = load_board(board) if board else None
+    found = [_endpoint(name, own) for name in names]
+    for e in found:
+        if e.kind == "emulator" and e.board:
+            emulate.check_serves(e.board)
     return found
 
 
-def open_port(endpoint: Endpoint, stack: ExitStack) -> Client:
-    """The client of a serial port or TCP; `stack` closes it."""
-    return stack.enter_context(Client(connect(endpoint.name)))
+def _endpoint(name: str, own: Board | None) -> Endpoint:
+    if name == "oracle":
+        return Endpoint(name, "oracle", None)
+    if is_port(name):
+        return Endpoint(name, "port", own)
+    if name == "emulator":
+        if own is None:
+            raise ToolkitError("--on emulator: of which board? add --board NAME, or name the board in its place")
+        return Endpoint(name, "emulator", own)
+    if name in board_names() or name.endswith(".toml"):
+        board = load_board(name)
+        return Endpoint(board.name, "host" if board.memory is None else "emulator", board)
+    raise ToolkitError(f'--on: "{name}" is neither a board nor a port{nearest(name, [*KINDS, *board_names()])}')
 
 
 def open_device(
@@ -127,9 +142,9 @@ def _check(
     if board is None and info.board_name in board_names():
         board = load_board(info.board_name)
     if board is not None and (info.board_name, info.board_hash) != (board.name, board_hash(board)):
-        found = f"{info.board_name} {info.board_hash:08x}"
+        found, wanted = f"{info.board_name} {info.board_hash:08x}", f"{board.name} {board_hash(board):08x}"
         raise ToolkitError(
-            f"{endpoint.name}: its image was built for board {found}; expected {board.name} {board_hash(board):08x}, as "
+            f"{endpoint.name}: its image was built for board {found}; expected {wanted}, as "
             f"the board's file is now: build it again and flash it, or name its board with --board"
         )
     return board

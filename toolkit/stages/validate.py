@@ -1,4 +1,4 @@
-"""The stage `validate`: a whole test set through the oracle, this computer, emulated boards and real ones, bit by bit."""
+"""The stage `validate`: a whole test set through the oracle, this computer, emulators and boards, bit by bit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import numpy as np
 from quantize import oracle
 from quantize.network import Network, load_network
 from quantize.qnetwork import QNetwork, load_qnetwork
+from toolkit.boards import load_board
 from toolkit.config import load_config
 from toolkit.data.baselines import error_of
 from toolkit.data.prepared import SPLITS, Prepared, check_series, forecast_rows, load_prepared, prepare, runs, truth
 from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, write_whole
-from toolkit.stages.endpoints import Device, open_device, open_port, parse
+from toolkit.stages.endpoints import Device, names_of, open_device, open_ports, parse
 from toolkit.stages.firmware import Job, vectors_of
 from toolkit.train.metrics import points
 from toolkit.vectors import PREDICT, RESET, Vectors, expect
@@ -69,9 +70,10 @@ def validate(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: ToolkitError; CheckFailed when an endpoint differs from the oracle, naming the first divergence."""
     q = load_qnetwork(options.run / "model.q.safetensors")
-    endpoints = parse(options.on, options.board)
+    names = names_of(options.on)
     with ExitStack() as stack:  # a port that is not there is told before anything is built
-        clients = {e.name: open_port(e, stack) for e in endpoints if e.kind == "port"}
+        clients = open_ports(names, stack)
+        endpoints = parse(names, clients, options.board)
         begin = time.monotonic()
         stream = _stream(options, q)
         rows = [_oracle(q, stream, time.monotonic() - begin)]
@@ -107,12 +109,10 @@ def _unit(q: QNetwork) -> str:
 def _stream(options: Options, q: QNetwork) -> Stream:
     """The test rows of the run, every row of --data, or a seeded walk where the model came without a series."""
     if options.data is None and not (options.run / "data.safetensors").is_file():
-        vectors = vectors_of(Job(options.run, parse("host", None)[0].board, options.steps or WALK), q)  # type: ignore[arg-type]
+        vectors = vectors_of(Job(options.run, load_board("host"), options.steps or WALK), q)
         return Stream(vectors, np.full(len(vectors.ops), -1), None, None)
-    if options.data is None:
-        prepared, splits = load_prepared(options.run / "data.safetensors"), ("test",)
-    else:
-        prepared, splits = _read(options, q), SPLITS
+    prepared = load_prepared(options.run / "data.safetensors") if options.data is None else _read(options, q)
+    splits = ("test",) if options.data is None else SPLITS
     check_series(prepared, q, options.run)
     parts = [(a, b) for split in splits for a, b in runs(prepared, split)]
     rows = np.concatenate([np.arange(a, b) for a, b in parts])[: options.steps]
@@ -192,6 +192,8 @@ def _counted(device: Device) -> dict[str, float] | None:
     if device.counter is None:
         return None
     counts, _ = device.counter.read()
+    if counts.calls == 0:  # the image does not lie where its file says
+        return None
     return {"mean": counts.sum / counts.calls, "min": counts.min, "max": counts.max}
 
 
@@ -216,8 +218,10 @@ def _feed(client: Client, info: Info, v: Vectors, name: str, say: Callable[[str]
             say(f"{name}: {at} of {len(v.ops)} steps equal")
             told = time.monotonic()
     stop = None if differs is None else differs + 1
-    whole = [np.concatenate([getattr(p, k) for p in parts])[:stop] for k in ("forecast", "hashes", "cycles")]
-    return Seen(*whole, differs)
+    forecast, hashes, cycles = (
+        np.concatenate([getattr(p, k) for p in parts])[:stop] for k in ("forecast", "hashes", "cycles")
+    )
+    return Seen(forecast, hashes, cycles, differs)
 
 
 def _name(q: QNetwork, v: Vectors, device: Device, seen: Seen) -> str:

@@ -31,7 +31,7 @@ from toolkit.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from toolkit.train.evaluate import accuracy, evaluate_rows
 from toolkit.train.progress import follow as on_stderr
 from toolkit.train.skill import errors_of, skills
-from toolkit.train.trainer import Diverged, Trained, Watcher, as_json, fit
+from toolkit.train.trainer import Diverged, Trained, Watcher, as_json, fit, loaded
 
 Follow = Callable[..., AbstractContextManager[Watcher]]  # called as progress.follow is
 
@@ -120,17 +120,18 @@ def _fit(
     say: Callable[[str], None],
 ) -> Trained:
     def save(position: Position) -> None:
-        if len(position.history) == first:  # what `watch`, and `forecast` after the key s, need beside it
-            out.mkdir(parents=True, exist_ok=True)
-            _save_inputs(config, prepared, out)
+        out.mkdir(parents=True, exist_ok=True)
         save_checkpoint(out / checkpoint.NAME, position, config)
+        if len(position.history) == first:  # what `watch`, and `forecast` after the key s, need beside it
+            _save_inputs(config, prepared, out)
         write_whole(out / "metrics.jsonl", "".join(json.dumps(as_json(e)) + "\n" for e in position.history))
 
+    backend = loaded(network, config.model, config.train)  # before a dashboard would cover what it says
     first = len(before.history) + 1 if before else 1
     with watched as watcher:
         return fit(
             network, prepared, model=config.model, train=config.train, rng=rng, say=say, watcher=watcher, save=save,
-            resume=before,
+            resume=before, backend=backend,
         )  # fmt: skip
 
 

@@ -56,6 +56,17 @@ class Diverged(ToolkitError):
     """The loss is no longer a number."""
 
 
+def loaded(network: Network, model: Model, train: Train) -> Backend:
+    """The backend with these weights; native kernels are built at their first use, and what they lack is said.
+
+    Raises: ToolkitError for an unknown backend."""
+    if train.backend not in BACKENDS:
+        raise ToolkitError(f"train.backend = {train.backend!r}: no such backend{nearest(train.backend, BACKENDS)}")
+    backend = BACKENDS[train.backend](train, model, train.seed)
+    backend.load(network)
+    return backend
+
+
 def fit(
     network: Network,
     prepared: Prepared,
@@ -67,15 +78,14 @@ def fit(
     watcher: Watcher,
     save: Callable[[Position], None] = lambda position: None,
     resume: Position | None = None,
+    backend: Backend | None = None,
 ) -> Trained:
     """Trains `network` until `train.epochs` or until `train.patience` epochs brought no better validation loss.
 
-    `save` is called after each epoch with what `resume` takes: going on from there gives the same bits.
+    `save` is called after each epoch with what `resume` takes: going on from there gives the same bits. `backend`: as
+    `loaded` gives it, made here unless given.
     Raises: ToolkitError for an unknown backend; Diverged when the loss is no longer a number."""
-    if train.backend not in BACKENDS:
-        raise ToolkitError(f"train.backend = {train.backend!r}: no such backend{nearest(train.backend, BACKENDS)}")
-    backend = BACKENDS[train.backend](train, model, train.seed)
-    backend.load(network)
+    backend = backend or loaded(network, model, train)
     position = resume or Position([], network)
     if resume:
         backend.restore(resume.backend)

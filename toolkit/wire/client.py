@@ -120,9 +120,10 @@ class Client:
         names = data[size:].split(b"\0")
         if len(data) < size or len(names) != 3:
             raise ToolkitError(f"{self.stream.name}: {len(data)} bytes of info; expected another protocol's version")
-        model, *numbers, counter = struct.unpack(_INFO, data[:size])
-        name = COUNTERS[counter] if counter < len(COUNTERS) else "none"
-        return Info(model.hex(), *numbers, name, *(n.decode("ascii", "replace") for n in names[:2]))
+        model, board, clock, inputs, outputs, state, most, stack, counter = struct.unpack(_INFO, data[:size])
+        counted = COUNTERS[counter] if counter < len(COUNTERS) else "none"
+        name, board_name = (n.decode("ascii", "replace") for n in names[:2])
+        return Info(model.hex(), board, clock, inputs, outputs, state, most, stack, counted, name, board_name)
 
     def reset(self) -> None:
         """The state before the first sample."""

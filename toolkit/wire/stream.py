@@ -39,8 +39,8 @@ class Process:
     """A program whose standard input and output are the line. It ends with the stream."""
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
-        self.name = name
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115: closed with the stream
+        self.name, self._program = name, command[0]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the stream
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
@@ -61,7 +61,7 @@ class Process:
     def _complaint(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"{self._process.args[0]} ended"  # type: ignore[index]
+        return lines[-1] if lines else f"{self._program} ended"
 
     def write(self, data: bytes) -> None:
         assert self._process.stdin is not None
@@ -84,11 +84,15 @@ class Process:
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # the line ends, and with it a program; a machine is ended
-        for end, patience in ((lambda: None, 0.3), (self._process.terminate, 5.0), (self._process.kill, None)):
-            end()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience)
-                break
+        try:
+            self._process.wait(0.3)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._reader.join()
         self._process.stdout.close()
         self._errors.close()

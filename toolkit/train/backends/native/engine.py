@@ -11,6 +11,7 @@ import numpy as np
 
 from quantize.network import Network
 from toolkit.config import Model, Train
+from toolkit.errors import ToolkitError
 from toolkit.nn.losses import Loss
 from toolkit.nn.network import Parameters, States, parameters, with_parameters, zero_states
 from toolkit.nn.recurrent import Arrays, Masks
@@ -95,7 +96,14 @@ class Engine:
         self.states = zero_states(self.p, 0)
 
     def step(self, batch: Batch, lr: float) -> float:
-        """One update; the loss before it."""
+        """One update; the loss before it.
+
+        Raises: ToolkitError for a batch that carries, of windows."""
+        if batch.carry and self.template.mode != "stateful":
+            raise ToolkitError(
+                "a batch with carry in window mode: the native backend starts every window from zero; expected mode = "
+                '"stateful", or backend = "numpy"'
+            )
         masks, count = self.random.masks(self.p, batch), count_of(batch)
         total = self._all(batch, count, masks, carry=batch.carry, keep=True, train=count > 0)
         if count:
