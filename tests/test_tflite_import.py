@@ -192,6 +192,11 @@ def bidirectional(merge: bool) -> Callable[[Made], int]:
     return make
 
 
+def simple(g: Made) -> int:
+    inputs = [g.x, g.constant(weights(4, 3)), g.constant(weights(4, 4)), g.constant(weights(4)), g.state(4)]
+    return g.op("UNIDIRECTIONAL_SEQUENCE_RNN", inputs, (1, 6, 4), fusedActivationFunction=4)
+
+
 def image(g: Made, x: int, width: int, steps: int = 6) -> int:
     return g.op("RESHAPE", [x, g.constant([1, 1, steps, width], "int32")], (1, 1, steps, width))
 
@@ -249,6 +254,7 @@ MADE: dict[str, Callable[[Made], int]] = {
     "peepholes": unidirectional(peepholes=True),
     "cell clip": unidirectional(clip=0.3),
     "coupled input and forget gate": unidirectional(cifg=True),
+    "simple RNN": simple,
     "bidirectional": bidirectional(False),
     "bidirectional, merged": bidirectional(True),
     "average, same": pooled("AVERAGE_POOL_2D", 0),
@@ -295,6 +301,10 @@ def integers_inside(g: Made) -> int:
 
 BAD: dict[str, tuple[Callable[[Made], int], str]] = {
     "operator": (lambda g: g.op("COS", [g.x], (1, 6, 3)), r"operator 0 \(COS\): not supported"),
+    "several operators": (
+        lambda g: g.op("RSQRT", [g.op("COS", [g.op("COS", [g.x], (1, 6, 3))], (1, 6, 3))], (1, 6, 3)),
+        r"operator 0 \(COS\), operator 2 \(RSQRT\): not supported; .*; part of a normalisation",
+    ),
     "hybrid": (hybrid, r"operator 0 \(FULLY_CONNECTED\): int8 weights with float activations \(dynamic range\)"),
     "int8 operator": (integers_inside, r"operator 1 \(TANH\): has no int8 form"),
     "width": (lambda g: dense(g, g.x, weights(2, 5)), r"weights \[2, 5\] for 3 features"),

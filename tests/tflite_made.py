@@ -9,7 +9,12 @@ import numpy as np
 
 from toolkit.tflite import _Graph
 
-OTHER = {"AVERAGE_POOL_2D": "POOL2D", "MAX_POOL_2D": "POOL2D", "MEAN": "REDUCER"}  # whose options are named otherwise
+OTHER = {
+    "AVERAGE_POOL_2D": "POOL2D",
+    "MAX_POOL_2D": "POOL2D",
+    "MEAN": "REDUCER",
+    "UNIDIRECTIONAL_SEQUENCE_RNN": "SEQUENCERNN",
+}  # whose options are named otherwise
 
 
 class Made(_Graph):

@@ -50,6 +50,7 @@ _POOL = "padding:b stride_w:i stride_h:i width:i height:i fused:b"
 _FIELDS = {  # of an operator's options, in order: name:struct code, =default where it is not 0
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "fused:b cell_clip:f proj_clip:f time_major:b",
     "BIDIRECTIONAL_SEQUENCE_LSTM": "fused:b cell_clip:f proj_clip:f merge:b time_major:b=1",
+    "UNIDIRECTIONAL_SEQUENCE_RNN": "time_major:b fused:b",
     "FULLY_CONNECTED": "fused:b weights_format:b keep_dims:b",
     "BATCH_MATMUL": "adj_x:b adj_y:b",
     "CONV_2D": "padding:b stride_w:i stride_h:i fused:b dilation_w:i=1 dilation_h:i=1",
