@@ -63,7 +63,9 @@ def test_every_board_links_and_fits(name: str, compiler: str, tmp_path: Path) ->
     board = load_board(name)
     compiler_for(board, compiler)
     c_dir = fake_model.write(tmp_path, fake_model.vectors(100))
-    result = build_firmware(c_dir, board, tmp_path / "build", toolchain=compiler, say=lambda _: None)
+    result = build_firmware(
+        c_dir, board, tmp_path / "build", toolchain=compiler, say=lambda _: None, purpose="replay_serve"
+    )
     assert result["toolchain"] == compiler
     assert 1000 < result["sizes"]["flash"] <= result["limits"]["flash"]
     assert 0 < result["sizes"]["ram"] + result["limits"]["stack"] <= result["limits"]["ram"]
