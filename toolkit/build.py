@@ -110,6 +110,13 @@ def _refuse(log: str, folder: Path) -> ToolkitError:
     return ToolkitError(f"the C does not build: {' | '.join(errors[:2])} (all of it in {folder / 'build.log'})")
 
 
+def compiled(plan: Plan, folder: Path) -> None:
+    """Runs SCons on a plan. Raises: ToolkitError when the C does not build."""
+    log = _scons(plan, folder)
+    if log:
+        raise _refuse(log, folder)
+
+
 def _sources(c_dir: Path) -> list[Path]:
     found = sorted(c_dir.glob("*.c")) if c_dir.is_dir() else []
     if not found:
@@ -138,6 +145,7 @@ def linker_script(memory: Memory, page: int = 4) -> str:
         ram_length=room(memory.ram.origin, memory.ram.length),
         stack=hex(memory.stack),
         page=page,
+        constants=memory.constants.upper(),
     )
 
 
@@ -218,6 +226,8 @@ def build_firmware(
     sizes = elf.measure(image, [o for o in objects if o.name.startswith("model_")])
     checks.nothing_foreign(board, objects, image)
     checks.instructions(board, image)
+    if memory.constants == "ram":
+        sizes["ram"] += elf.section_bytes(image, ".rodata")
     checks.room(board, memory, image, sizes)
     result = _build_result(board, memory, compiler, image, sizes)
     write_whole(out / "build.json", json.dumps(result, indent=1) + "\n")
@@ -263,9 +273,7 @@ def _library(
         link=link,
         depends=[],
     )
-    log = _scons(plan, folder)
-    if log:
-        raise _refuse(log, folder)
+    compiled(plan, folder)
     return output
 
 

@@ -238,17 +238,36 @@ def _boards(a: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict
 
     from toolkit.boards import board_names, load_board
+    from toolkit.stages.boards import aligned, one, start_file, table
 
+    if a.name == "new":
+        if not a.chip:
+            a.usage("boards new: the following arguments are required: --chip")
+        made = start_file(a.chip, a.out)
+        say(f"{made['file']}: like {made['like']}; next: python3 run.py boards {made['file']}")
+        return made
     boards = [load_board(name) for name in ([a.name] if a.name else board_names())]
     if not a.json:
-        for b in boards:
-            memory = (
-                f"{b.memory.flash.length // 1024:>6} KB flash {b.memory.ram.length // 1024:>5} KB RAM"
-                if b.memory
-                else " " * 28
-            )
-            print(f"{b.name:<16}{b.core:<12}{memory}  {b.title}")
+        print(one(boards[0]) if a.name else aligned(table(boards)))
     return {b.name: asdict(b) for b in boards}
+
+
+def _flash(a: argparse.Namespace) -> dict[str, Any]:
+    from toolkit.flash import Options, flash
+    from toolkit.stages.firmware import build
+    from toolkit.stages.uefi import build_stick
+
+    job = _job(a)
+    if job.rebuild:
+        (build_stick if job.board.tools.boot else build)(job, say=say)
+    options = Options(a.tool, a.port, a.drive, a.device, a.dry_run)
+    return flash(job.board, job.folder, options, say=say, ask=_typed)
+
+
+def _typed(question: str) -> str:
+    """What is typed after a question; nothing where nobody can."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline() if sys.stdin is not None else ""
 
 
 def _demo(a: argparse.Namespace) -> dict[str, Any]:
@@ -287,7 +306,10 @@ def _parser() -> argparse.ArgumentParser:
     _model_verbs(verb)
     _board_verbs(verb)
     p = verb("boards", _boards, "List the boards, or show one.", "microbit --json")
-    p.add_argument("name", nargs="?", help="one board")
+    p.add_argument("name", nargs="?", help="one board, or `new`: a starting file for one of your own")
+    p.add_argument("--chip", help="with new: its chip, e.g. stm32f401re")
+    p.add_argument("--out", type=Path, default=Path("mine.toml"), help="with new: the file (mine.toml)")
+    p.set_defaults(usage=p.error)
     p = verb("demo", _demo, "Everything in a row on the glucose series.", "")
     p.add_argument("--out", type=Path, default=Path("runs/demo"), help="the run's folder")
     _tools(p)
@@ -366,6 +388,19 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--board", help="what `emulator` stands for, and what is at the port; else the device tells")
     p.add_argument("--data", type=Path, metavar="CSV", help="every row of this file, in place of the test rows")
     p.add_argument("--steps", type=int, help="at most; all unless given")
+    _toolchain(p)
+
+    text = "Build, write the image to a board by a tool that is installed, and verify it."
+    p = verb("flash", _flash, text, "runs/room --board pico --dry-run")
+    _job_arguments(p)
+    p.add_argument("--serve", action="store_true", help="an image that serves docs/protocol.md, for `validate`")
+    p.add_argument("--replay", action="store_true", help="with --serve: replay the test vectors at boot, too")
+    p.add_argument("--no-build", dest="rebuild", action="store_false", help="write the image as it lies there")
+    p.add_argument("--tool", default="", help="picotool, pyocd, openocd, ...; the first that is here unless given")
+    p.add_argument("--port", default="", help="the board's serial port, where several boards are plugged in")
+    p.add_argument("--drive", type=Path, help="the drive that a UF2 boot loader shows")
+    p.add_argument("--device", type=Path, help="a USB disk to write for a PC, after its name is typed again")
+    p.add_argument("--dry-run", action="store_true", help="show the commands, write nothing")
     _toolchain(p)
 
     text = "Count what a step costs on a board: by function, by layer, in time and in memory."
