@@ -381,10 +381,11 @@ def _boards(a: argparse.Namespace) -> dict[str, Any]:
 def _flash(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.flash import Options, flash
     from toolkit.stages.firmware import build
+    from toolkit.stages.uefi import build_stick
 
     job = _job(a)
     if job.rebuild:
-        build(job, say=say)
+        (build_stick if job.board.tools.boot else build)(job, say=say)
     options = Options(a.tool, a.port, a.drive, a.device, a.dry_run)
     return flash(job.board, job.folder, options, say=say, ask=_typed)
 
