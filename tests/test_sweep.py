@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -116,6 +117,23 @@ def test_what_is_worse_than_the_median_is_pruned(tmp_path: Path) -> None:
     for dearer in ((flash + 1, macs, good["curve"]), (flash, macs + 1, good["curve"])):
         cheap = one_trial(path, ["train.lr=1e-9"], [dearer] * 9, "macs")
         assert cheap["values"][1:] == [flash, macs], "what costs more does not end it"
+
+
+def test_ctrl_c_ends_the_trial_at_work_and_leaves_a_sweep_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("optuna")
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("toolkit.train.sweep.wait", interrupt)
+        with pytest.raises(ToolkitError, match=f"sweep interrupted; {tmp_path} has the finished trials: go on with --r"):
+            run(tmp_path, "train.epochs=1000000", "train.patience=1000000", trials=1)
+    assert not multiprocessing.active_children() and not (tmp_path / "lock").exists()
+    with pytest.raises(ToolkitError, match="train.epochs = 1000000; now it is 4"):
+        run(tmp_path, trials=1, resume=True)
 
 
 def test_the_environment_counts_and_killed_in_a_trial_it_goes_on(tmp_path: Path) -> None:

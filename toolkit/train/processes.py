@@ -165,4 +165,10 @@ def _shown(board: Board, say: Callable[[str], None]) -> Iterator[Callable[[str, 
         yield lambda name, text: say(f"{name}: {text}")
         return
     with Live(board.text(), console=console, transient=True) as live:
-        yield lambda name, text: live.update(board.text())
+
+        def tell(name: str, text: str) -> None:
+            if text != board.lines[name]:
+                console.print(f"{name}: {text}", markup=False, highlight=False)
+            live.update(board.text())
+
+        yield tell
