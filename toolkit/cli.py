@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 Do = Callable[[argparse.Namespace], dict[str, Any]]
 TRAIN = """docs/examples/room.toml --set train.epochs=20
 docs/examples/room.toml --seeds 5 --jobs 2
---preset harbinger --each
+--preset harbinger --each --set data.split=[0.6,0.2,0.2]
 docs/examples/room.toml --walk-forward 4"""
 
 
@@ -65,10 +65,11 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
 def _train_many(a: argparse.Namespace, config: Any, out: Path, sets: Sequence[str]) -> dict[str, Any]:
     from toolkit.train.many import Plan, table, train_many
 
-    plan, jobs = Plan(a.seeds, a.each, a.walk_forward), a.jobs or os.cpu_count() or 1
-    result = train_many(
-        a.config or PRESETS[a.preset], config, plan, out, sets=sets, at_once=jobs, resume=a.resume, say=say
-    )
+    if a.board:
+        a.usage("--board goes with one training; set deploy.boards for several")
+    plan, how = Plan(a.seeds, a.each, a.walk_forward), {"at_once": a.jobs or os.cpu_count() or 1, "resume": a.resume}
+    path = a.config or PRESETS[a.preset]
+    result = train_many(path, config, plan, out, sets=sets, plain=a.plain, say=say, **how)
     if not a.json:
         print(table(result))
     for name, why in result["failed"].items():
