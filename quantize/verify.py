@@ -104,9 +104,13 @@ def _text(shapes: dict[str, tuple[int, ...]]) -> str:
 
 def _scalars(n: Network | QNetwork) -> None:
     """What the C's counters can hold and its compilers accept."""
-    for key, known in (("mode", MODES), ("missing", MISSING), ("head", DEPLOYED_HEADS)):
+    for section, key, known in (
+        ("model", "mode", MODES),
+        ("deploy", "missing", MISSING),
+        ("model", "head", DEPLOYED_HEADS),
+    ):
         if getattr(n, key) not in known:
-            raise QuantizeError(f'{key} = "{getattr(n, key)}": expected {" or ".join(known)}')
+            raise QuantizeError(f'{section}.{key} = "{getattr(n, key)}": expected {" or ".join(known)}')
     shortest, longest = (1, 32767) if n.mode == "window" else (0, 0)
     for key, low, high in (("max_gap", 0, 255), ("warmup", 1, 2**31 - 1), ("window", shortest, longest)):
         _within(f"{key} ({n.mode} mode)", getattr(n, key), low, high)

@@ -123,7 +123,8 @@ def test_feature_names() -> None:
         "d": "expected an input",
         "c.mean": "did you mean",
         "c.maen(3)": "c.mean",
-        "c.lag(0)": "1 .. 255",
+        "c.lag(0)": r"data.features: \"c.lag\(0\)\": expected 1 .. 255 samples",
+        "c.mean(256)": r"\"c.mean\(256\)\": expected 1 .. 255",
     }.items():
         with pytest.raises(ToolkitError, match=says) as e:
             parse((text,), ("a b", "c"), "f.csv")

@@ -7,7 +7,11 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import IO
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -17,12 +21,14 @@ from quantize.network import load_network
 from quantize.ptq import Options
 from quantize.qnetwork import load_qnetwork
 from tests.conftest import needs
+from tests.nets import generated
 from toolkit.boards import load_board
 from toolkit.cli import main
 from toolkit.config import load_config
 from toolkit.data.prepared import load_prepared
 from toolkit.errors import ToolkitError
 from toolkit.nn.network import forward
+from toolkit.stages.engines import Floats, Integers
 from toolkit.stages.forecast import follow, forecast
 from toolkit.stages.generate import generate_c
 from toolkit.stages.quantize import quantize
@@ -131,6 +137,104 @@ def test_a_long_gap_begins_a_new_warm_up(run: Path) -> None:
     lines, answers = "20\n" * q.warmup + "\n" * (q.max_gap + 1) + "20\n", list[str]()
     follow(run, io.StringIO("\ufeff" + lines), target="oracle", answer=answers.append)
     assert all(answers[q.warmup - 1 : -2]) and not any(answers[: q.warmup - 1] + answers[-2:])
+
+
+@pytest.mark.parametrize("missing", ["hold", "reset", "interpolate"])
+@pytest.mark.parametrize("run", ["one", "window", "difference"], indirect=True)
+def test_a_lost_sample_is_the_same_to_every_engine(run: Path, missing: str) -> None:
+    """Gaps of 1 to max_gap + 1 samples: answers at the same lines, and the same ones but for quantization."""
+    network, q = load_network(run / "model.safetensors"), load_qnetwork(run / "model.q.safetensors")
+    if missing == "interpolate" and network.front:
+        return  # refused by training
+    prepared = load_prepared(run / "data.safetensors")
+    floats = Floats(replace(network, missing=missing, max_gap=2), prepared)
+    integers = Integers(oracle.Stream(replace(q, missing=missing, max_gap=2)), q)
+    assert np.isnan(floats.feed(None)).all() and not floats.warmed_up
+    at = 0
+    for gap in (1, 2, 3, 5, 1):
+        for k in range(q.warmup + 6):
+            lost = q.warmup + 1 < k <= q.warmup + 1 + gap
+            row = None if lost else prepared.values[at, : prepared.raws]
+            at += not lost
+            y, want = floats.feed(row), integers.feed(row)
+            assert floats.warmed_up == integers.warmed_up
+            if floats.warmed_up:
+                assert y == pytest.approx(want, abs=0.05)
+    assert (floats.fed, floats.lost) == (integers.stream.steps, integers.stream.lost)
+
+
+@pytest.mark.parametrize("run", ["difference"], indirect=True)
+def test_without_a_sample_a_difference_has_no_base(run: Path) -> None:
+    """As model.h says: an offset from 0, while warmed_up is false."""
+    q = load_qnetwork(run / "model.q.safetensors")
+    stream = oracle.Stream(q)
+    zero = stream.predict_missing()
+    for _ in range(q.warmup):
+        stream.predict(oracle.to_raw(q.raws, np.array([20.0, 0.0])))
+    for _ in range(q.max_gap + 1):
+        assert stream.warmed_up
+        stream.predict_missing()
+    assert not stream.warmed_up and list(stream.predict_missing()) == list(zero) and abs(zero[0]) < 500
+    assert "an offset from 0" in generated(q)["room.h"]
+
+
+@pytest.mark.parametrize("run", ["one"], indirect=True)
+def test_numbers_are_in_plain_digits(run: Path) -> None:
+    for odd in ("1_000", "\u0661\u0662", "0x10", "1,5", "inf", "nan"):
+        with pytest.raises(ToolkitError, match="standard input, line 1: ") as caught:
+            follow(run, io.StringIO(f"{odd}\n"), target="float", answer=lambda s: None)
+        assert odd in str(caught.value) and "expected 1 numbers: temperature" in str(caught.value)
+
+
+def test_of_several_series_the_last_or_the_one_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, first, rows in (("a", 10, 80), ("b", 50, 70)):
+        lines = [f"{k},{first + k % 5}" for k in range(rows)]
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{name}.csv").write_text("t,x\n" + "\n".join(lines) + "\n")
+    toml = '[data]\npath = "in"\ndate = "t"\n[model]\nhidden = 3\nwarmup = 3\n[train]\nepochs = 1\n'
+    (tmp_path / "run.toml").write_text(toml)
+    run = tmp_path / "run"
+    assert main(["train", str(tmp_path / "run.toml"), "--out", str(run)]) == 0
+    capsys.readouterr()
+    assert main(["forecast", str(run)]) == 0
+    said = capsys.readouterr()
+    assert said.err == "of 2 series this is b, the last; --series takes a, b\n" and said.out.startswith("b last sample")
+    assert "x 54" in said.out
+    assert main(["forecast", str(run), "--series", "a", "--json"]) == 0
+    said = capsys.readouterr()
+    result = json.loads(said.out)
+    assert said.err == "" and result["series"] == "a" and result["last"]["values"] == {"x": 14.0}
+    assert result["rows"][0]["time"].endswith("00:01:20")
+    assert main(["forecast", str(run), "--series", "c"]) == 1
+    assert capsys.readouterr().err.startswith('error: --series "c": expected one of a, b')
+    assert main(["forecast", str(run), "--series", "a", "--follow"]) == 1
+    assert "expected no --series" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("run", ["one"], indirect=True)
+def test_a_drawing_is_whole_or_not_there(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without matplotlib, which no other test needs: a figure that can only be saved."""
+
+    class Figure(MagicMock):
+        broken = False
+
+        def savefig(self, file: IO[bytes], **_: object) -> None:
+            file.write(b"PNG")
+            if self.broken:
+                raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(sys.modules, "matplotlib", ModuleType("matplotlib"))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", MagicMock(Figure=Figure))
+    to = tmp_path / "f.png"
+    assert main(["forecast", str(run), "--png", str(to)]) == 0 and to.read_bytes() == b"PNG"
+    to.write_bytes(b"before")
+    monkeypatch.setattr(Figure, "broken", True)
+    assert main(["forecast", str(run), "--png", str(to)]) == 1
+    assert to.read_bytes() == b"before" and list(tmp_path.iterdir()) == [to]
+    assert main(["forecast", str(run), "--png", str(run / "config.toml" / "f.png")]) == 1
+    assert capsys.readouterr().err.count("\n") == 2
 
 
 @pytest.mark.parametrize("run", ["one"], indirect=True)

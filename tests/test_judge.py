@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from quantize.network import Network
+from quantize.ptq import Options
 from toolkit.config import load_config
 from toolkit.data.baselines import rmse
 from toolkit.data.prepared import Prepared, forecast_rows, in_raw, prepare
@@ -18,7 +20,7 @@ from toolkit.presets import PRESETS
 from toolkit.stages.quantize import float_forecast
 from toolkit.train import judge as module
 from toolkit.train.evaluate import evaluate_rows
-from toolkit.train.judge import Pane, judge, on_board, sample
+from toolkit.train.judge import Pane, judge, on_board, sample, sizes_on
 from toolkit.train.stage import needed, template
 
 
@@ -28,11 +30,12 @@ def untrained(path: Path, *sets: str) -> tuple[Prepared, Network]:
     return prepared, init_network(template(config, prepared), config.model, rng=np.random.default_rng(0))
 
 
-def test_windows_all_of_them_where_they_are_few() -> None:
+def test_windows_all_of_them_where_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WINDOWS", 150)
     prepared, network = untrained(PRESETS["modern_lstm"])
-    said = judge(prepared, network, sample(prepared, network, "train"), sample(prepared, network, "val"))
+    said = judge(prepared, network, Options(), sample(prepared, network, "train"), sample(prepared, network, "val"))
     _, true, y = evaluate_rows(prepared, network, split="val")
-    found = re.fullmatch(r"validation RMSE (\S+), float (\S+), NER (\S+) %", said)
+    found = re.fullmatch(r"RMSE (\S+), float (\S+), NER (\S+) %, 100% of validation", said)
     assert found and float(found[2]) == pytest.approx(rmse(y - true), rel=1e-3)
     assert float(found[1]) == pytest.approx(float(found[2]), rel=0.02) and float(found[3]) < 5
 
@@ -49,8 +52,8 @@ def test_streams_a_part_of_them_from_a_zero_state(monkeypatch: pytest.MonkeyPatc
     rows, _, y = evaluate_rows(prepared, network, split="val")
     ours = in_raw(prepared, val.rows, float_forecast(network)(val.x)[val.at])
     assert ours[first] == pytest.approx(y[np.searchsorted(rows, val.rows[first])])  # its run begins with this sequence
-    said = judge(prepared, network, sample(prepared, network, "train"), val)
-    assert f"({len(val.rows)} of {val.of} rows)" in said and "°C" in said
+    said = judge(prepared, network, Options(), sample(prepared, network, "train"), val)
+    assert "12% of validation" in said and "°C" in said
 
 
 def test_the_line_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,9 +65,15 @@ def test_the_line_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         assert asked.acquire(timeout=10)
         raise ValueError("bad luck")
 
+    def counted(*_: object) -> str:
+        assert count.wait(timeout=10)
+        return "7 estimated cycles a forecast"
+
+    count = threading.Event()
+    monkeypatch.setattr(module, "cycles_on", counted)
     monkeypatch.setattr(module, "judge", slow)
     monkeypatch.setattr(module, "REST", 0)
-    with Pane(prepared, network, "microbit") as pane:
+    with Pane(prepared, network, "microbit", Options()) as pane:
         assert pane.quantized == "quantized: after the first epoch"
         pane.offer(1, network)
         assert told.acquire(timeout=10) and pane.quantized == "quantized: epoch 1 is being judged"
@@ -72,8 +81,13 @@ def test_the_line_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         pane.offer(4, network)
         asked.release()
         assert told.acquire(timeout=10)
-        assert pane.quantized == "quantized (epoch 1; 4, the best, waits): bad luck"
+        assert pane.quantized == "quantized, epoch 1 (4 waits): bad luck"
         asked.release()
         pane._over.wait(0.2)
-        assert pane.quantized == "quantized (epoch 4): bad luck"
-        assert pane.board == on_board(network, "microbit") and "flash" in pane.board and "of 16 KB" in pane.board
+        assert pane.quantized == "quantized, epoch 4: bad luck"
+        assert pane.board == f"{sizes_on(network, 'microbit')}; cycles are being counted"
+        count.set()
+        while "being counted" in pane.board:
+            time.sleep(0.01)
+        assert pane.board == on_board(network, "microbit")
+        assert "flash" in pane.board and "of 16 KB; 7 estimated cycles" in pane.board

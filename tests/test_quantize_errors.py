@@ -81,8 +81,9 @@ ERRORS: list[tuple[Callable[[Network], Network], str]] = [
     (lambda n: replace(n, warmup=0), "warmup .* = 0: expected 1 .. "),
     (lambda n: replace(n, window=3), r"window \(stateful mode\) = 3: expected 0 .. 0"),
     (lambda n: replace(n, mode="window"), r"window \(window mode\) = 0: expected 1 .. 32767"),
-    (lambda n: replace(n, mode="weird"), 'mode = "weird": expected window or stateful'),
-    (lambda n: replace(n, missing="zero"), 'missing = "zero": expected hold or reset or interpolate'),
+    (lambda n: replace(n, mode="weird"), '^model.mode = "weird": expected window or stateful'),
+    (lambda n: replace(n, missing="zero"), '^deploy.missing = "zero": expected hold or reset or interpolate'),
+    (lambda n: replace(n, head="mean"), '^model.head = "mean": expected last or final_states or all'),
     (lambda n: replace(n, warmup=31), "no calibration sequence is longer than the warm-up of 31"),
 ]
 

@@ -52,7 +52,8 @@ def documented() -> dict[str, str]:
 
 
 def test_keys_are_the_documented_ones(run: Path, tmp_path: Path) -> None:
-    stateful = make_run(tmp_path / "stateful", "model.mode=stateful", "model.layers=2")
+    quantiles = ("model.output=quantile", "model.levels=[0.1, 0.5, 0.9]")
+    stateful = make_run(tmp_path / "stateful", "model.mode=stateful", "model.layers=2", *quantiles)
     fabricate(stateful, "mps2_an386")
     change(stateful, "mps2_an386", "run", passed=False, problems=["step 3 differs from the oracle"])
     put(stateful, "microbit", "run", {"digest": "of another"})
@@ -67,6 +68,8 @@ def test_keys_are_the_documented_ones(run: Path, tmp_path: Path) -> None:
         "boards.<name>.problems",
         "versions.compilers",
         "versions.emulators",
+        "metrics[].skill",
+        "metrics[].quantiles",
     )
     undocumented = {k for k in found if k not in documented() and k.removesuffix("[]") not in lists}
     assert undocumented - {"quantization.drift"} == set()

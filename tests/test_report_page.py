@@ -16,6 +16,7 @@ from quantize.ptq import Options
 from quantize.qnetwork import QNetwork, load_qnetwork
 from tests.report_run import HOSTILE, Page, change, fabricate, make_run, quiet, with_boards
 from toolkit.codegen.lower import Destination, facts
+from toolkit.config import load_config
 from toolkit.data.prepared import load_prepared, save_prepared
 from toolkit.errors import ToolkitError
 from toolkit.report import charts, summary, write_report
@@ -23,6 +24,7 @@ from toolkit.report.gather import _model_memory
 from toolkit.report.svg import Frame, line, ticks
 from toolkit.report.verdict import verdict
 from toolkit.stages.quantize import quantize
+from toolkit.train import train
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,41 @@ def test_two_targets_without_times(tmp_path: Path) -> None:
     assert report["accuracy"]["unit"] == "" and report["model"]["period"] == 0
     words = Page((run / "report.html").read_text()).words
     assert "Forecast of heater" in words and any(w.startswith("row ") for w in words)
+
+
+def test_metrics_of_every_horizon_beside_every_baseline(tmp_path: Path) -> None:
+    sets = ("data.horizon=[1, 6]", "data.season=48", "model.output=quantile", "model.levels=[0.1, 0.5, 0.9]")
+    run = make_run(tmp_path, *sets)
+    report = write_report(run)
+    methods = ["persistence", "seasonal", "linear_ar", "float", "quantized"]
+    assert [(r["horizon"], r["method"]) for r in report["metrics"]] == [(h, m) for h in (1, 6) for m in methods]
+    told = {r["method"]: r for r in report["metrics"] if r["horizon"] == 6}
+    assert [s["over"] for s in told["quantized"]["skill"]] == methods[:3] and told["seasonal"]["skill"] == []
+    assert [q["level"] for q in told["float"]["quantiles"]] == [0.1, 0.5, 0.9]
+    text = (run / "report.html").read_text("utf-8")
+    cells = [re.findall(r"<t[dh][^>]*>([^<]*)", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
+    nine = [c for c in cells if len(c) == 9]
+    assert [c[0] for c in nine] == ["Ahead", *["1", "", "", "", ""], *["6", "", "", "", ""]]
+    last, ours = (next(c for c in nine if c[1] == x) for x in ("Value a season ago", "Network, float"))
+    one = {r["method"]: r for r in report["metrics"] if r["horizon"] == 1}
+    assert last[6:] == [f"{one['seasonal']['r2']:.3f}", f"{100 * one['seasonal']['direction']:.1f}", "–"]
+    assert ours[2] == f"{one['float']['mae']:.4g}" and " to " in ours[8]
+    assert one["persistence"]["direction"] is None  # it tells no change
+    coverage = [c for c in cells if len(c) == 5 and c[1].startswith("Network")]
+    assert [c[2] for c in coverage] == ["0.1", "0.5", "0.9"] * 4
+    assert coverage[-1][4] == f"{100 * told['quantized']['quantiles'][-1]['coverage']:.1f}"
+
+
+def test_classes_have_accuracy_and_are_not_taken_for_stale(tmp_path: Path) -> None:
+    text = "x,label\n" + "".join(f"{k % 7},{int(k % 7 > 3)}\n" for k in range(300))
+    (tmp_path / "c.csv").write_text(text)
+    toml = '[data]\npath = "c.csv"\ninputs = ["x"]\ntargets = ["label"]\ntarget = "class"\nhorizon = 0\n[model]\n'
+    (tmp_path / "c.toml").write_text(toml + 'output = "class"\nhidden = 4\nwarmup = 3\n[train]\nepochs = 2\n')
+    config = load_config(tmp_path / "c.toml", sets=[], env={})
+    train(config, tmp_path / "run", say=quiet)
+    quantize(tmp_path / "run", Options(), say=quiet)
+    report = write_report(tmp_path / "run")
+    assert report["stale"] == []
+    last = report["metrics"][-1]
+    assert last["method"] == "quantized" and last["rmse"] is None and 0 <= last["accuracy"] <= 1
+    assert "Accuracy, %" in (tmp_path / "run" / "report.html").read_text("utf-8")

@@ -66,7 +66,7 @@ def _train_many(a: argparse.Namespace, config: Any, out: Path, sets: Sequence[st
     from toolkit.train.many import Plan, table, train_many
 
     if a.board:
-        a.usage("--board goes with one training; set deploy.boards for several")
+        raise ToolkitError("--board shows the figures of one training: leave --seeds, --each and --walk-forward out")
     plan, how = Plan(a.seeds, a.each, a.walk_forward), {"at_once": a.jobs or os.cpu_count() or 1, "resume": a.resume}
     path = a.config or PRESETS[a.preset]
     result = train_many(path, config, plan, out, sets=sets, plain=a.plain, say=say, **how)
@@ -215,11 +215,13 @@ def _forecast(a: argparse.Namespace) -> dict[str, Any]:
     if a.follow:
         if sys.stdin is None:
             raise ToolkitError("--follow: standard input is closed; expected a sample a line, e.g. from a pipe")
+        if a.series or a.steps or a.png:
+            raise ToolkitError("--follow reads its samples from standard input: expected no --series, --steps or --png")
         result = stage.follow(run, sys.stdin, target=a.target, answer=lambda text: print(text, flush=True))
         median, largest = (f"{result[k]:.0f} us" for k in ("median_us", "largest_us"))
         say(f"{result['lines']} lines answered; median {median}, largest {largest}")
         return result
-    result = stage.forecast(run, steps=a.steps, target=a.target, say=say)
+    result = stage.forecast(run, steps=a.steps, target=a.target, series=a.series, say=say)
     if a.png:
         from toolkit.data.prepared import load_prepared
 
@@ -384,6 +386,7 @@ def _board_verbs(verb: Callable[[str, Do, str, str], argparse.ArgumentParser]) -
     p.add_argument("--steps", type=int, default=0, help="values; all that the network gives at once unless given")
     text = "float, or the quantized network: oracle, host (its C, here) or an emulated board's name"
     p.add_argument("--target", default="float", help=text)
+    p.add_argument("--series", default="", metavar="NAME", help="of several series, after which one; the last")
     p.add_argument("--follow", action="store_true", help="a sample a line in, a forecast a line out, until the end")
     p.add_argument("--png", type=Path, help="draw it into this file")
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from quantize import features
-from quantize.errors import QuantizeError
 from quantize.features import LOG_DECIMALS, Feature
 from quantize.network import Column
 from toolkit.errors import ToolkitError, nearest
 
 CALENDAR = {"day": 86400.0, "week": 7 * 86400.0, "year": 365.2425 * 86400.0}  # seconds
 CALENDAR_DECIMALS = 4
-_CALL = re.compile(r"(?P<column>.+)\.(?P<kind>[a-z_]+)\((?P<steps>\d+)\)")
+_CALL = re.compile(r"(?P<column>.+)\.(?P<kind>[a-z_]+)\((?P<steps>[0-9]+)\)")
 
 
 def parse(texts: Sequence[str], columns: Sequence[str], source: str) -> tuple[Feature, ...]:
@@ -35,11 +34,10 @@ def parse(texts: Sequence[str], columns: Sequence[str], source: str) -> tuple[Fe
                 f'{source}: data.features: "{text}": expected an input ({", ".join(columns)}) or input.kind(n) with '
                 f"one of {kinds}{nearest(text, known)}"
             )
-        made.append(Feature(call["kind"], columns.index(call["column"]), int(call["steps"])))
-    try:
-        features.verify(made, len(columns))
-    except QuantizeError as e:
-        raise ToolkitError(f"{source}: data.features: {e}") from None
+        steps = int(call["steps"])
+        if not 1 <= steps <= features.LONGEST:
+            raise ToolkitError(f'{source}: data.features: "{text}": expected 1 .. {features.LONGEST} samples')
+        made.append(Feature(call["kind"], columns.index(call["column"]), steps))
     return tuple(made)
 
 

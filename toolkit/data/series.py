@@ -37,7 +37,7 @@ def to_series(table: Table, data: Data, columns: tuple[str, ...], *, say: Callab
 
     Raises: ToolkitError naming row and column of the first value, date or spacing that is not allowed."""
     texts = [table.column(name, key="data.inputs or data.targets") for name in columns]
-    values = np.array([[_number(cell) for cell in cells] for cells in texts], np.float64).T
+    values = np.array([[plain_number(cell) for cell in cells] for cells in texts], np.float64).T
     times = np.array(_times(table, data), np.int64)
     source_row = np.arange(len(values))
     values, keep = _bad_values(values, table, data, columns, say=say)
@@ -58,10 +58,10 @@ def to_series(table: Table, data: Data, columns: tuple[str, ...], *, say: Callab
     return Series(columns, decimals, values, times, starts, period if data.date else 0.0)
 
 
-def _number(cell: str) -> float:
-    """The value of a cell, NaN when it is not a finite number."""
+def plain_number(cell: str) -> float:
+    """The value of a text, NaN when it is no finite number in plain digits: Python also takes 1_000 and ١٢."""
     try:
-        value = float(cell) if "_" not in cell else math.nan
+        value = float(cell) if "_" not in cell and cell.isascii() else math.nan
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan

@@ -69,10 +69,11 @@ def read_run(run: Path) -> RunFiles:
         q = None
     expected = {("model", "sha256"): q.digest if q else None, ("model", "source"): q.source if q else None}
     quantize = _current(run / "quantize.json", expected, stale)
+    prepared = load_prepared(run / "data.safetensors") if there["data"] else None
     forecast = None
     if there["forecast"]:
         _, arrays, _ = read_file(run / "forecast.safetensors", "tealight-forecast")
-        forecast = arrays if quantize is not None and _same_errors(arrays, quantize["accuracy"]) else None
+        forecast = arrays if quantize is not None and _same_errors(arrays, quantize["accuracy"], prepared) else None
         if forecast is None:
             stale.append("forecast.safetensors")
     wanted = _wanted(run / "config.toml")
@@ -83,7 +84,7 @@ def read_run(run: Path) -> RunFiles:
         q=q,
         train=train,
         quantize=quantize,
-        prepared=load_prepared(run / "data.safetensors") if there["data"] else None,
+        prepared=prepared,
         forecast=forecast,
         epochs=_epochs(run / "metrics.jsonl") if train is not None else (),
         boards=boards,
@@ -93,9 +94,11 @@ def read_run(run: Path) -> RunFiles:
     )
 
 
-def rmse(difference: np.ndarray) -> float:
-    """Root mean square over everything."""
-    return float(np.sqrt(np.mean(np.square(difference))))
+def error(y: np.ndarray, true: np.ndarray, prepared: Prepared | None) -> float:
+    """Root mean square over everything; of classes the share of wrong labels."""
+    if prepared is not None and prepared.classes:
+        return float(np.mean(y != true))
+    return float(np.sqrt(np.mean(np.square(y - true))))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -122,9 +125,10 @@ def _current(path: Path, expected: dict[tuple[str, str], str | None], stale: lis
     return found
 
 
-def _same_errors(forecast: dict[str, np.ndarray], accuracy: dict[str, Any]) -> bool:
+def _same_errors(forecast: dict[str, np.ndarray], accuracy: dict[str, Any], prepared: Prepared | None) -> bool:
     """Whether these arrays give the numbers of quantize.json."""
-    return all(bool(np.isclose(rmse(forecast[k] - forecast["truth"]), accuracy[k], rtol=1e-9)) for k in METHODS)
+    true = forecast["truth"]
+    return all(bool(np.isclose(error(forecast[k], true, prepared), accuracy[k], rtol=1e-9)) for k in METHODS)
 
 
 def _epochs(path: Path) -> tuple[dict[str, Any], ...]:

@@ -15,8 +15,9 @@ from quantize.qnetwork import QNetwork
 from toolkit import __version__
 from toolkit.codegen.lower import scratch_bytes, state_bytes
 from toolkit.data.prepared import pairs
-from toolkit.report.files import METHODS, BoardFiles, RunFiles, rmse
+from toolkit.report.files import METHODS, BoardFiles, RunFiles, error
 from toolkit.report.parity import board_parity, host_parity, parity
+from toolkit.report.scores import scores
 from toolkit.report.verdict import verdict
 
 SCHEMA = 1
@@ -46,6 +47,7 @@ def gather(run: Path, files: RunFiles) -> dict[str, Any]:
         "schema": SCHEMA,
         "name": network.name,
         "accuracy": accuracy | verdict(accuracy),
+        "metrics": scores(files),
         "model": _model(files),
         "data": _data(files),
         "training": _training(files),
@@ -69,12 +71,12 @@ def _accuracy(files: RunFiles) -> dict[str, Any]:
 
 
 def _targets(files: RunFiles) -> list[dict[str, Any]]:
-    """Test RMSE of each target by itself."""
+    """Test RMSE, or of classes the share of wrong labels, of each target by itself."""
     if files.forecast is None or files.q is None:
         return []
     f = files.forecast
     return [
-        {"name": name, "unit": unit} | {k: rmse(f[k][:, j] - f["truth"][:, j]) for k in METHODS}
+        {"name": name, "unit": unit} | {k: error(f[k][:, j], f["truth"][:, j], files.prepared) for k in METHODS}
         for j, (name, unit) in enumerate(_labels(files))
     ]
 

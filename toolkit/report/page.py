@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from toolkit.report import charts
 from toolkit.report.files import METHODS, RunFiles
+from toolkit.report.scores import tables
 from toolkit.report.svg import moment
 from toolkit.report.terminal import LABELS, by_folder, float_line, kernels, size
 
@@ -35,11 +36,12 @@ def page(files: RunFiles, report: dict[str, Any]) -> str:
     environment.filters.update(
         size=size, kernels=kernels, count=lambda v: "–" if v is None else f"{v:,.0f}".replace(",", "\u202f")
     )
-    environment.globals.update(both=both, float_line=float_line, labels=LABELS)
+    environment.globals.update(both=both, float_line=float_line, labels={k: LABELS[k] for k in METHODS})
     return environment.get_template("report.html.j2").render(
         r=report,
         targets=_targets(files, report),
         rmse_bars=_rmse_bars(report),
+        metrics=tables(report["metrics"], LABELS),
         training=_both(lambda w: charts.training_chart(files.epochs, w), 460, 360) if len(files.epochs) > 1 else None,
         drift=_drift(report),
         flash=[_flash(n, b) for n, b in report["boards"].items() if b["memory"]["flash"] is not None],

@@ -14,6 +14,7 @@ from rich.text import Text
 
 LABELS = {
     "persistence": "Last value (persistence)",
+    "seasonal": "Value a season ago",
     "linear_ar": "Linear autoregression",
     "float": "Network, float",
     "quantized": "Network, quantized",
@@ -69,7 +70,7 @@ def _bar(share: float) -> Text:
 
 
 def _accuracy(a: dict[str, Any]) -> list[RenderableType]:
-    known = [k for k in LABELS if a[k] is not None]
+    known = [k for k in LABELS if a.get(k) is not None]
     if not known:
         return []
     table = _table("Forecasts of the test split", f"RMSE {a['unit']}".strip(), "Skill", "")

@@ -2,90 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
-from quantize import features, oracle
+from quantize import oracle
 from quantize.network import Network, load_network
-from quantize.qnetwork import QNetwork, load_qnetwork
+from quantize.qnetwork import load_qnetwork
 from toolkit.boards import load_board
-from toolkit.data.features import feature_values
 from toolkit.data.prepared import Prepared, load_prepared
-from toolkit.errors import ToolkitError
+from toolkit.data.series import plain_number
+from toolkit.errors import ToolkitError, nearest, write_whole
 from toolkit.host import HostModel, load_model
-from toolkit.nn.network import States, forward
+from toolkit.stages.engines import Engine, Floats, Integers
 from toolkit.stages.firmware import Job, replay
 from toolkit.vectors import PREDICT, RESET
 
 HISTORY = 2000  # samples before the forecast that a stream is fed at most
 KNOWN = ("float", "oracle", "host")
-
-
-class Engine(Protocol):
-    """A stream of forecasts. feed: one raw sample [raws] (None: lost) -> forecast [outputs], both real values."""
-
-    def feed(self, raw: np.ndarray | None) -> np.ndarray: ...
-
-    @property
-    def warmed_up(self) -> bool: ...
-
-
-class Integers:
-    """The quantized network: the oracle, or its C on this computer."""
-
-    def __init__(self, stream: oracle.Stream | HostModel, q: QNetwork) -> None:
-        self.stream, self.q = stream, q
-
-    def feed(self, raw: np.ndarray | None) -> np.ndarray:
-        """What `predict`, or of a lost sample `predict_missing`, returns."""
-        if raw is None:
-            return oracle.from_raw(self.q.forecasts, self.stream.predict_missing())
-        return oracle.from_raw(self.q.forecasts, self.stream.predict(oracle.to_raw(self.q.raws, raw)))
-
-    @property
-    def warmed_up(self) -> bool:
-        """False again after a gap that is too long."""
-        return self.stream.warmed_up
-
-
-class Floats:
-    """The float network, fed as the C is."""
-
-    def __init__(self, network: Network, prepared: Prepared) -> None:
-        self.network, self.prepared = network, prepared
-        self.raw = np.empty((0, prepared.raws))
-        self.x = np.empty((0, len(network.inputs)))
-        self.states: States | None = None
-        self.fed = 0
-
-    def feed(self, raw: np.ndarray | None) -> np.ndarray:
-        """A lost sample is held, whatever `deploy.missing` says: rounding apart, what `hold` does."""
-        p, n = self.prepared, self.network
-        row = self.raw[-1] if raw is None else raw
-        self.fed += 1
-        self.raw = np.vstack([self.raw, row])[-features.LONGEST - 1 :]
-        made = feature_values(p.features, p.columns[: p.raws], p.inputs, self.raw)[-1]
-        x = (made - [c.mean for c in n.inputs]) / [c.std for c in n.inputs]
-        if n.mode == "window":
-            self.x = np.vstack([self.x, x])[-n.window :]
-            y, _ = forward(n, self.x[None])
-        else:
-            y, self.states = forward(n, x[None, None], self.states)
-        y = y[0, -1] * [c.std for c in n.outputs] + [c.mean for c in n.outputs]
-        if n.front is None or not n.front.bases:
-            return np.asarray(y)
-        last = row[list(n.front.bases)]
-        return np.asarray(last + y if n.front.target == "difference" else last * np.exp(y))
-
-    @property
-    def warmed_up(self) -> bool:
-        """Whether the forecast is to be trusted yet."""
-        return self.fed >= self.network.warmup
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,26 +37,44 @@ class Forecast:
     recursive: bool
 
 
-def forecast(run: Path, *, steps: int, target: str, say: Callable[[str], None]) -> dict[str, Any]:
+def forecast(run: Path, *, steps: int, target: str, say: Callable[[str], None], series: str = "") -> dict[str, Any]:
     """The next `steps` values after the run's series (0: as many as the network gives at once).
 
-    Raises: ToolkitError where the network cannot: a recursive forecast needs one input, its own target."""
+    series: which, of several; "": the last. Raises: ToolkitError where the network cannot: a recursive forecast needs
+    one input, its own target."""
     network, prepared = load_network(run / "model.safetensors"), load_prepared(run / "data.safetensors")
-    start = max(int(prepared.starts[-1]), len(prepared.values) - HISTORY)
-    history = prepared.values[start:, : prepared.raws]
+    name, rows = end_of(prepared, series)
+    if len(prepared.series) > 1 and not series:
+        say(f"of {len(prepared.series)} series this is {name}, the last; --series takes {', '.join(prepared.series)}")
+    history = prepared.values[max(rows.start, rows.stop - HISTORY) : rows.stop, : prepared.raws]
     if len(history) < network.warmup:
         raise ToolkitError(
-            f"{run}: {len(history)} samples since the last gap; the network needs {network.warmup} before a forecast"
+            f"{f'{run}: {name}'.removesuffix(': ')}: {len(history)} samples since the last gap; the network needs "
+            f"{network.warmup} before a forecast"
         )
     ahead = sorted({c.horizon for c in network.outputs})
     recursive = steps > 0 and not set(range(1, steps + 1)) <= set(ahead)
     if recursive:
         _check_recursive(network, prepared, steps, ahead)
     engine = _engine(run, network, prepared, target if target in KNOWN else "oracle")
-    made, fed = _forecast(engine, network, prepared, history, steps, ahead, recursive)
+    made, fed = _forecast(engine, network, prepared, rows, history, steps, ahead, recursive)
     if target not in KNOWN:
         _on_board(run, target, fed, say=say)
-    return _as_json(network, prepared, made, target)
+    return _as_json(network, prepared, rows, made, target) | {"series": name}
+
+
+def end_of(prepared: Prepared, series: str) -> tuple[str, range]:
+    """The name of a series ("": the last) and its rows since its last gap.
+
+    Raises: ToolkitError when there is none of that name."""
+    if series and series not in prepared.series:
+        known = ", ".join(n for n in prepared.series if n)
+        what = f"expected one of {known}{nearest(series, prepared.series)}" if known else "the run has one series only"
+        raise ToolkitError(f'--series "{series}": {what}')
+    names, firsts = list(prepared.series), [*prepared.series.values(), len(prepared.values)]
+    k = names.index(series) if series else len(names) - 1
+    stop = firsts[k + 1]
+    return names[k], range(int(prepared.starts[prepared.starts < stop][-1]), stop)
 
 
 def _check_recursive(network: Network, prepared: Prepared, steps: int, ahead: list[int]) -> None:
@@ -144,6 +101,7 @@ def _forecast(
     engine: Engine,
     network: Network,
     prepared: Prepared,
+    of: range,
     history: np.ndarray,
     steps: int,
     ahead: list[int],
@@ -153,7 +111,7 @@ def _forecast(
     for row in history:
         y = engine.feed(row)
     period = round(prepared.period) if prepared.period else 1
-    last = int(prepared.times[-1])
+    last = int(prepared.times[of[-1]])
     if not recursive:
         wanted = [h for h in ahead if not steps or h <= steps]
         return Forecast(wanted, [last + h * period for h in wanted], y, False), history
@@ -174,8 +132,8 @@ def _on_board(run: Path, board: str, fed: np.ndarray, *, say: Callable[[str], No
     replay(Job(run, load_board(board), len(fed), under="forecast"), q, ops, oracle.to_raw(q.raws, fed), say=say)
 
 
-def _as_json(network: Network, prepared: Prepared, made: Forecast, target: str) -> dict[str, Any]:
-    dated = bool(prepared.period)
+def _as_json(network: Network, prepared: Prepared, of: range, made: Forecast, target: str) -> dict[str, Any]:
+    dated, end = bool(prepared.period), int(prepared.times[of[-1]])
     names = _names(network) if not made.recursive else [prepared.columns[prepared.targets[0]].name]
     rows = []
     for k, (step, at) in enumerate(zip(made.steps, made.times, strict=True)):
@@ -189,8 +147,8 @@ def _as_json(network: Network, prepared: Prepared, made: Forecast, target: str) 
         "by": target,
         "recursive": made.recursive,
         "unit": prepared.columns[prepared.targets[0]].unit,
-        "last": {"time": _iso(int(prepared.times[-1])) if dated else int(prepared.times[-1])}
-        | {"values": {prepared.columns[k].name: float(prepared.values[-1, k]) for k in prepared.targets}},
+        "last": {"time": _iso(end) if dated else end}
+        | {"values": {prepared.columns[k].name: float(prepared.values[of[-1], k]) for k in prepared.targets}},
         "rows": rows,
     }
 
@@ -211,7 +169,7 @@ def summary(result: dict[str, Any]) -> str:
     unit = f" {result['unit']}" if result["unit"] else ""
     last = ", ".join(f"{k} {v:g}{unit}" for k, v in result["last"]["values"].items())
     lines = [
-        f"last sample {result['last']['time']}: {last}",
+        f"{result['series']} last sample {result['last']['time']}: {last}".lstrip(),
         f"{'ahead':>6}  {'time':<20}" + "".join(f"{n:>16}" for n in names),
     ]
     for row in result["rows"]:
@@ -251,10 +209,7 @@ def _sample(line: str, number: int, prepared: Prepared) -> np.ndarray | None:
     if not line:
         return None
     names = ", ".join(c.name for c in prepared.columns[: prepared.raws])
-    try:
-        values = np.array([float(v) for v in line.split(",")])
-    except ValueError:
-        values = np.empty(0)
+    values = np.array([plain_number(v) for v in line.split(",")])
     if len(values) != prepared.raws or not np.isfinite(values).all():
         raise ToolkitError(f'standard input, line {number}: "{line[:60]}": expected {prepared.raws} numbers: {names}')
     return values
@@ -268,8 +223,8 @@ def draw(result: dict[str, Any], prepared: Prepared, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise ToolkitError("--png needs the package matplotlib: pip install matplotlib") from None
-    k, rows = prepared.targets[0], result["rows"]
-    before = prepared.values[max(int(prepared.starts[-1]), len(prepared.values) - max(48, 4 * len(rows))) :, k]
+    k, rows, (_, of) = prepared.targets[0], result["rows"], end_of(prepared, result["series"])
+    before = prepared.values[max(of.start, of.stop - max(48, 4 * len(rows))) : of.stop, k]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.subplots()
     axes.plot(range(1 - len(before), 1), before, color="#333333", label=prepared.columns[k].name)
@@ -280,10 +235,9 @@ def draw(result: dict[str, Any], prepared: Prepared, path: Path) -> None:
     axes.set(xlabel="steps from the last sample", ylabel=result["unit"])
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    try:
-        figure.savefig(path, dpi=120, format="png")
-    except OSError as e:
-        raise ToolkitError(f"{path}: cannot write: {e.strerror}") from None
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120, format="png")
+    write_whole(path, drawn.getvalue())
 
 
 def check_quantized(run: Path, target: str) -> None:

@@ -16,10 +16,11 @@ from quantize.qnetwork import QNetwork, save_qnetwork
 from toolkit.data.baselines import baseline_predictions, error_of, rmse
 from toolkit.data.prepared import Prepared, check_series, forecast_rows, in_raw, load_prepared, runs, truth
 from toolkit.errors import write_whole
-from toolkit.train.metrics import points
+from toolkit.train.metrics import points, score
 
 PIECES = (1024, 256, 64)  # rows of a calibration sequence, stateful mode: the longest that a run has room for
-METHODS = ("persistence", "linear_ar", "float", "quantized")
+JUDGED = ("float", "quantized")
+METHODS = ("persistence", "linear_ar", *JUDGED)
 WINDOWS = 2000  # calibration windows at most, evenly spaced
 
 
@@ -35,9 +36,10 @@ def quantize(run: Path, options: ptq.Options, *, say: Callable[[str], None]) -> 
     q = ptq.quantize(network, calibration(prepared, network), options, source)
     say("running the integer oracle over the series")
     forecasts = test_forecasts(prepared, network, q)
-    for name in ("float", "quantized"):
+    scores = _scores(prepared, network, forecasts)
+    for name in JUDGED:
         forecasts[name] = points(prepared, forecasts[name], network.output, network.levels)
-    result = _result(prepared, network, q, forecasts)
+    result = _result(prepared, network, q, forecasts) | {"metrics": scores}
     q = save_qnetwork(q, run / "model.q.safetensors")
     result["model"]["sha256"] = q.digest
     arrays = {k: np.ascontiguousarray(v) for k, v in forecasts.items()}
@@ -74,6 +76,12 @@ def test_forecasts(prepared: Prepared, network: Network, q: QNetwork) -> dict[st
     out["float"] = in_raw(prepared, rows, over_runs(prepared, network, "test", float_forecast(network))[rows])
     out["quantized"] = undone(prepared, q, rows, over_runs(prepared, network, "test", integer_forecast(q))[rows])
     return out
+
+
+def _scores(prepared: Prepared, network: Network, f: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The metrics of each target and horizon, of both networks beside all baselines."""
+    told = {k: v for k, v in f.items() if k not in ("rows", "times", "truth")}
+    return score(prepared, told, f["rows"], output=network.output, levels=network.levels, judged=JUDGED)
 
 
 def undone(prepared: Prepared, q: QNetwork, rows: np.ndarray, y: np.ndarray) -> np.ndarray:

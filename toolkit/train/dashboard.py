@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import plotext as plt
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -24,8 +26,9 @@ from quantize.network import Network, save_network
 from toolkit.config import Config, load_config
 from toolkit.data.prepared import Prepared, load_prepared
 from toolkit.errors import ToolkitError
+from toolkit.stages.demo import options
 from toolkit.train.checkpoint import Epoch
-from toolkit.train.judge import Pane
+from toolkit.train.judge import REST, Pane
 from toolkit.train.progress import Shown, measure
 from toolkit.train.trainer import Watcher
 
@@ -85,8 +88,6 @@ class View:
 
 
 def _chart(shown: list[Epoch], scale: float, width: int, height: int) -> Text:
-    import plotext as plt
-
     if not shown:
         return Text("\n" * (height - 1))
     plt.clear_figure()
@@ -102,7 +103,7 @@ def _chart(shown: list[Epoch], scale: float, width: int, height: int) -> Text:
 
 @contextmanager
 def screen(view: View, press: Callable[[str], None]) -> Iterator[None]:
-    """Draws `view` four times a second and hands keys to `press`; the terminal is as before afterwards."""
+    """Draws `view` up to four times a second and hands keys to `press`; the terminal is as before afterwards."""
     import termios
     import tty
 
@@ -113,14 +114,19 @@ def screen(view: View, press: Callable[[str], None]) -> Iterator[None]:
         raise SystemExit(128 + number)
 
     def follow(live: Live) -> None:
+        due = 0.0
         while not over.is_set():
-            if select.select([file], [], [], 0.25)[0]:
-                for key in _keys(os.read(file, 64).decode(errors="ignore")):
-                    press(key)
+            pressed = select.select([file], [], [], 0.25)[0]
+            for key in _keys(os.read(file, 64).decode(errors="ignore")) if pressed else ():
+                press(key)
+            if not pressed and time.monotonic() < due:
+                continue
+            begun = time.thread_time()
             try:
                 live.update(view.draw(*console.size), refresh=True)
             except Exception as e:  # a drawing must not end a training, nor its keys
                 live.update(Text(f"cannot draw: {e}"), refresh=True)
+            due = time.monotonic() + REST * (time.thread_time() - begun)
 
     handler = signal.signal(signal.SIGTERM, terminated)
     try:
@@ -149,7 +155,8 @@ def dashboard(
     config: Config, prepared: Prepared, network: Network, out: Path, board: str, shown: Shown
 ) -> Iterator[Watcher]:
     """The watcher of a training that is shown on this terminal; `network` is untrained."""
-    view, best, watcher = View(config.name, config.train.epochs, shown), list[Network](), Watcher()
+    pane, best, watcher = Pane(prepared, network, board, options(config)), list[Network](), Watcher()
+    view = View(config.name, config.train.epochs, shown, pane=pane)
 
     def press(key: str) -> None:
         if key == "q":
@@ -162,18 +169,17 @@ def dashboard(
                 view.note = f"not saved: {e}"
         view.key(key)
 
-    with Pane(prepared, network, board) as pane, screen(view, press):
+    def epoch(e: Epoch, network: Network) -> None:
+        view.history.append(e)
+        best[:] = [network]
+        if e.best:
+            pane.offer(e.epoch, network)
 
-        def epoch(e: Epoch, network: Network) -> None:
-            view.history.append(e)
-            best[:] = [network]
-            if e.best:
-                pane.offer(e.epoch, network)
+    def batch(done: int, of: int, loss: float) -> None:
+        view.batch = (done, of, loss)
 
-        def batch(done: int, of: int, loss: float) -> None:
-            view.batch = (done, of, loss)
-
-        view.pane, watcher.epoch, watcher.batch = pane, epoch, batch
+    watcher.epoch, watcher.batch = epoch, batch
+    with pane, screen(view, press):
         yield watcher
 
 

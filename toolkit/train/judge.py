@@ -13,13 +13,14 @@ from quantize import ptq
 from quantize.network import Network
 from toolkit.data.baselines import error_of, rmse
 from toolkit.data.prepared import Prepared, forecast_rows, in_raw, runs, truth
-from toolkit.nn.summary import footprint
+from toolkit.nn.summary import cycles_on, footprint
 from toolkit.report.terminal import size
+from toolkit.stages.quantize import float_forecast, integer_forecast, undone
 from toolkit.train.metrics import points
 
-WINDOWS = 256  # of the validation split at most, evenly spaced
+WINDOWS = 64  # of the validation split at most, evenly spaced
 STREAMS = (32, 32)  # of it at most, and forecasts of each
-REST = 20  # a judgement waits until this many times the last one's seconds have passed: at most 5 % of the time
+REST = 50  # a judgement, or a drawing, waits until this many times the last one's processor time has passed: 2 % each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,44 +51,45 @@ def sample(prepared: Prepared, network: Network, split: str) -> Sample:
     return Sample(prepared.x[begins[:, None] + np.arange(length)], begins[at[0]] + at[1], at, len(rows))
 
 
-def judge(prepared: Prepared, network: Network, train: Sample, val: Sample) -> str:
-    """The quantized network on a part of the validation rows, in words; calibrated on `train`, head not refitted."""
-    from toolkit.stages.quantize import float_forecast, integer_forecast, undone
-
-    q = ptq.quantize(network, [train.x], ptq.Options(refit=False), "0" * 64)
+def judge(prepared: Prepared, network: Network, options: ptq.Options, train: Sample, val: Sample) -> str:
+    """The network, quantized on `train`, on a part of the validation rows, in words."""
+    q = ptq.quantize(network, [train.x], options, "0" * 64)
     y = undone(prepared, q, val.rows, integer_forecast(q)(val.x)[val.at])
     real = in_raw(prepared, val.rows, float_forecast(network)(val.x)[val.at])
     y, real = (points(prepared, v, network.output, network.levels) for v in (y, real))
     true = truth(prepared, val.rows)
-    some = "" if len(val.rows) == val.of else f" ({len(val.rows)} of {val.of} rows)"
+    some = f"{len(val.rows) / val.of:.0%} of validation"
     if prepared.classes:
-        return f"validation{some}: {error_of(prepared, y, true):.2%} wrong, float {error_of(prepared, real, true):.2%}"
+        return f"{error_of(prepared, y, true):.2%} wrong, float {error_of(prepared, real, true):.2%}, {some}"
     error, unit = max(rmse(real - true), 1e-12), prepared.outputs[0].unit
     return (
-        f"validation RMSE {f'{rmse(y - true):.4g} {unit}'.strip()}, float {error:.4g}, "
-        f"NER {100 * rmse(y - real) / error:.2g} %{some}"
+        f"RMSE {f'{rmse(y - true):.4g} {unit}'.strip()}, float {error:.4g}, "
+        f"NER {100 * rmse(y - real) / error:.2g} %, {some}"
     )
 
 
 class Pane:
     """The lines of the board pane. A thread judges the newest best weights; `quantized` says whose they are."""
 
-    def __init__(self, prepared: Prepared, network: Network, board: str) -> None:
-        self.prepared, self.name = prepared, board
+    def __init__(self, prepared: Prepared, network: Network, board: str, options: ptq.Options) -> None:
+        self.prepared, self.name, self.options = prepared, board, options
         self.board, self.judged = f"{board}: computing", ""
         self.of = self.newest = 0  # epochs: judged, best so far
         self._next: tuple[int, Network] = (0, network)
         self._parts = [sample(prepared, network, s) for s in ("train", "val")]
         self._there, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(network,), daemon=True)
+        self._threads = [
+            threading.Thread(target=self._look, args=(network,), daemon=True),
+            threading.Thread(target=self._work, daemon=True),
+        ]
 
     @property
     def quantized(self) -> str:
         """The line about the quantized network, and which epoch's it is where a better one waits."""
         if not self.of:
             return f"quantized: {f'epoch {self.newest} is being judged' if self.newest else 'after the first epoch'}"
-        late = "" if self.of == self.newest else f"; {self.newest}, the best, waits"
-        return f"quantized (epoch {self.of}{late}): {self.judged}"
+        late = "" if self.of == self.newest else f" ({self.newest} waits)"
+        return f"quantized, epoch {self.of}{late}: {self.judged}"
 
     def offer(self, epoch: int, network: Network) -> None:
         """New best weights; those that wait are forgotten."""
@@ -95,27 +97,36 @@ class Pane:
         self._there.set()
 
     def __enter__(self) -> Pane:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._there.set()
 
-    def _work(self, network: Network) -> None:
+    def _look(self, network: Network) -> None:
+        self.board = f"{said(sizes_on, network, self.name)}; cycles are being counted"
         self.board = said(on_board, network, self.name)
+
+    def _work(self) -> None:
         while self._there.wait() and not self._over.is_set():
             self._there.clear()
-            (epoch, best), begun = self._next, time.perf_counter()
-            self.judged, self.of = said(judge, self.prepared, best, *self._parts), epoch
-            self._over.wait(REST * (time.perf_counter() - begun))
+            (epoch, best), begun = self._next, time.thread_time()
+            self.judged, self.of = said(judge, self.prepared, best, self.options, *self._parts), epoch
+            self._over.wait(REST * (time.thread_time() - begun))
 
 
 def on_board(network: Network, board: str) -> str:
-    """Flash and RAM on a board in a line."""
+    """Flash, RAM and cycles on a board in a line; the emulator counts the cycles, once for the same shapes."""
+    return f"{sizes_on(network, board)}; {cycles_on(network, board)}".removesuffix("; ")
+
+
+def sizes_on(network: Network, board: str) -> str:
+    """Flash and RAM on a board."""
     f = footprint(network, board)
     flash, ram = (size(f.flash) + _of(f.flash_of), size(f.ram) + _of(f.ram_of))
-    return f"{board}: flash {flash}, RAM {ram} (the model's own)"
+    return f"{board}: the model's flash {flash}, RAM {ram}"
 
 
 def _of(most: int | None) -> str:
