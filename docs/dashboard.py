@@ -21,7 +21,7 @@ import pyte
 ROOT = Path(__file__).resolve().parents[1]
 ROWS, COLUMNS = 30, 100
 TRAIN = [sys.executable, "-m", "toolkit", "train", "--preset", "glucose"]
-ROUNDS = 12
+ROUNDS = 8
 LONGER = ["--set", "train.patience=1000", "--set", "train.epochs=60"]
 
 
