@@ -83,6 +83,7 @@ def page() -> str:
             cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
         ).stderr  # fmt: skip
     c = json.loads(KEPT.read_text("utf-8"))
+    wall, used = c["shown"] / c["plain"] - 1, c["shown_used"] / c["plain_used"] - 1
     rule = "-" * COLUMNS
     return "\n".join(
         [
@@ -92,10 +93,10 @@ def page() -> str:
             "`toolkit train --preset glucose --plain --board mps2_an386`, or the same without --plain",
             "where standard error is no terminal:",
             *(rule, *log.rstrip().splitlines(), rule),
-            f"What the dashboard costs: {c['shown'] / c['plain'] - 1:+.1%} of wall time ({c['shown']:.2f} s of training, with "
-            f"--plain {c['plain']:.2f} s),",
-            f"{c['shown_used'] / c['plain_used'] - 1:+.1%} of the command's processor time ({c['shown_used']:.2f} s, "
-            f"{c['plain_used']:.2f} s); of each the least of {c['rounds']} runs,",
+            f"What the dashboard costs: {wall:+.1%} of wall time ({c['shown']:.2f} s of training, {c['plain']:.2f} s with "
+            f"--plain),",
+            f"{used:+.1%} of the command's processor time ({c['shown_used']:.2f} s, {c['plain_used']:.2f} s); of each the "
+            f"least of {c['rounds']} runs,",
             "in turn: others use the machine, too.",
             "",
         ]
