@@ -93,10 +93,10 @@ def page() -> str:
             "`toolkit train --preset glucose --plain --board mps2_an386`, or the same without --plain",
             "where standard error is no terminal:",
             *(rule, *log.rstrip().splitlines(), rule),
-            f"What the dashboard costs: {wall:+.1%} of wall time ({c['shown']:.2f} s of training, {c['plain']:.2f} s with "
-            f"--plain),",
-            f"{used:+.1%} of the command's processor time ({c['shown_used']:.2f} s, {c['plain_used']:.2f} s); of each the "
-            f"least of {c['rounds']} runs,",
+            f"What the dashboard costs: {wall:+.1%} of wall time ({c['shown']:.2f} s of training, "
+            f"{c['plain']:.2f} s with --plain),",
+            f"{used:+.1%} of the command's processor time ({c['shown_used']:.2f} s, {c['plain_used']:.2f} s); of each "
+            f"the least of {c['rounds']} runs,",
             "in turn: others use the machine, too.",
             "",
         ]
