@@ -162,7 +162,9 @@ def side_by_side(cases: dict[str, list[Layer]], *, flat: bool) -> Network:
 def forecasters() -> dict[str, Network]:
     """Of every mode and treatment of lost samples, from a first state of their own."""
     layers = [cell("lstm", 2, 4, weights={"h0": arr(4), "c0": arr(4)}), dense(4, 1, activations=("tanh",))]
-    of_mode = {mode: network(layers, inputs=2, steps=5, mode=mode) for mode in MODES}
+    seen = {"w": arr(2, 1, 3), "b": arr(2)}
+    conv = layer("conv0", "conv", seen, options={"pad_before": 4, "dilation": 2, "groups": 2})
+    of_mode = {mode: network([conv, *layers], inputs=2, steps=5, mode=mode) for mode in MODES}
     return {f"{mode} {how}": replace(n, missing=how) for mode, n in of_mode.items() for how in MISSING}
 
 

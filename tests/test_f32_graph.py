@@ -169,7 +169,10 @@ def test_what_nobody_reads_is_not_run() -> None:
         ([cell("lstm", 3, 2, reverse=True)], "r: runs from the end of a window"),
         ([layer("f", "flatten", {})], "f: is a flatten over the time"),
         ([layer("p", "pool", {})], "p: is a pool over the time"),
-        ([layer("c", "conv", {"w": arr(2, 3, 2), "b": arr(2)}, options={"pad_before": 1})], "convolution over several"),
+        (
+            [layer("c", "conv", {"w": arr(2, 3, 2), "b": arr(2)}, options={"pad_after": 1})],
+            "c: is a convolution that sees steps to come",
+        ),
     ],
 )
 def test_what_a_stream_cannot_have(layers: list[Layer], text: str) -> None:

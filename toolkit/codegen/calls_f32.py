@@ -17,6 +17,11 @@ def statements(node: Node, function: str, packed: Packed | None, windowed: bool)
     x, line, name = node.layer, node.line, node.layer.name
     if x.op in RECURRENT:
         return _recurrent(node, function, packed, windowed)
+    if node.past:
+        past, width, rest = f"s->{name}_past", node.reads[0].width, (node.past - 1) * node.reads[0].width
+        shift = f"tl_copy_f32_ref({past}, {past} + {width}, {rest});"
+        newest = f"tl_copy_f32_ref({past} + {rest}, {node.reads[0].row('0')}, {width});"
+        return [shift, newest, f"{function}({line.row('0')}, {past}, &{name});"]
     if x.op in ("conv", "pool"):
         return [f"{function}({line.row('0')}, {node.reads[0].row('0')}, &{name});"]
     if x.op == "dense":

@@ -7,7 +7,7 @@ from typing import Any
 
 from quantize.canonical import PER_STEP
 from quantize.float_graph import RECURRENT
-from quantize.float_ops import MERGE, STATES
+from quantize.float_ops import MERGE, STATES, causal
 from quantize.float_stream import chain
 from quantize.network import Network
 from toolkit.codegen.calls_f32 import described, statements
@@ -33,8 +33,8 @@ def check_stream(network: Network) -> None:
         why = ""
         if x.reverse:
             why = "runs from the end of a window"
-        elif x.op == "conv" and x.weights["w"].shape[2] > 1:
-            why = "is a convolution over several steps"
+        elif x.op == "conv" and not causal(x):
+            why = "is a convolution that sees steps to come, or skips some"
         elif x.op not in (*PER_STEP, *RECURRENT, *MERGE, "conv"):
             why = f"is a {x.op} over the time of a window"
         if why:
@@ -67,6 +67,7 @@ def graph_facts(n: Network, target: str) -> dict[str, Any]:
         + (f" in {made.steps} steps" if made.steps > 1 else ""),
         "nodes": nodes,
         "layers": [x for x in nodes if x["packed"]],
+        "pasts": [(x.layer.name, x.past, x.reads[0].width) for x in made.nodes if x.past],
         "recurrent": [x for x in nodes if x["op"] in RECURRENT],
         "from_zero": [x["size"] for x in nodes if x["op"] in RECURRENT and "h" not in x["starts"]],
         "in_state": any("s->" in text for x in nodes for text in (x["place"], *x["statements"])),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from quantize.float_graph import RECURRENT, shapes
-from quantize.float_ops import MERGE
+from quantize.float_ops import MERGE, reach
 from quantize.float_stream import plain
 from quantize.graph import INPUT, sources
 from quantize.network import Layer, Network, layer
@@ -64,7 +64,7 @@ class Node:
     """A layer that needs code, the lines that it reads and its own.
 
     at: floats from the beginning of its block to its line; block None: the line is the network's output.
-    cell, scratch: what a recurrent layer needs while it runs."""
+    cell, scratch: what a recurrent layer needs while it runs. past: rows that a stream keeps for a convolution."""
 
     layer: Layer
     reads: tuple[Line, ...]
@@ -73,6 +73,7 @@ class Node:
     at: int
     cell: Block | None
     scratch: Block | None
+    past: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,7 +220,8 @@ class _Planner:
         hidden = width if x.op in RECURRENT else 0
         cell = self.block(hidden, k) if "lstm" in x.op and self.window else None
         scratch = self.block(need * hidden, k) if (need := _scratch(x)) else None
-        return Node(x, tuple(reads), line, block, at, cell, scratch)
+        past = reach(x) if x.op == "conv" and not self.window and reach(x) > 1 else 0
+        return Node(x, tuple(reads), line, block, at, cell, scratch, past)
 
     def _view(self, x: Layer, line: Line) -> Line | None:
         if x.op != "join":
