@@ -29,6 +29,18 @@ enum tl_counter tl_cycles_start(void) {
 
 uint32_t tl_cycles(void) { return DWT_CYCCNT; }
 
+#elif defined(TL_CYCLE_CSR) /* the ESP32-C3 has a counter of its own: what it counts, whether it does, the count */
+enum tl_counter tl_cycles_start(void) {
+    __asm__ volatile("csrwi 0x7E0, 1\n\tcsrwi 0x7E1, 1");
+    return TL_COUNTER_MCYCLE;
+}
+
+uint32_t tl_cycles(void) {
+    uint32_t count;
+    __asm__ volatile("csrr %0, 0x7E2" : "=r"(count));
+    return count;
+}
+
 #elif defined(__riscv)
 enum tl_counter tl_cycles_start(void) { return TL_COUNTER_MCYCLE; }
 

@@ -44,8 +44,8 @@ __attribute__((used)) void tl_start(void) {
     hal_exit(main());
 }
 
-/* The stack pointer may be the fault, so the handler takes a fresh stack and hands the old one on. */
-__attribute__((naked, aligned(4))) void tl_fault(void) {
+/* Aligned as the strictest core wants it, the ESP32-C3. The stack pointer may be the fault, so the handler takes a fresh stack and hands the old one on. */
+__attribute__((naked, aligned(256))) void tl_fault(void) {
     __asm__ volatile("mv a0, sp\n\t"
                      "mv a1, ra\n\t"
                      "la sp, __tl_stack_top\n\t"

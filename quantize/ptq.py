@@ -42,16 +42,30 @@ def quantize(network: Network, sequences: Sequence[np.ndarray], options: Options
     """`sequences`: raw input values [batch, time, inputs] of the training rows, each run from a zero state.
 
     `source`: digest of the float model. Raises: QuantizeError, naming the layer or column that does not fit."""
+    clips = {x.name: x.options.get("cell_clip", 0.0) for x in network.layers}
+    network = _without_clips(network)
     verify_network(network)
     scaled = [normalised(network.inputs, x) for x in sequences]
     if not all(np.isfinite(x).all() for x in scaled):
         raise QuantizeError("the calibration data hold NaN or infinity; fill or drop them")
     ranges = measure(network, scaled)
+    for name, clip in clips.items():
+        if clip and not ranges.states[name]["c"] < clip:
+            raise QuantizeError(
+                f"{name}: cell_clip has no integer form where it binds: the cell reaches "
+                f"{ranges.states[name]['c']:.3g} in the calibration data, the clip is {clip:g}; deploy --scheme f32"
+            )
     q = _quantize(network, ranges, options, source)
     if options.refit:
         head = _refit(network, q, sequences, scaled)
         q = _quantize(replace(network, layers=(*network.layers[:-1], head)), ranges, options, source)
     return q
+
+
+def _without_clips(network: Network) -> Network:
+    """Clips of a cell bind nothing where the calibration data stay below them; TFLite's files come with one of 10."""
+    layers = (replace(x, options={k: v for k, v in x.options.items() if k != "cell_clip"}) for x in network.layers)
+    return replace(network, layers=tuple(layers))
 
 
 def _quantize(network: Network, ranges: Ranges, options: Options, source: str) -> QNetwork:

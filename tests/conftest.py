@@ -41,6 +41,7 @@ _PACKAGES = {
     "litert": "ai_edge_litert",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",
+    "onnxscript": "onnxscript",
     "platformio": "platformio",
     "yaml": "yaml",
     "dask": "distributed",

@@ -5,6 +5,7 @@ constants; each of its outputs is imported, run and compared within the toleranc
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,14 +37,18 @@ class Outcome:
     text: str = ""
 
 
-def cases() -> list[Any]:
-    """The cases whose graph holds an operator that the importer knows."""
+def cases(*modules: str) -> list[Any]:
+    """The cases whose graph holds an operator that the importer knows; of some of the package's modules, or of all."""
     from onnx.backend.test import loader
+    from onnx.backend.test.case import node
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of NumPy, where a case is made of infinities
-        found = loader.load_model_tests(kind="node")
-    return [c for c in found if OPERATORS & {n.op_type for n in c.model.graph.node}]
+        if not modules:
+            loader.load_model_tests(kind="node")
+        for name in modules:  # importing one makes its cases
+            importlib.import_module(f"{node.__name__}.{name}")
+    return [c for c in node._NodeTestCases if OPERATORS & {n.op_type for n in c.model.graph.node}]
 
 
 def compiled(network: Network, x: np.ndarray) -> np.ndarray:

@@ -19,7 +19,13 @@ from toolkit.toolchain import Toolchain, board_flags, cross_toolchain
 NAMES = board_names()
 CHIPS = [name for name in NAMES if load_board(name).memory is not None]
 COMPILERS = ("gcc", "zig")
-GCC = {"arm-none-eabi": "arm-gcc", "aarch64-linux": "aarch64-gcc", "riscv32": "riscv-gcc", "x86_64-uefi": "x86_64-gcc"}
+GCC = {
+    "arm-none-eabi": "arm-gcc",
+    "aarch64-linux": "aarch64-gcc",
+    "aarch64": "aarch64-gcc",
+    "riscv32": "riscv-gcc",
+    "x86_64-uefi": "x86_64-gcc",
+}
 
 
 def compiler_for(board: Board, kind: str) -> Toolchain:

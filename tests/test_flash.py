@@ -23,7 +23,7 @@ from toolkit.build import build_firmware
 from toolkit.emulate import replay
 from toolkit.emulate.outcome import parse
 from toolkit.errors import CheckFailed, ToolkitError
-from toolkit.flash import Options, Port, check_port, choose_port, choose_tool, disk, drives, flash, steps_of
+from toolkit.flash import Options, Port, check_port, choose_port, choose_tool, disk, drives, flash, steps_of, whole
 from toolkit.flash.tools import TOOLS
 
 flash_module = importlib.import_module("toolkit.flash")
@@ -44,7 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build folders by the names of boards."""
     needs("zig")
     folder = tmp_path_factory.mktemp("built")
-    for name in ("microbit", "netduinoplus2", "pico", "pc_uefi", "nucleo_h743zi"):
+    for name in ("microbit", "netduinoplus2", "pico", "pc_uefi", "nucleo_h743zi", "esp32c3"):
         c_dir = fake_model.write(folder / f"{name}.c", fake_model.vectors(STEPS))
         shutil.move(folder / f"{name}.c" / "build", folder / name)
         build_firmware(c_dir, load_board(name), folder / name, toolchain="zig", say=quiet)
@@ -86,6 +86,10 @@ LINES = {  # board, tool -> the commands; {} is the build folder
         "dfu-util -d 0483:df11 -a 0 -s 0x08000000 -D {}/firmware.bin",
         "dfu-util -d 0483:df11 -a 0 -s 0x08000000:SIZE:leave -U {}/firmware.read",
     ],
+    ("esp32c3", "esptool"): [
+        "esptool --chip esp32c3 --after no-reset write-flash 0x0 {}/firmware.esp.bin",
+        "esptool --chip esp32c3 verify-flash 0x0 {}/firmware.esp.bin",
+    ],
     ("pico", "picotool"): ["picotool load --verify --execute {}/firmware.uf2"],
 }
 
@@ -98,14 +102,14 @@ def test_the_commands_of_a_dry_run(
     said: list[str] = []
     options = replace(NOTHING, tool=tool, dry_run=True)
     result = flash(load_board(board), built / board, options, say=said.append, ask=typed_no)
-    size = str((built / board / "firmware.bin").stat().st_size)
-    lines = [line.format(built / board).replace("SIZE", size) for line in LINES[board, tool]]
+    size = len(whole(built / board / "firmware.elf", load_board(board)).data)
+    lines = [line.format(built / board).replace("SIZE", str(size)) for line in LINES[board, tool]]
     assert [line.partition(": ")[2] for line in said] == lines
     assert result["written"] is False and len(result["commands"]) == len(lines)
 
 
 def test_every_tool_has_its_command_lines_tried() -> None:
-    assert {tool for _, tool in LINES} | {"esptool"} == TOOLS.keys()
+    assert {tool for _, tool in LINES} == TOOLS.keys()
 
 
 def test_a_serial_number_goes_to_the_tool(built: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

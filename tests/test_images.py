@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,20 @@ def test_rp2040js_refuses_what_the_chip_refuses(at: int, says: str, pico: Path) 
     finally:
         (pico / "firmware.uf2").write_bytes(good)
     assert not result["passed"] and says in result["problems"][0]
+
+
+@pytest.mark.parametrize("compiler, tool", [("gcc", "riscv-gcc"), ("zig", "zig")])
+def test_esptool_takes_the_image(compiler: str, tool: str, tmp_path: Path) -> None:
+    """Its checksum and its digest, its chip, its segments in RAM, and its entry."""
+    needs(tool, "esptool")
+    c_dir = fake_model.write(tmp_path, fake_model.vectors(20))
+    build_firmware(c_dir, load_board("esp32c3"), tmp_path / "build", toolchain=compiler, say=lambda _: None)
+    command = [sys.executable, "-m", "esptool", "--chip", "esp32c3", "image-info", "firmware.esp.bin"]
+    shown = subprocess.run(command, cwd=tmp_path / "build", capture_output=True, text=True, check=True).stdout
+    assert "ESP32-C3" in shown and "(valid)" in shown and "Validation hash" in shown and "invalid" not in shown
+    image = tmp_path / "build" / "firmware.elf"
+    assert f"{elf.entry(image):#010x}" in shown
+    assert all(f"{segment.address:#010x}" in shown for segment in elf.segments(image))
 
 
 def test_an_unknown_chip_of_espressif() -> None:

@@ -106,12 +106,16 @@ def test_what_is_worse_than_the_median_is_pruned(tmp_path: Path) -> None:
     good = one_trial(path, [], [], "macs")
     assert len(good["curve"]) == 4 and good["values"][0] == good["curve"][-1] == min(good["curve"])
     assert good["values"][2] == (4 * 3 * (2 + 3) + 3) * 12 and good["values"][1] > 4 * 3 * (2 + 3)
-    medians = _medians([good["curve"]] * ENOUGH)
-    assert medians == good["curve"] and not _medians([good["curve"]] * (ENOUGH - 1))
+    assert _medians([good["curve"]] * ENOUGH) == good["curve"] and not _medians([good["curve"]] * (ENOUGH - 1))
     assert _medians([[4.0, 1.0], [2.0], [3.0, 2.0], [9.0, 9.0]]) == [3.5, 2.0]
-    bad = one_trial(path, ["train.lr=1e-9"], medians, "macs")
+    _, flash, macs = good["values"]
+    others = [(flash, macs, good["curve"])] * ENOUGH
+    bad = one_trial(path, ["train.lr=1e-9"], others, "macs")
     assert bad["values"] is None and bad["said"] == f"pruned after epoch {WARM}" and len(bad["curve"]) == WARM
-    assert one_trial(path, [], medians, "macs") == good, "the median itself is not worse"
+    assert one_trial(path, [], others, "macs") == good, "the median itself is not worse"
+    for dearer in ((flash + 1, macs, good["curve"]), (flash, macs + 1, good["curve"])):
+        cheap = one_trial(path, ["train.lr=1e-9"], [dearer] * 9, "macs")
+        assert cheap["values"][1:] == [flash, macs], "what costs more does not end it"
 
 
 def test_the_environment_counts_and_killed_in_a_trial_it_goes_on(tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def test_a_dask_cluster_of_two_workers(tmp_path: Path) -> None:
     from dask.distributed import LocalCluster
 
     config = load_config(ROOM, sets=[*TINY, 'deploy.boards=["host"]'], env={})
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:  # type: ignore[no-untyped-call]
         said: list[str] = []
         result = sweep(
             config, SPACE, tmp_path, trials=4, jobs=2, dask=cluster.scheduler_address, resume=False, say=said.append

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from quantize import oracle
+from quantize import oracle, ptq
 from quantize.canonical import canonical
 from quantize.errors import QuantizeError
 from quantize.float_graph import evaluate, shapes
 from quantize.qnetwork import load_qnetwork, save_qnetwork
 from tests.conftest import needs
 from tests.tflite_made import Made
+from toolkit.boards import load_board
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, format_of, tflite_
+from toolkit.stages.firmware import Job, run
+from toolkit.stages.generate import generate_c
 from toolkit.stages.import_ import LIMIT, difference, import_model, probes
 
 DATA = Path(__file__).parent / "data" / "tflite"
@@ -384,3 +389,46 @@ def test_damaged_files_are_refused_in_a_line(kind: str, tmp_path: Path) -> None:
             refused += 1
             assert "\n" not in str(e)
     assert refused > (100 if kind == "cut" else 5)
+
+
+def test_a_clip_that_no_cell_reaches_is_no_hindrance() -> None:
+    """TFLite's fused layers clip at 10; quantization leaves that out where the calibration data stay below."""
+    network = canonical(read(DATA / "fused_lstm.tflite").network)
+    x = RNG.standard_normal((40, 9, 3))
+    assert network.layers[0].options["cell_clip"] == 10
+    q = ptq.quantize(network, [x], ptq.Options(), "0" * 64)
+    y = oracle.run(q, oracle.quantize_inputs(q, oracle.to_raw(q.inputs, x)))[0][:, -1:]
+    want = evaluate(network, x)[""]
+    got = oracle.from_raw(q.outputs, oracle.scale_outputs(q, y))
+    assert np.sqrt(np.square(got - want).mean()) < 0.02 * want.std()
+    tight = replace(network, layers=(replace(network.layers[0], options={"cell_clip": 0.1}), *network.layers[1:]))
+    with pytest.raises(QuantizeError, match=r"lstm0: cell_clip has no integer form where it binds: .* the clip is 0.1"):
+        ptq.quantize(tight, [x], ptq.Options(), "0" * 64)
+
+
+def test_the_page_has_every_file() -> None:
+    """docs/import_tflite.py makes its table; the numbers are those of the machine that ran it."""
+    page = (DATA.parents[2] / "docs" / "tflite.md").read_text("utf-8").split("<!-- table")[1]
+    rows = [
+        [c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in page.splitlines()
+        if "Keras" in line or "_keras" in line
+    ]
+    assert len(rows) == len(list(DATA.iterdir())) == len(FLOAT) + len(INT8) + 1
+    for name, _, size, _, what, largest, equal in rows:
+        assert int(size) in [p.stat().st_size for p in DATA.iterdir()], name
+        if name == "int8 small cell":
+            assert what.startswith("refused: operator 0")
+        else:
+            assert what.startswith("imported")
+            assert equal.startswith("100.00% of") if "int8" in name else float(largest) < LIMIT, name
+
+
+def test_an_int8_file_on_a_board(tmp_path: Path) -> None:
+    needs("unicorn", "zig")
+    q, board = read(DATA / "fused_int8_two_layers.tflite").q, load_board("mps2_an386")
+    assert q is not None
+    save_qnetwork(q, tmp_path / "model.q.safetensors")
+    generate_c(tmp_path, board, None, float_api=False, target=None, optimize="speed", say=lambda s: None)
+    result = run(Job(tmp_path, board, 20, slice=None), say=lambda s: None)
+    assert result["passed"] and result["steps"] == 20

@@ -33,11 +33,12 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """flash, ram: bytes on the chip; stack: bytes of RAM kept for the stack."""
+    """flash, ram: bytes on the chip; stack: of RAM, kept for it; constants: `flash`, or `ram` together with the data."""
 
     flash: Region
     ram: Region
     stack: int
+    constants: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _memory(table: Table | None) -> Memory | None:
         return None
     region = "{ origin = 0x20000000, length = 131072 }"
     flash, ram = _region(table.table("flash", region)), _region(table.table("ram", region))
-    memory = Memory(flash, ram, table.integer("stack", _BYTES))
+    memory = Memory(flash, ram, table.integer("stack", _BYTES), table.one_of("constants", ("flash", "ram"), "flash"))
     if memory.stack % 8 or not 256 <= memory.stack < memory.ram.length:
         table.wrong("stack", f"a multiple of 8 between 256 and memory.ram.length = {memory.ram.length}")
     table.finish()

@@ -138,6 +138,7 @@ def linker_script(memory: Memory, page: int = 4) -> str:
         ram_length=room(memory.ram.origin, memory.ram.length),
         stack=hex(memory.stack),
         page=page,
+        constants=memory.constants.upper(),
     )
 
 
@@ -218,6 +219,8 @@ def build_firmware(
     sizes = elf.measure(image, [o for o in objects if o.name.startswith("model_")])
     checks.nothing_foreign(board, objects, image)
     checks.instructions(board, image)
+    if memory.constants == "ram":
+        sizes["ram"] += elf.section_bytes(image, ".rodata")
     checks.room(board, memory, image, sizes)
     result = _build_result(board, memory, compiler, image, sizes)
     write_whole(out / "build.json", json.dumps(result, indent=1) + "\n")

@@ -55,6 +55,8 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     out = a.out or Path("runs") / config.name
     if a.seeds or a.each or a.walk_forward:
         return _train_many(a, config, out, sets)
+    if a.jobs:
+        a.usage("--jobs goes with --seeds, --each or --walk-forward; train.threads is for one training")
     if a.board:
         load_board(a.board)  # before the work, not in the midst of it
     result = train(config, out, say=say, resume=a.resume, board=a.board, plain=a.plain)

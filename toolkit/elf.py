@@ -1,4 +1,4 @@
-"""Reads linked images and objects: symbols, sizes by kind, raw bytes; writes .bin and .hex."""
+"""Reads linked images and objects: symbols, sizes by kind, raw bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
-from intelhex import IntelHex
 
 from toolkit.errors import ToolkitError, nearest, write_whole
 
@@ -149,18 +148,6 @@ def section_bytes(path: Path, name: str) -> int:
     """The size of a section; 0 when there is none."""
     section = _open(path).get_section_by_name(name)
     return 0 if section is None else int(section["sh_size"])
-
-
-def write_images(elf: Path, binary: Path, hexadecimal: Path) -> None:
-    """Writes the flash image as raw bytes (gaps 0xFF, as erased flash) and as Intel HEX."""
-    image = IntelHex()
-    image.padding = 0xFF
-    for segment in segments(elf):
-        image.puts(segment.address, segment.data)
-    write_whole(binary, image.tobinstr())
-    text = io.StringIO()
-    image.write_hex_file(text)
-    write_whole(hexadecimal, text.getvalue())
 
 
 def _model_kind(symbol: Symbol) -> str:

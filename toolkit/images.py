@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from intelhex import IntelHex
 
 from toolkit import elf, fat, pe
 from toolkit.boards import Board
@@ -55,22 +58,30 @@ def esp(segments: Sequence[Segment], entry: int, chip: str) -> bytes:
     return bytes(body) + hashlib.sha256(body).digest()
 
 
+def flat(segments: Sequence[Segment]) -> tuple[Segment, str]:
+    """What flash holds from the first byte to the last, gaps as erased flash, and the same as Intel HEX."""
+    memory, text = IntelHex(), io.StringIO()
+    for segment in segments:
+        memory.puts(segment.address, segment.data)
+    memory.write_hex_file(text)
+    return Segment(int(memory.minaddr()), memory.tobinstr()), text.getvalue()
+
+
 def write_images(image: Path, board: Board) -> list[str]:
-    """Writes beside firmware.elf what the board's tools take: .bin, .hex, and .uf2 or the ROM's own form where there is
-    one. Returns the names of all, the ELF first."""
-    elf.write_images(image, image.with_suffix(".bin"), image.with_suffix(".hex"))
-    made: dict[str, Callable[[], bytes]] = {}
+    """Writes beside firmware.elf what the board's tools take: .bin and .hex, a .uf2 as well where its boot loader has a
+    drive, or the one form that its ROM or firmware starts. Returns the names of all, the ELF first."""
     segments = elf.segments(image)
-    if board.tools.uf2 is not None:
-        family = board.tools.uf2.family
-        made[".uf2"] = lambda: uf2(segments, family)
-    if board.tools.esptool:
-        made[".esp.bin"] = lambda: esp(segments, elf.entry(image), board.tools.esptool)
     if board.tools.boot:
         assert board.memory is not None
         program = pe.application(image, board.memory.flash.origin - pe.PAGE)
-        made[".efi"] = lambda: program
-        made[".img"] = lambda: fat.disk_image({board.tools.boot: program})
-    for suffix, make in made.items():
-        write_whole(image.with_suffix(suffix), make())
-    return [image.name, *(image.with_suffix(s).name for s in (".bin", ".hex", *made))]
+        made: dict[str, bytes | str] = {".efi": program, ".img": fat.disk_image({board.tools.boot: program})}
+    elif board.tools.esptool:
+        made = {".esp.bin": esp(segments, elf.entry(image), board.tools.esptool)}
+    else:
+        binary, text = flat(segments)
+        made = {".bin": binary.data, ".hex": text}
+        if board.tools.uf2 is not None:
+            made[".uf2"] = uf2(segments, board.tools.uf2.family)
+    for suffix, data in made.items():
+        write_whole(image.with_suffix(suffix), data)
+    return [image.name, *(image.with_suffix(suffix).name for suffix in made)]

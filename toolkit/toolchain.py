@@ -114,9 +114,10 @@ def host_toolchain(wanted: str) -> Toolchain:
 
 def core_flags(board: Board, toolchain: Toolchain) -> list[str]:
     """What chooses the core and its FPU, to compile and to link."""
-    if board.toolchain == "aarch64-linux":
+    if board.toolchain in ("aarch64-linux", "aarch64"):
         if toolchain.kind == "zig":
-            return ["-target", "aarch64-linux-none", f"-mcpu={board.core.replace('-', '_')}"]
+            system = "linux-none" if board.toolchain == "aarch64-linux" else "freestanding"
+            return ["-target", f"aarch64-{system}", f"-mcpu={board.core.replace('-', '_')}"]
         return [f"-mcpu={board.core}", "-static", "-fno-pie"]
     if board.toolchain == "riscv32":
         # No small data: link.ld has no place for it. Zicsr: the start-up code uses it, and every core has it.

@@ -58,7 +58,8 @@ def command(image: Path, board: Board, more: Sequence[str]) -> list[str]:
         words += ["-bios", str(firmware()), "-cpu", board.run.cpu or "qemu64", "-m", "256", "-net", "none"]
         words += ["-snapshot", "-drive", f"if=none,id=usb,format=raw,file={image.with_suffix('.img')}"]
         return [*words, "-device", "qemu-xhci", "-device", "usb-storage,drive=usb", *more]
-    words += ["-kernel", str(image), *more]
+    bare = board.toolchain == "aarch64"  # QEMU starts an ELF in EL3, and a plain image as the board does, in EL2
+    words += ["-kernel", str(image.with_suffix(".bin") if bare else image), *more]
     if board.toolchain == "riscv32":
         words += ["-bios", "none"]  # else QEMU starts one of its own in machine mode
     return [*words, "-semihosting-config", "enable=on,target=native"] if board.semihosting else words

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intelhex import IntelHex
-
-from toolkit import elf
+from toolkit import elf, images
 from toolkit.boards import Board
 from toolkit.elf import Segment
 from toolkit.errors import CheckFailed, ToolkitError, nearest
@@ -87,12 +85,10 @@ def check_port(path: str) -> None:
 
 def whole(image: Path, board: Board) -> Segment:
     """All that is written to flash, gaps as erased flash. Raises: ToolkitError when it does not fit the board."""
-    memory = IntelHex()
-    for segment in elf.segments(image):
-        memory.puts(segment.address, segment.data)
-    found = Segment(int(memory.minaddr()), memory.tobinstr())
     assert board.memory is not None
-    flash = board.memory.flash
+    flash, ram = board.memory.flash, board.memory.ram
+    here = [s for s in elf.segments(image) if not ram.origin <= s.address < ram.origin + ram.length]
+    found, _ = images.flat(here)  # a ROM that fills RAM takes its own part from another form
     end = found.address + len(found.data)
     if not flash.origin <= found.address <= end <= flash.origin + flash.length:
         place = f"{flash.origin:#x} to {flash.origin + flash.length:#x}"

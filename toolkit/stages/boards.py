@@ -21,6 +21,7 @@ _LIKE = (  # the beginning of a chip's name -> the board that is nearest
     ("stm32[fh]7", "nucleo_h743zi"),
     ("stm32[uh]5", "nucleo_u575zi"),
     ("lm3s", "lm3s6965evb"),
+    ("esp32-?c3", "esp32c3"),
     ("x86", "pc_uefi"),
 )
 

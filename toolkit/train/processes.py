@@ -113,13 +113,23 @@ def _start(path: str, sets: list[str], out: str, resume: bool) -> tuple[Connecti
     context = get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(path, sets, out, resume, there), daemon=True)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which it inherits: Ctrl-C is for this process to handle
-    try:
+    with ctrl_c_unheard():
         process.start()
-    finally:
-        signal.signal(signal.SIGINT, before)
     there.close()
     return here, process
+
+
+@contextmanager
+def ctrl_c_unheard() -> Iterator[None]:
+    """While processes start, who inherit it: Ctrl-C waits, and is then for this one alone to handle."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _heard(pipe: Connection, job: Job, board: Board, tell: Callable[[str, str], None]) -> bool:

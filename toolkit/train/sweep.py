@@ -2,8 +2,9 @@
 
 The cycles are those of a forecast, counted in the board's emulator (toolkit/stages/cost.py), once for a shape; where no
 emulator knows the board they are multiply-accumulates. Optuna prunes no studies of several objectives, so the median
-rule is here: after WARM epochs a trial stops when its best validation loss is above the median, at that epoch, of the
-trials finished when it was handed out. Storage is a journal file in the sweep's folder; a trial that was interrupted is
+rule is here: after WARM epochs a trial stops when its best validation loss is above the median, at that epoch, of those
+trials, finished when it was handed out, that cost no more than it does: a small network is not measured by large ones,
+or the front would lose its cheap end. Storage is a journal file in the sweep's folder; a trial that was interrupted is
 not counted, and another takes its place: with the same values, since the sampler's seed is how many trials were asked
 for before it.
 """
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from quantize.errors import QuantizeError
+from quantize.network import Network
 from toolkit.config import Config, as_dict, checked, load_config, read_toml, save_config, section_key
 from toolkit.errors import ToolkitError, write_whole
 from toolkit.lock import locked
+from toolkit.train.processes import ctrl_c_unheard
 
+Finished = tuple[float, float, Sequence[float]]  # of a trial: flash, cost, curve
 WARM, ENOUGH = 3, 4  # epochs, and finished trials, before any is pruned
 UNITS = {"cycles": "estimated cycles", "instructions": "instructions", "macs": "MACs"}  # of the third objective
 
@@ -66,9 +69,16 @@ def _suggest(trial: Any, space: Mapping[str, Any]) -> list[str]:
     return sets
 
 
-def one_trial(path: str, sets: Sequence[str], medians: Sequence[float], unit: str) -> dict[str, Any]:
+def one_trial(path: str, sets: Sequence[str], finished: Sequence[Finished], unit: str) -> dict[str, Any]:
     """Trains one configuration -> its curve and, unless it was pruned, its objectives. Runs in any process."""
-    curve = list[float]()
+    import numpy as np
+
+    from toolkit.data.prepared import prepare
+    from toolkit.nn.layers import init_network
+    from toolkit.train.stage import needed, template
+    from toolkit.train.trainer import Watcher, fit
+
+    curve, medians = list[float](), list[float]()
 
     def epoch(e: Any, best: Any) -> None:
         curve.append(min([e.val, *curve[-1:]]))
@@ -76,35 +86,33 @@ def one_trial(path: str, sets: Sequence[str], medians: Sequence[float], unit: st
             raise Pruned
 
     try:
-        flash, cost = _trained(load_config(path, sets=sets, env={}), unit, epoch)
+        config = load_config(path, sets=sets, env={})
+        prepared, rng = prepare(config.data, need=needed(config), say=_quiet), np.random.default_rng(config.train.seed)
+        network = init_network(template(config, prepared), config.model, rng=rng)
+        flash, cost = costs(network, config.deploy.boards[0], unit)
+        medians += _medians([c for f, k, c in finished if f <= flash and k <= cost])
+        fit(network, prepared, model=config.model, train=config.train, rng=rng, say=_quiet, watcher=Watcher(epoch))
     except Pruned:
         return {"curve": curve, "values": None, "said": f"pruned after epoch {len(curve)}"}
     except (ToolkitError, QuantizeError) as e:  # a loss that exploded, a model that no board takes: not the sweep's end
         return {"curve": curve, "values": None, "said": str(e)}
-    said = f"validation {curve[-1]:.4g}, flash {flash:,}, {'estimated ' * (unit == 'cycles')}{unit} {cost:,}"
+    said = f"validation {curve[-1]:.4g}, flash {flash:,}, {UNITS[unit]} {cost:,}"
     return {"curve": curve, "values": [curve[-1], flash, cost], "said": said}
 
 
-def _trained(config: Config, unit: str, epoch: Callable[[Any, Any], None]) -> tuple[int, int]:
-    """(flash, cost) of the configuration's network, found before it is trained: they do not depend on its weights."""
-    import numpy as np
-
+def costs(network: Network, board: str, unit: str) -> tuple[int, int]:
+    """(bytes of flash, cycles or what else a forecast is counted in): known before a network is trained."""
     from toolkit.boards import load_board
-    from toolkit.data.prepared import prepare
-    from toolkit.nn.layers import init_network
     from toolkit.nn.summary import footprint
     from toolkit.stages.cost import cost
-    from toolkit.train.stage import macs_per_step, needed, template
-    from toolkit.train.trainer import Watcher, fit
+    from toolkit.train.stage import macs_per_step
 
-    prepared, board = prepare(config.data, need=needed(config), say=lambda text: None), config.deploy.boards[0]
-    rng = np.random.default_rng(config.train.seed)
-    network = init_network(template(config, prepared), config.model, rng=rng)
-    flash, macs = footprint(network, board).flash, macs_per_step(network) * (network.window or 1)
-    each = macs if unit == "macs" else cost(network, load_board(board)).each
-    fit(network, prepared, model=config.model, train=config.train, rng=rng, say=lambda text: None,
-        watcher=Watcher(epoch))  # fmt: skip
-    return flash, each
+    macs = macs_per_step(network) * (network.window or 1)
+    return footprint(network, board).flash, macs if unit == "macs" else cost(network, load_board(board)).each
+
+
+def _quiet(text: str) -> None:
+    pass
 
 
 def _medians(curves: Sequence[Sequence[float]]) -> list[float]:
@@ -130,8 +138,7 @@ def _executor(jobs: int, dask: str | None) -> Executor:
 
 
 def _worker() -> None:
-    """Ctrl-C is for the parent to handle, and nobody waits for the trial of a parent that was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Nobody waits for the trial of a parent that was killed."""
     parent = parent_process()
     assert parent is not None
 
@@ -239,10 +246,12 @@ def _run(study: Any, pool: Executor, space: Mapping[str, Any], path: str, unit: 
     running = dict[Any, Any]()
     while done < trials or running:
         while len(running) < jobs and done + len(running) < trials:
-            curves = [t.user_attrs["curve"] for t in study.get_trials(states=(TrialState.COMPLETE,))]
+            trials_done = study.get_trials(states=(TrialState.COMPLETE,))
+            finished = [(*t.values[1:], t.user_attrs["curve"]) for t in trials_done]
             study.sampler = TPESampler(seed=done + len(running))
             trial = study.ask()
-            running[pool.submit(one_trial, path, _suggest(trial, space), _medians(curves), unit)] = trial
+            with ctrl_c_unheard():
+                running[pool.submit(one_trial, path, _suggest(trial, space), finished, unit)] = trial
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             trial = running.pop(future)
             r = _result(future, trial.number)
