@@ -115,6 +115,10 @@ def layer_cases() -> dict[str, list[Layer]]:
     out["pick"] = [layer("end", "pick", {}, options={"first": 1, "count": 2})]
     out["flatten"] = [dense(3, 4, "a"), layer("f", "flatten", {}), dense(28, 2)]
     out["flatten of part"] = [layer("p", "pick", {}, options={"first": 1, "count": 2}), layer("f", "flatten", {})]
+    for reverse in (False, True):
+        two = [layer(f"t{k}", "take", {}, options={"at": k}, sources=("r",)) for k in (2, 4)]
+        r = cell("lstm", 3, 4, reverse=reverse, sources=("",))
+        out[f"steps in between, reverse {reverse}"] = [r, *two, dense(8, 2, sources=("t2", "t4"))]
     out["take of a take"] = [cell("lstm", 3, 4), layer("t", "take", {}), layer("u", "take", {}), dense(4, 2)]
     for op in ("add", "mul"):
         for fed in (("a",), ("a", "b"), ("a", "a"), ("a", "b", "a"), ("", "a", "b")):

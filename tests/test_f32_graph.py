@@ -158,6 +158,13 @@ def test_layers_take_turns_in_the_room() -> None:
     assert room([cell("rnn", 4, 4), layer("p", "pick", {}, options={"count": 2}), dense(2, 1)]) == 40 + 10
 
 
+def test_a_recurrent_layer_runs_as_far_as_it_is_read() -> None:
+    """The last step of a reverse layer, which is its first, is what `output[:, -1]` of two directions takes."""
+    for reverse, at, loop in ((True, -1, "t = 9; t-- != 8;"), (True, 2, "t = 9; t-- != 2;"), (False, 3, "t < 4; t++")):
+        layers = [cell("lstm", 3, 4, reverse=reverse), layer("t0", "take", {}, options={"at": at}), dense(4, 2)]
+        assert loop in generate_f32(network(layers, inputs=3, steps=9), "0" * 64, load_board("host"), "ref")["net.c"]
+
+
 def test_what_nobody_reads_is_not_run() -> None:
     n = network([dense(3, 4, "unread"), dense(3, 2, sources=("",))], inputs=3, steps=5)
     assert "unread" not in "".join(generate_f32(n, "0" * 64, load_board("host"), "ref").values())

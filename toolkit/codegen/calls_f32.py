@@ -61,7 +61,7 @@ def _recurrent(node: Node, function: str, packed: Packed | None, windowed: bool)
     for c in cell:
         fill = f"tl_copy_f32_ref({c}, {start['c']}, " if "c" in start else f"tl_fill_f32_ref({c}, 0.0f, "
         begin.append(f"{fill}{line.width});")
-    order = f"t = {line.steps}; t-- != 0;" if x.reverse else f"t = 0; t < {line.steps}; t++"
+    order = f"t = {line.steps}; t-- != {node.end};" if x.reverse else f"t = 0; t < {node.end + 1}; t++"
     body = [f"    {function}({', '.join(arguments)});", f"    h = {line.row('t')};"]
     return [*begin, f"for (uint32_t {order}) {{", *body, "}"]
 

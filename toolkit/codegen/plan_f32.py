@@ -64,13 +64,15 @@ class Node:
     """A layer that needs code, the lines that it reads and its own.
 
     at: floats from the beginning of its block to its line; block None: the line is the network's output.
-    cell, scratch: what a recurrent layer needs while it runs. past: rows that a stream keeps for a convolution."""
+    end: the step that a recurrent layer comes to last; cell, scratch: what it needs while it runs.
+    past: rows that a stream keeps for a convolution."""
 
     layer: Layer
     reads: tuple[Line, ...]
     line: Line
     block: Block | None
     at: int
+    end: int
     cell: Block | None
     scratch: Block | None
     past: int
@@ -221,7 +223,7 @@ class _Planner:
         cell = self.block(hidden, k) if "lstm" in x.op and self.window else None
         scratch = self.block(need * hidden, k) if (need := _scratch(x)) else None
         past = reach(x) if x.op == "conv" and not self.window and reach(x) > 1 else 0
-        return Node(x, tuple(reads), line, block, at, cell, scratch, past)
+        return Node(x, tuple(reads), line, block, at, self._end(x, steps)[0], cell, scratch, past)
 
     def _view(self, x: Layer, line: Line) -> Line | None:
         if x.op != "join":
@@ -243,7 +245,7 @@ class _Planner:
             block, at = self.owned[source]
             block.end = max(block.end, last)
             return block, at, replace(self.lines[source], base=base)
-        turns = self.window and x.op in RECURRENT and steps > 2 and self._end_alone(x, steps)
+        turns = self.window and x.op in RECURRENT and steps > 2 and self._end(x, steps)[1]
         return self.block(2 * width if turns else steps * width, k, last), 0, Line(base, 0, width, steps, width, turns)
 
     def _shared(self, parts: Sequence[str]) -> Block | None:
@@ -255,8 +257,10 @@ class _Planner:
         again = any(self.lines[s].base == line.base for s in others)
         return self.owned[source][0].end <= k and not line.turns and not again
 
-    def _end_alone(self, x: Layer, steps: int) -> bool:
-        """Whether all that is read of a recurrent layer is the step that it comes to last."""
-        end = 0 if x.reverse else steps - 1
+    def _end(self, x: Layer, steps: int) -> tuple[int, bool]:
+        """The last step that a recurrent layer must come to, and whether nobody reads another."""
         readers = self.readers[x.name]
-        return all(r.op == "take" and int(r.options.get("at", -1)) % steps == end for r in readers)
+        if not readers or any(r.op != "take" for r in readers):
+            return 0 if x.reverse else steps - 1, False
+        read = {int(r.options.get("at", -1)) % steps for r in readers}
+        return min(read) if x.reverse else max(read), len(read) == 1
