@@ -81,7 +81,12 @@ def samples(rng: np.random.Generator, n: Network, steps: int = 9) -> np.ndarray:
 
 
 def test_every_op_and_option(library: Compiled) -> None:
-    rng, worst = np.random.default_rng(3), {}
+    stays_close(library, 3)
+
+
+def stays_close(library: Compiled, seed: int) -> None:
+    """Every network over two windows."""
+    rng, worst = np.random.default_rng(seed), {}
     for text, n in library.networks.items():
         model = library.model(text)
         worst[text] = max(error(n, run(model, n, x), x) for x in (samples(rng, n), samples(rng, n)))
@@ -98,8 +103,12 @@ def test_random_graphs(library: Compiled, seed: int, k: int, size: float) -> Non
 
 
 def test_predict_follows_float64(library: Compiled) -> None:
+    follows_float64(library, 5)
+
+
+def follows_float64(library: Compiled, seed: int) -> None:
     """Raw values, lost samples, gaps and resets."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     for text, n in library.networks.items():
         model, oracle = library.model(text), FloatStream(n)
         unit = np.array([c.std for c in n.outputs])
