@@ -114,7 +114,7 @@ def layer_cases() -> dict[str, list[Layer]]:
         out[f"take {at}"] = [layer("end", "take", {}, options={"at": at})]
     out["pick"] = [layer("end", "pick", {}, options={"first": 1, "count": 2})]
     out["flatten"] = [dense(3, 4, "a"), layer("f", "flatten", {}), dense(28, 2)]
-    out["flatten of part"] = [layer("p", "pick", {}, options={"first": 1, "count": 2}), layer("f", "flatten", {})]
+    out["flatten of part"] = [layer("part", "pick", {}, options={"first": 1, "count": 2}), layer("f", "flatten", {})]
     for reverse in (False, True):
         two = [layer(f"t{k}", "take", {}, options={"at": k}, sources=("r",)) for k in (2, 4)]
         r = cell("lstm", 3, 4, reverse=reverse, sources=("",))

@@ -164,7 +164,7 @@ def test_layers_take_turns_in_the_room() -> None:
     two = both("rnn", 4, "a", "", width=4)
     assert room([*two, dense(8, 1, sources=("a0", "a1"))], head="final_states") == 2 * 8 + 8  # and the two ends joined
     assert room([*two, dense(8, 1, sources=("a0", "a1"))]) == 80 + 10  # no copy of both directions; the forecast's rows
-    assert room([cell("rnn", 4, 4), layer("p", "pick", {}, options={"count": 2}), dense(2, 1)]) == 40 + 10
+    assert room([cell("rnn", 4, 4), layer("part", "pick", {}, options={"count": 2}), dense(2, 1)]) == 40 + 10
 
 
 def test_a_recurrent_layer_runs_as_far_as_it_is_read() -> None:
@@ -184,7 +184,7 @@ def test_what_nobody_reads_is_not_run() -> None:
     [
         ([cell("lstm", 3, 2, reverse=True)], "r: runs from the end of a window"),
         ([layer("f", "flatten", {})], "f: is a flatten over the time"),
-        ([layer("p", "pool", {})], "p: is a pool over the time"),
+        ([layer("part", "pool", {})], "part: is a pool over the time"),
         (
             [layer("c", "conv", {"w": arr(2, 3, 2), "b": arr(2)}, options={"pad_after": 1})],
             "c: is a convolution that sees steps to come",
@@ -195,6 +195,21 @@ def test_what_a_stream_cannot_have(layers: list[Layer], text: str) -> None:
     n = replace(network(layers, inputs=3, steps=4), mode="stateful", window=0)
     with pytest.raises((ToolkitError, QuantizeError), match=text):
         generate_f32(n, "0" * 64, load_board("host"), "ref")
+
+
+def test_names_as_long_as_they_may_be() -> None:
+    """Those made of them are longer, and one may be a layer's own; a source may be named twice."""
+    name = "r" * 31
+    layers = [replace(x, name=f"{name[:-1]}{k}") for k, x in enumerate(both("rnn", 3, "a", "", width=3))]
+    last = dense(9, 2, "o", sources=(layers[0].name, layers[1].name, layers[0].name))
+    twice = replace(dense(6, 3, "o_fed"), sources=(layers[0].name, layers[1].name))
+    for head in ("all", "last"):
+        n = network([*layers, twice, replace(last, sources=(*last.sources[:2], "o_fed"))], inputs=3, steps=4, head=head)
+        text = generate_f32(n, "0" * 64, load_board("host"), "ref")["net.c"]
+        assert "*const o_fed_y " in text and "*const o_fed__y " in text
+        x = arr(4, 3).astype(np.float32)
+        again = network([*layers, last], inputs=3, steps=4, head=head)
+        assert error(again, build_and_load(again)(x), x) <= TOLERANCE
 
 
 def test_names_that_collide_are_refused() -> None:

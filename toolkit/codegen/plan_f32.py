@@ -100,9 +100,9 @@ def with_explicit_head(network: Network) -> Network:
         layer(f"{s or 'input'}_seen", "pool", {}, sources=(s,))
         if network.head == "mean"
         else layer(f"{s or 'input'}_seen", "take", {}, options={"at": 0 if s in turned else -1}, sources=(s,))
-        for s in sources(network.layers, len(network.layers) - 1)
+        for s in dict.fromkeys(last.sources)
     ]
-    final = replace(last, sources=tuple(x.name for x in seen))
+    final = replace(last, sources=tuple(f"{s or 'input'}_seen" for s in last.sources))
     return replace(network, layers=(*network.layers[:-1], *seen, final), head="all")
 
 
@@ -165,11 +165,15 @@ class _Planner:
     def _add_joins(self, network: Network) -> None:
         """Layers fed by the same several layers share one join of them."""
         joins: dict[tuple[str, ...], str] = {}
+        taken = {x.name for x in network.layers}
         for k, x in enumerate(network.layers):
             names = sources(network.layers, k)
             if len(names) > 1 and x.op not in MERGE:
                 if names not in joins:
-                    join = joins[names] = f"{x.name}_fed"
+                    join = f"{x.name}_fed"
+                    while join in taken:
+                        join += "_"
+                    joins[names] = join
                     self.layers.append(layer(join, "join", {}))
                     self.fed[join] = names
                     self.shapes[join] = self.shapes[names[0]][0], sum(self.shapes[s][1] for s in names)
