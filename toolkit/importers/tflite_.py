@@ -12,8 +12,9 @@ from toolkit.importers import tflite_file as file
 from toolkit.importers import tflite_int8 as int8
 from toolkit.importers.tflite_cell import Affine
 from toolkit.importers.tflite_file import Graph
-from toolkit.importers.tflite_graph import walk
+from toolkit.importers.tflite_graph import unsupported, walk
 from toolkit.importers.tflite_int8 import bytes_of_c
+from toolkit.importers.tflite_operators import OPERATORS
 from toolkit.importers.tflite_run import original, original_int8, runtime
 from toolkit.importers.tflite_values import Builder, Line
 
@@ -42,6 +43,7 @@ def read(path: Path, options: Options) -> Imported:
 def _read(path: Path, options: Options) -> Imported:
     graphs = file.read_graphs(path)
     main = graphs[0]
+    unsupported(graphs, OPERATORS)
     x = _input(main, options)
     builder = Builder()
     (y,) = walk(graphs, 0, [x], builder, 0)

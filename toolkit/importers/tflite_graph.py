@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,28 @@ SUPPORTED = (
     "supported are the layers of docs/import.md: LSTM, GRU, simple RNN, dense, convolution and pooling over time"
 )
 IN_VARIABLES = "the weights are in variables, not in the file: convert the Keras model itself (from_keras_model)"
-HINTS = {"VAR_HANDLE": IN_VARIABLES, "READ_VARIABLE": IN_VARIABLES, "CALL_ONCE": IN_VARIABLES}
+NORMALISED = (
+    "part of a normalisation over the features: import the ONNX or Keras file of the model, where it is one layer"
+)
+FUSED = "the nearest is UNIDIRECTIONAL_SEQUENCE_LSTM"
+HINTS = {
+    **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "CALL_ONCE"), IN_VARIABLES),
+    **dict.fromkeys(("RSQRT", "SQRT", "SQUARED_DIFFERENCE", "SQUARE"), NORMALISED),
+    **dict.fromkeys(("LSTM", "RNN", "SVDF", "BIDIRECTIONAL_SEQUENCE_RNN"), FUSED),
+}
+
+
+def unsupported(graphs: Sequence[Graph], known: Collection[str]) -> None:
+    """Raises ToolkitError, naming all operators that are not `known`, once each."""
+    found: dict[str, Operator] = {}
+    for graph in graphs:
+        for op in graph.operators:
+            if op.name not in known:
+                found.setdefault(op.name, op)
+    if found:
+        hints = dict.fromkeys(HINTS.get(name, SUPPORTED) for name in found)
+        where = ", ".join(op.where for op in list(found.values())[:8])
+        raise ToolkitError(f"{where}{' and others' if len(found) > 8 else ''}: not supported; {'; '.join(hints)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,11 +99,8 @@ def walk(graphs: tuple[Graph, ...], number: int, inputs: Sequence[Value], builde
         raise ToolkitError(f"graph {number} takes {len(graph.inputs)} inputs and is given {len(inputs)}")
     w = Walk(graphs, graph, builder, dict(zip(graph.inputs, inputs, strict=True)), depth)
     for op in graph.operators:
-        handler = OPERATORS.get(op.name)
-        if handler is None:
-            raise ToolkitError(f"{op.where}: not supported; {HINTS.get(op.name, SUPPORTED)}")
         try:
-            made = handler(w, op, [w.value(t) for t in op.inputs])
+            made = OPERATORS[op.name](w, op, [w.value(t) for t in op.inputs])
         except (IndexError, ValueError, TypeError) as e:
             raise ToolkitError(f"{op.where}: its inputs do not fit it ({e}); is the file damaged?") from None
         except ToolkitError as e:
