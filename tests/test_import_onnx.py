@@ -169,3 +169,32 @@ def test_values_of_other_places_are_never_combined_as_if_they_were_of_the_same(t
     for shape in ((2, 3, 1), (2, 1, 3)):
         with pytest.raises(ToolkitError, match='Add "it": repeats one of its inputs over steps or features'):
             imported(two("Add", turned, shape=shape), tmp_path)
+
+
+@pytest.mark.parametrize(("backwards", "odd"), [(False, False), (True, False), (False, True)])
+def test_an_unrolled_rnn_becomes_one_layer_again(backwards: bool, odd: bool, tmp_path: Path) -> None:
+    """Five steps written out; where one of them has another bias (`odd`) it is no cell and stays as it is."""
+    from onnx import helper as h
+
+    rng, steps = np.random.default_rng(2), 5
+    shapes = {"w": (3, 4), "b": (4,), "r": (4, 4), "rb": (4,), "head": (4, 2)}
+    c = {k: rng.normal(size=s).astype(F) / 2 for k, s in shapes.items()}
+    c |= {"h": np.zeros((2, 4), F), "odd": c["rb"] + F(odd), **{f"i{t}": np.array(t) for t in range(steps)}}
+    nodes, before = [h.make_node("MatMul", ["x", "w"], ["p"]), h.make_node("Add", ["p", "b"], ["l"])], "h"
+    for t in reversed(range(steps)) if backwards else range(steps):
+        nodes += [
+            h.make_node("Gather", ["l", f"i{t}"], [f"x{t}"], axis=0),
+            h.make_node("MatMul", [before, "r"], [f"m{t}"]),
+            h.make_node("Add", [f"m{t}", "odd" if t == 2 else "rb"], [f"a{t}"]),
+            h.make_node("Add", [f"a{t}", f"x{t}"], [f"s{t}"]),
+            h.make_node("Tanh", [f"s{t}"], [f"h{t}"], name=f"tanh{t}"),
+        ]
+        before = f"h{t}"
+    made = model(
+        [*nodes, h.make_node("MatMul", [before, "head"], ["z"], name="head")], {"x": (5, 2, 3)}, {"z": 2}, c, 17
+    )
+    found = imported(made, tmp_path)
+    assert max(differences(found).values()) < 1e-6
+    cells = [x for x in found.network.layers if x.op == "rnn"]
+    assert [x.reverse for x in cells] == ([] if odd else [backwards])
+    assert odd or [x.op for x in found.network.layers] == ["rnn", "take", "dense"]
