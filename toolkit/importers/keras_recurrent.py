@@ -59,10 +59,12 @@ def _end(b: Builder, y: Line, name: str, back: bool) -> Line:
 
 def both_ways(b: Builder, kind: str, c: Config, w: Weights, x: Line, name: str) -> Line:
     inner = c.get("layer")
-    if not isinstance(inner, dict) or inner.get("class_name") not in OPS:
-        raise b.refuse("Bidirectional of something else", "expected LSTM, GRU or SimpleRNN")
     back = c.get("backward_layer") or inner
-    turned = [bool(inner["config"].get("go_backwards")), bool(back["config"].get("go_backwards"))]
+    for part in (inner, back):
+        config = part.get("config") if isinstance(part, dict) else None
+        if not isinstance(part, dict) or not isinstance(config, dict) or str(part.get("class_name")) not in OPS:
+            raise b.refuse("Bidirectional of something else", f"expected {', '.join(OPS)}")
+    turned = [bool(part["config"].get("go_backwards")) for part in (inner, back)]
     if turned[0] or (turned[1] == (back is inner)):
         raise b.refuse("Bidirectional of a layer that goes backwards", "expected a forward layer")
     half = len(w) // 2
