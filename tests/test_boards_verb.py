@@ -9,7 +9,9 @@ import pytest
 
 from toolkit.boards import board_names, load_board
 from toolkit.cli import main
+from toolkit.flash.tools import TOOLS
 from toolkit.stages.boards import table, tried
+from toolkit.targets import ROOT
 
 
 def test_the_table_has_every_board(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,3 +70,13 @@ def test_the_table_in_columns() -> None:
         "4 MHz",
         "executed in unicorn",
     )
+
+
+def test_the_page_about_boards(tmp_path: Path) -> None:
+    """Its example loads, and its table has every tool."""
+    page = (ROOT / "docs" / "boards.md").read_text("utf-8")
+    example = page.split("```toml\n")[1].split("```")[0]
+    (tmp_path / "black_f405.toml").write_text(example)
+    assert load_board(str(tmp_path / "black_f405.toml")).hal == "stm32" and example.count("\n") == 3
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
+    assert rows == ["tool", *TOOLS, "a copy", "a USB disk"]

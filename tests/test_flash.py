@@ -67,9 +67,9 @@ def put(folder: Path, name: str, script: str) -> None:
 
 LINES = {  # board, tool -> the commands; {} is the build folder
     ("microbit", "pyocd"): [
-        "pyocd flash --target nrf51 {}/firmware.hex",
-        "pyocd commander --target nrf51 -c 'compare 0x0 {}/firmware.bin'",
-        "pyocd reset --target nrf51",
+        "pyocd flash --no-wait --target nrf51 {}/firmware.hex",
+        "pyocd commander --no-wait --target nrf51 -c 'compare 0x0 {}/firmware.bin'",
+        "pyocd reset --no-wait --target nrf51",
     ],
     ("microbit", "probe-rs"): [
         "probe-rs download --non-interactive --chip nRF51822_xxAA --verify {}/firmware.elf",
@@ -174,11 +174,15 @@ def test_an_image_that_is_too_big(built: Path, programs: Path) -> None:
             CheckFailed,
             "something else than the image: Mismatched",
         ),
-        ("echo No probe; exit 1", ToolkitError, "to write: No probe; the board may be half written: flash it again"),
+        (
+            "echo E No target device available; exit 1",
+            ToolkitError,
+            "No target device available; plug it in, and check",
+        ),
         (
             "echo Error: wrong chip; echo bye; exit 2",
             ToolkitError,
-            "to write: Error: wrong chip; the board may be half",
+            "to write: Error: wrong chip; it may be half",
         ),
     ],
 )

@@ -140,7 +140,10 @@ def _build(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.firmware import build
     from toolkit.stages.firmware_f32 import build_f32
 
-    return (build_f32 if a.scheme else build)(_job(a), say=say)
+    result = (build_f32 if a.scheme else build)(_job(a), say=say)
+    for name, image in result.get("images", {}).items():
+        say(f"{name}: {image['bytes']} bytes, SHA-256 {image['sha256']}")
+    return result
 
 
 def _run(a: argparse.Namespace) -> dict[str, Any]:
