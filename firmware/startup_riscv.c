@@ -45,7 +45,7 @@ __attribute__((used)) void tl_start(void) {
 }
 
 /* Aligned as the strictest core wants it, the ESP32-C3. The stack pointer may be the fault, so the handler takes a fresh stack and hands the old one on. */
-__attribute__((naked, aligned(256))) void tl_fault(void) {
+__attribute__((naked, aligned(256), section(".vectors"))) void tl_fault(void) {
     __asm__ volatile("mv a0, sp\n\t"
                      "mv a1, ra\n\t"
                      "la sp, __tl_stack_top\n\t"
