@@ -38,6 +38,8 @@ _PACKAGES = {
     "pyocd": "pyocd",
     "esptool": "esptool",
     "optuna": "optuna",
+    "keras": "keras",
+    "h5py": "h5py",
     "litert": "ai_edge_litert",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",

@@ -13,6 +13,9 @@ from pathlib import Path
 class ToolkitError(Exception):
     """A user's mistake: one line that says where, what was found, what was expected, what to do. Exit 1."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(c if c.isprintable() else "?" for c in text))  # a damaged file's names hold anything
+
 
 class CheckFailed(Exception):
     """A budget or a parity check that failed. Exit 3."""

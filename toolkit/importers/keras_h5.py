@@ -61,10 +61,11 @@ def _limit(size: int) -> None:
         import resource
     except ImportError:  # not on Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (_SPACE + 4 * size, _SPACE + 4 * size))
-    seconds = 2 + size // (1 << 24)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits = {"RLIMIT_AS": _SPACE + 4 * size, "RLIMIT_CPU": 2 + size // (1 << 24), "RLIMIT_CORE": 0}
+    for name, limit in limits.items():
+        most = resource.getrlimit(getattr(resource, name))[1]
+        least = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(getattr(resource, name), (least, least))
 
 
 def _read_all(blob: bytes) -> bytes:

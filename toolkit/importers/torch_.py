@@ -4,6 +4,7 @@ torch is asked for only where the rebuilt model is compared with ours."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def read(path: Path, options: Options) -> Imported:
     if steps is None:
         raise ToolkitError(f"{path}: a state_dict does not say how many steps a window has; add --steps N or --stream")
     layers, ends, shown = build(parts, saved.tensors, path)
-    network = finished(options.name, layers, ends, inputs=_inputs(layers[0], path), steps=steps)
+    network = finished(options.name, layers, ends, inputs=_inputs(layers), steps=steps)
     notes = saved.notes
     if told is None and not saved.structure:
         inferred = write(parts, None if options.stream else steps).splitlines()
@@ -64,17 +65,14 @@ def _text(path: Path) -> str:
         raise ToolkitError(f"{path}: cannot read: {why}; expected the TOML of a structure") from None
 
 
-def _inputs(first: Layer, path: Path) -> int:
-    """How many features the first layer takes."""
-    for key in ("w_ih", "w", "gain"):
-        if key in first.weights:
-            return first.weights[key].shape[min(1, first.weights[key].ndim - 1)] * int(first.options.get("groups", 1))
-    raise ToolkitError(f"{path}: the structure begins with {first.op}, which does not say how many inputs there are")
+def _inputs(layers: Sequence[Layer]) -> int:
+    """How many features the first layer with weights takes; there is one, as every tensor has found its layer."""
+    first = next(x for x in layers if x.weights)
+    w = next(first.weights[key] for key in ("w_ih", "w", "gain") if key in first.weights)
+    return int(w.shape[min(1, w.ndim - 1)] * first.options.get("groups", 1))
 
 
 def _original(parts: Sequence[Part], saved: Saved, shown: Mapping[int, str]) -> tuple[Original | None, str]:
     if not importlib.util.find_spec("torch"):
         return None, "torch is not installed (pip install torch)"
-    import torch
-
-    return rebuilt(parts, saved.tensors, shown), f"torch {torch.__version__}"
+    return rebuilt(parts, saved.tensors, shown), f"torch {importlib.metadata.version('torch')}"

@@ -197,7 +197,7 @@ def _safetensors(path: Path) -> Saved:
     if "kind" in metadata:
         raise ToolkitError(f"{path}: one of Tealight's own files ({metadata['kind']}); nothing to import")
     tensors: dict[str, np.ndarray] = {}
-    for name, t in found:
+    for name, t in sorted(found, key=lambda pair: pair[0]):  # they come in random order
         if t["dtype"] not in _SAFE:
             raise ToolkitError(f"{path}: {name} is {t['dtype']}; expected one of {', '.join(_SAFE)}")
         values = np.frombuffer(t["data"], _numpy(_SAFE[t["dtype"]])).reshape(t["shape"])

@@ -16,12 +16,11 @@ Step = Callable[[Any, Any], tuple[Any, Any]]
 
 def rebuilt(parts: Sequence[Part], tensors: Mapping[str, np.ndarray], shown: Mapping[int, str]) -> Original:
     """x [batch, time, in] -> the output of each part whose layer `shown` names, and "" of the last."""
-    import torch
-
-    with torch.device("cpu"):
-        steps = [_step(torch, part, tensors) for part in parts]
 
     def run(x: np.ndarray) -> dict[str, np.ndarray]:
+        import torch
+
+        steps = [_step(torch, part, tensors) for part in parts]
         made: dict[str, np.ndarray] = {}
         with torch.no_grad():
             y, end = torch.from_numpy(np.ascontiguousarray(x, np.float32)), None
