@@ -59,9 +59,9 @@ def test_compiler_flags_meet_what_the_board_requires(name: str, compiler: str, t
     source.write_text(
         f'#if !({board.requires})\n#error "{board.requires_text}"\n#endif\nextern int used;\nint used = 1;\n'
     )
-    stop = "-c" if toolchain.kind == "zig" else "-S"  # gcc looks for an assembler on PATH
-    command = [*toolchain.cc, *board_flags(board, toolchain), stop, str(source), "-o", str(tmp_path / "check.o")]
-    subprocess.run(command, check=True, env={"PATH": "", **toolchain.env})
+    command = [*toolchain.cc, *board_flags(board, toolchain), "-c", str(source), "-o", str(tmp_path / "check.o")]
+    path = os.environ["PATH"] if board.toolchain == "x86_64-uefi" else ""  # there gcc looks for its assembler
+    subprocess.run(command, check=True, env={"PATH": path, **toolchain.env})
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -193,7 +193,7 @@ def test_a_target_that_the_core_lacks(tmp_path: Path) -> None:
 
 def test_unknown_board_offers_the_nearest() -> None:
     assert refusal("microbitt").startswith('board "microbitt" is not known; did you mean "microbit"?')
-    assert "netduinoplus2" in refusal("esp32")
+    assert "netduinoplus2" in refusal("arduino")
 
 
 def test_a_users_own_file(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from toolkit.build import build_firmware
 from toolkit.cli import main
 from toolkit.emulate import replay
 from toolkit.errors import CheckFailed, ToolkitError
-from toolkit.flash import Options, Port, check_port, choose_port, choose_tool, disk, drives, flash, steps_of, whole
+from toolkit.flash import Options, Port, check_port, choose_port, choose_tool, drives, flash, steps_of, whole
 from toolkit.flash.tools import TOOLS
 
 flash_module = importlib.import_module("toolkit.flash")
@@ -41,7 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build folders by the names of boards."""
     needs("zig")
     folder = tmp_path_factory.mktemp("built")
-    for name in ("microbit", "netduinoplus2", "pico", "pc_uefi", "nucleo_h743zi", "esp32c3"):
+    for name in ("microbit", "netduinoplus2", "pico", "nucleo_h743zi", "esp32c3"):
         c_dir = fake_model.write(folder / f"{name}.c", fake_model.vectors(STEPS))
         shutil.move(folder / f"{name}.c" / "build", folder / name)
         build_firmware(c_dir, load_board(name), folder / name, toolchain="zig", say=quiet)
@@ -256,61 +256,6 @@ def test_a_drive_that_goes_away(built: Path, tmp_path: Path) -> None:
     size = (built / "pico" / "firmware.uf2").stat().st_size
     message = refused("pico", built, replace(NOTHING, drive=drive))
     assert f"0 of {size} bytes written, No space left on device: the board is half written; flash it again" in message
-
-
-# --- USB disks for PCs ---
-
-STICK = {"type": "disk", "rm": True, "hotplug": True, "size": 10**9, "model": "Stick", "mountpoints": [None]}
-
-
-def test_the_image_of_a_disk_is_always_there(built: Path) -> None:
-    result = flash(load_board("pc_uefi"), built / "pc_uefi", NOTHING, say=quiet, ask=typed_no)
-    assert Path(result["image"]).stat().st_size > 1 << 20 and result["written"] is False
-    assert "microbit does not start from a USB disk" in refused(
-        "microbit", built, replace(NOTHING, device=Path("/dev/null"))
-    )
-    assert "/dev/null: not a disk" in refused("pc_uefi", built, replace(NOTHING, device=Path("/dev/null")))
-
-
-@pytest.mark.parametrize(
-    "change, says",
-    [
-        ({"mountpoints": ["/"]}, "in use at /: nothing was written"),
-        ({"children": [{"mountpoints": [None, "/home"]}]}, "in use at /home: nothing was written; unmount it first"),
-        ({"rm": False, "hotplug": False}, "not a disk that can be taken out: nothing was written"),
-        ({"type": "part"}, "a part: expected the whole disk"),
-        ({"size": 4096}, "4096 bytes: the image has 65536"),
-    ],
-)
-def test_a_disk_that_must_not_be_written(change: dict[str, object], says: str) -> None:
-    disk.refuse(Path("/dev/sdz"), STICK, 65536)
-    with pytest.raises(ToolkitError) as caught:
-        disk.refuse(Path("/dev/sdz"), {**STICK, **change}, 65536)
-    assert str(caught.value).startswith("/dev/sdz: ") and says in str(caught.value)
-
-
-@pytest.mark.parametrize("answer, written", [("no", False), ("", False), ("{}", True)])
-def test_a_disk_is_written_when_its_name_is_typed(
-    answer: str, written: bool, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device = tmp_path / "sdz"
-    device.write_bytes(bytes(100))
-    monkeypatch.setattr(disk, "describe", lambda path: STICK)
-    options = replace(NOTHING, device=device)
-    said: list[str] = []
-
-    def ask(question: str) -> str:
-        said.append(question)
-        return answer.format(device) + "\n"
-
-    if written:
-        assert flash(load_board("pc_uefi"), built / "pc_uefi", options, say=quiet, ask=ask)["written"]
-        assert device.read_bytes() == (built / "pc_uefi" / "firmware.img").read_bytes()
-    else:
-        with pytest.raises(ToolkitError, match="not confirmed: nothing was written"):
-            flash(load_board("pc_uefi"), built / "pc_uefi", options, say=quiet, ask=ask)
-        assert device.read_bytes() == bytes(100)
-    assert "Stick, 1.0 GB: all of it is lost" in said[0]
 
 
 # --- the verb ---

@@ -303,3 +303,18 @@ def test_structures_that_do_not_fit_are_refused(tmp_path: Path, text: str) -> No
     with pytest.raises(ToolkitError, match=TOML[text]) as e:
         imported(stored(tmp_path, lstm()), structure=told)
     assert "\n" not in str(e.value)
+
+
+def test_the_pages_of_the_importers_are_what_their_script_makes() -> None:
+    """The numbers are kept in docs/import.json by the run that measured them; nothing may be refused or above 1e-5."""
+    import importlib.util
+    import json
+
+    spec = importlib.util.spec_from_file_location("import_page", DATA.parents[1] / "docs" / "import.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    kept = json.loads(script.KEPT.read_text("utf-8"))
+    assert script.PAGE.read_text("utf-8") == script.page(kept), "run python docs/import.py"
+    assert script.GUIDE.read_text("utf-8") == script.guide(script.GUIDE.read_text("utf-8")), "run python docs/import.py"
+    assert len(kept["rows"]) == 196 and all(float(v) < 1e-5 for v in kept["rows"].values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from quantize.network import network_digest
 from toolkit.cli import main
@@ -22,6 +24,7 @@ from toolkit.errors import ToolkitError
 from toolkit.targets import ROOT
 from toolkit.train import train
 from toolkit.train.many import Plan, jobs_of, split_of
+from toolkit.train.processes import Board, _shown
 from toolkit.train.skill import pooled
 
 ROOM = "docs/examples/room.toml"
@@ -172,3 +175,22 @@ def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
     assert not tmp_path.exists(), "the lock and an empty folder are gone"
     with locked(tmp_path, leave=False):
         pass
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_on_a_terminal_each_training_has_its_line(monkeypatch: pytest.MonkeyPatch, plain: bool) -> None:
+    screen, said = io.StringIO(), list[str]()
+    monkeypatch.setattr(
+        "toolkit.train.processes.Console", lambda stderr: Console(file=screen, force_terminal=True, width=80)
+    )
+    board = Board({"seed0": "waits", "north/seed1": "waits"})
+    with _shown(board, plain, said.append) as tell:
+        board.lines["seed0"] = "epoch 1/2"
+        tell("seed0", "epoch 1/2")
+        tell("seed0", "a remark")
+    if plain:
+        assert said == ["seed0: epoch 1/2", "seed0: a remark"] and not screen.getvalue()
+    else:
+        drawn = screen.getvalue()
+        assert "seed0        epoch 1/2" in drawn and "north/seed1  waits" in drawn and "seed0: a remark" in drawn
+        assert "seed0: epoch" not in drawn and not said

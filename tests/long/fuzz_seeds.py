@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,6 +162,81 @@ def tflite_edited(blob: bytes, rng: np.random.Generator) -> bytes:
     return bytes(builder.Output())
 
 
-SEEDS: dict[str, Callable[[Path], list[Path]]] = {"onnx": onnx_seeds, "tflite": tflite_seeds, "pytorch": pytorch_seeds}
-EDITS: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {"onnx": onnx_edited, "tflite": tflite_edited}
+def keras_seeds(folder: Path) -> list[Path]:
+    """The files of the tests, of both versions."""
+    del folder
+    data = Path(__file__).parents[1] / "data"
+    return [data / name for name in ("keras3.keras", "keras3_hard.h5", "keras2.h5", "keras2_hard.h5")]
+
+
+def pytorch_edited(blob: bytes, rng: np.random.Generator) -> bytes:
+    """A whole archive whose pickle is damaged."""
+    return _member_edited(blob, "data.pkl", lambda data: _bytes_edited(data, rng))
+
+
+def keras_edited(blob: bytes, rng: np.random.Generator) -> bytes:
+    """A whole archive whose configuration is JSON and makes no sense: values exchanged, dropped, made extreme."""
+
+    def edit(data: bytes) -> bytes:
+        value = json.loads(data)
+        places: list[tuple[Any, Any]] = []
+        waiting = [value]
+        while waiting:
+            v = waiting.pop()
+            keys = list(v) if isinstance(v, dict) else range(len(v))
+            places += [(v, k) for k in keys]
+            waiting += [v[k] for k in keys if isinstance(v[k], dict | list)]
+        for _ in range(rng.integers(1, 4)):
+            held, key = places[rng.integers(len(places))]
+            other, name = places[rng.integers(len(places))]
+            extremes = (
+                None,
+                True,
+                -1,
+                0,
+                1 << 40,
+                1e300,
+                "",
+                [],
+                {},
+                [[0]],
+                "LSTM",
+                json.loads(json.dumps(other[name])),
+            )
+            held[key] = extremes[rng.integers(len(extremes))]
+        return json.dumps(value).encode()
+
+    return _member_edited(blob, "config.json", edit)
+
+
+def _member_edited(blob: bytes, ending: str, edit: Callable[[bytes], bytes]) -> bytes:
+    """A zip archive with one member changed; a file that is none, with its bytes changed."""
+    if not blob.startswith(b"PK"):
+        return edit(blob) if ending != "config.json" else blob
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(blob)) as z, zipfile.ZipFile(out, "w") as changed:
+        for name in z.namelist():
+            changed.writestr(name, edit(z.read(name)) if name.endswith(ending) else z.read(name))
+    return out.getvalue()
+
+
+def _bytes_edited(blob: bytes, rng: np.random.Generator) -> bytes:
+    data = bytearray(blob)
+    for at in rng.integers(len(data), size=rng.integers(1, 5)).tolist():
+        data[at] = int(rng.choice([rng.integers(256), data[at] ^ 1, data[rng.integers(len(data))], 255]))
+    return bytes(data)
+
+
+SEEDS: dict[str, Callable[[Path], list[Path]]] = {
+    "onnx": onnx_seeds,
+    "tflite": tflite_seeds,
+    "pytorch": pytorch_seeds,
+    "keras": keras_seeds,
+}
+EDITS: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {
+    "onnx": onnx_edited,
+    "tflite": tflite_edited,
+    "pytorch": pytorch_edited,
+    "keras": keras_edited,
+}
 """Format -> what damages the meaning of a file and leaves its form."""

@@ -105,14 +105,14 @@ def activation(b: Builder, value: Any) -> str:
     Raises: ToolkitError for a function of the file's own, or one that has no form here."""
     if isinstance(value, dict):
         kind, config = value.get("class_name"), value.get("config")
-        if kind in ACTIVATION_LAYERS and isinstance(config, dict):
+        if isinstance(kind, str) and kind in ACTIVATION_LAYERS and isinstance(config, dict):
             return ACTIVATION_LAYERS[kind](b, config)
         raise b.refuse(f"activation {kind} {config!r}", f"expected one of {', '.join(NAMES)}")
     if value is None:
         return ""
     if value == "hard_sigmoid":
         return text("hard_sigmoid", 0.2, 0.5) if b.version == 2 else text("hard_sigmoid", 1 / 6, 0.5)
-    if value not in NAMES:
+    if not isinstance(value, str) or value not in NAMES:
         raise b.refuse(f'activation "{value}"', f"expected{nearest(str(value), [*NAMES, 'hard_sigmoid']).lstrip(';')}")
     return NAMES[value]
 

@@ -34,7 +34,7 @@ class Graph:
         for entry in layers:
             fed = [before] if model["class_name"] == "Sequential" else self._fed(entry)
             before = self._layer(entry, fed or [start], options)
-            self._lines[entry["config"].get("name") or entry.get("name", "")] = before
+            self._lines[str(entry["config"].get("name") or entry.get("name"))] = before
         self.output = before if model["class_name"] == "Sequential" else self._outputs(model["config"])
 
     def _layer(self, entry: Mapping[str, Any], fed: Sequence[Line], options: Options) -> Line:
@@ -70,7 +70,7 @@ class Graph:
                 raise ToolkitError(f"{where}: fed by nothing; save the model again")
             return []
         if not isinstance(nodes, list) or len(nodes) > 1:
-            raise ToolkitError(f"{where}: called {len(nodes)} times; expected once: copy the layer")
+            raise ToolkitError(f"{where}: called more than once; expected one call: copy the layer")
         return [self._line(x, where) for x in _calls(nodes[0])]
 
     def _line(self, history: Any, where: str) -> Line:

@@ -21,6 +21,7 @@ from toolkit.importers.keras_builder import (
 )
 from toolkit.importers.keras_recurrent import OPS, both_ways, one_way
 
+_WIDEST = 1 << 16  # steps that a convolution or a pool looks at
 Make = Callable[[Builder, str, Config, Weights, Line, str], Line]
 """(builder, class, configuration, weights, input, name) -> output."""
 
@@ -87,6 +88,8 @@ def _padded(b: Builder, c: Config, x: Line, extent: int, stride: int) -> dict[st
     kind = c.get("padding", "valid")
     if kind not in ("valid", "same", "causal"):
         raise b.refuse(f"padding = {kind!r}", "expected valid, same or causal")
+    if extent > _WIDEST:
+        raise b.refuse(f"a view of {extent} steps", f"expected at most {_WIDEST}")
     missing = max((-(-x.steps // stride) - 1) * stride + extent - x.steps, 0) if kind == "same" else 0
     before, after = (extent - 1, 0) if kind == "causal" else (missing // 2, missing - missing // 2)
     return {k: v for k, v in (("pad_before", before), ("pad_after", after)) if v}
@@ -139,7 +142,7 @@ def _flatten(b: Builder, kind: str, c: Config, w: Weights, x: Line, name: str) -
 def _each_step(b: Builder, kind: str, c: Config, w: Weights, x: Line, name: str) -> Line:
     """TimeDistributed: layers that look at one step do what they do without it."""
     inner = c.get("layer")
-    held = inner.get("class_name") if isinstance(inner, dict) else None
+    held = str(inner.get("class_name")) if isinstance(inner, dict) else "nothing"
     if not isinstance(inner, dict) or not isinstance(inner.get("config"), dict) or held not in PER_STEP or x.rank != 3:
         raise b.refuse(f"TimeDistributed of {held}", f"expected {', '.join(PER_STEP)} on a sequence")
     return LAYERS[held](b, held, inner["config"], w, x, name)

@@ -39,8 +39,8 @@ NORMALISED = (
     "part of a normalisation over the features: import the ONNX or Keras file of the model, where it is one layer"
 )
 FUSED = "the nearest is UNIDIRECTIONAL_SEQUENCE_LSTM"
+VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")  # Keras' dropout leaves unused ones
 HINTS = {
-    **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "CALL_ONCE"), IN_VARIABLES),
     **dict.fromkeys(("RSQRT", "SQRT", "SQUARED_DIFFERENCE", "SQUARE"), NORMALISED),
     **dict.fromkeys(("LSTM", "RNN", "SVDF", "BIDIRECTIONAL_SEQUENCE_RNN"), FUSED),
 }
@@ -51,7 +51,7 @@ def unsupported(graphs: Sequence[Graph], known: Collection[str]) -> None:
     found: dict[str, Operator] = {}
     for graph in graphs:
         for op in graph.operators:
-            if op.name not in known:
+            if op.name not in (*known, *VARIABLES):
                 found.setdefault(op.name, op)
     if found:
         hints = dict.fromkeys(HINTS.get(name, SUPPORTED) for name in found)
@@ -72,7 +72,7 @@ class Walk:
     def value(self, tensor: int) -> Value | None:
         """What a tensor is; None: it is not given (an optional input).
 
-        Raises: ToolkitError where it is not to be used, or is nothing yet."""
+        Raises: ToolkitError where it is nothing yet."""
         if tensor < 0:
             return None
         found = self.values.get(tensor)
@@ -81,8 +81,6 @@ class Walk:
             found = self.values[tensor] = dequantized(t)
         if found is None and t.variable:
             return np.zeros(0)  # the state of a fused layer, which begins with zeros
-        if isinstance(found, Refused):
-            raise ToolkitError(found.why)
         if found is None:
             raise ToolkitError(f'tensor {tensor} ("{t.name}") is read before anything gives it a value')
         return found
@@ -99,8 +97,10 @@ def walk(graphs: tuple[Graph, ...], number: int, inputs: Sequence[Value], builde
         raise ToolkitError(f"graph {number} takes {len(graph.inputs)} inputs and is given {len(inputs)}")
     w = Walk(graphs, graph, builder, dict(zip(graph.inputs, inputs, strict=True)), depth)
     for op in graph.operators:
+        args = [w.value(t) for t in op.inputs] if op.name not in VARIABLES else [Refused(f"{op.where}: {IN_VARIABLES}")]
+        refused = [v for v in args if isinstance(v, Refused)]
         try:
-            made = OPERATORS[op.name](w, op, [w.value(t) for t in op.inputs])
+            made = refused[:1] * len(op.outputs) if refused else OPERATORS[op.name](w, op, args)
         except (IndexError, ValueError, TypeError) as e:
             raise ToolkitError(f"{op.where}: its inputs do not fit it ({e}); is the file damaged?") from None
         except ToolkitError as e:
@@ -113,6 +113,15 @@ def walk(graphs: tuple[Graph, ...], number: int, inputs: Sequence[Value], builde
             if isinstance(v, Line) and len(v.sources) == 1 and not depth:
                 builder.tensors.setdefault(v.sources[0], (tensor, v))
     return [v for v in map(w.value, graph.outputs) if v is not None]
+
+
+def used(value: Value) -> Value:
+    """A value that is asked for.
+
+    Raises: ToolkitError where it must not be used."""
+    if isinstance(value, Refused):
+        raise ToolkitError(value.why)
+    return value
 
 
 # --- values ---

@@ -166,7 +166,7 @@ def table(result: dict[str, Any]) -> str:
         t.add_section()
         t.add_row(p["run"], "", f"{p['error']['float']:.4g}", *(_percent(p["skill"][k]) for k in baselines), "", "")
     console = Console(highlight=False)
-    console.width = max(console.width, 110)
+    console.width = max(console.width, 160)  # a row stays one line
     with console.capture() as capture:
         console.print(t)
         if "mean" in result:
