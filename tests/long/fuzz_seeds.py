@@ -189,7 +189,20 @@ def keras_edited(blob: bytes, rng: np.random.Generator) -> bytes:
         for _ in range(rng.integers(1, 4)):
             held, key = places[rng.integers(len(places))]
             other, name = places[rng.integers(len(places))]
-            extremes = (None, True, -1, 0, 1 << 40, 1e300, "", [], {}, [[0]], "LSTM", json.loads(json.dumps(other[name])))
+            extremes = (
+                None,
+                True,
+                -1,
+                0,
+                1 << 40,
+                1e300,
+                "",
+                [],
+                {},
+                [[0]],
+                "LSTM",
+                json.loads(json.dumps(other[name])),
+            )
             held[key] = extremes[rng.integers(len(extremes))]
         return json.dumps(value).encode()
 

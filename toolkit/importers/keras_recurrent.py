@@ -57,13 +57,18 @@ def _end(b: Builder, y: Line, name: str, back: bool) -> Line:
     return b.add(f"{name}_end", "take", {}, y, rank=2, options={"at": 0 if back else -1})
 
 
+def _held(b: Builder, part: object) -> Config:
+    """A recurrent layer in another's configuration: class_name and config.
+
+    Raises: ToolkitError when it is none."""
+    if not isinstance(part, dict) or not isinstance(part.get("config"), dict) or str(part.get("class_name")) not in OPS:
+        raise b.refuse("Bidirectional of something else", f"expected {', '.join(OPS)}")
+    return part
+
+
 def both_ways(b: Builder, kind: str, c: Config, w: Weights, x: Line, name: str) -> Line:
-    inner = c.get("layer")
-    back = c.get("backward_layer") or inner
-    for part in (inner, back):
-        config = part.get("config") if isinstance(part, dict) else None
-        if not isinstance(part, dict) or not isinstance(config, dict) or str(part.get("class_name")) not in OPS:
-            raise b.refuse("Bidirectional of something else", f"expected {', '.join(OPS)}")
+    inner: Config = _held(b, c.get("layer"))
+    back = _held(b, c.get("backward_layer") or inner)
     turned = [bool(part["config"].get("go_backwards")) for part in (inner, back)]
     if turned[0] or (turned[1] == (back is inner)):
         raise b.refuse("Bidirectional of a layer that goes backwards", "expected a forward layer")
