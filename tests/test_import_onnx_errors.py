@@ -15,7 +15,7 @@ from tests.onnx_models import imported, model
 from tests.test_import_onnx import PER_FEATURE, F, operator
 from toolkit.errors import ToolkitError
 from toolkit.importers import Options
-from toolkit.importers.onnx_ import read, unsupported
+from toolkit.importers.onnx_ import read, refusals
 
 
 @pytest.fixture(autouse=True)
@@ -119,8 +119,8 @@ def test_unsupported_operators_are_listed_for_analyze(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     nodes = [helper.make_node("Erf", ["x"], ["a"], name="first"), helper.make_node("Sin", ["a"], ["z"], name="second")]
     path.write_bytes(model(nodes, {"x": (1, 2, 3)}, {"z": 3}, {}, 17).SerializeToString())
-    lines = unsupported(path)
+    lines = refusals(path)
     assert [line.split(":")[0] for line in lines] == ['Erf "first"', 'Sin "second"']
     assert "the nearest supported form: Gelu" in lines[0]
     path.write_bytes(operator("Relu").SerializeToString())
-    assert unsupported(path) == ()
+    assert refusals(path) == ()

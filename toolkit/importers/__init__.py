@@ -4,7 +4,7 @@ An importer is a module with
 
     recognises(path, head) -> bool     `head`: the file's first HEAD bytes
     read(path, options) -> Imported
-    unsupported(path) -> tuple of lines   optional: all the operators that `read` would refuse, where it names the first
+    refusals(path) -> tuple of lines   optional: all the operators that `read` would refuse, where it names the first
 
 that raises ToolkitError, one line, for what it does not take: the node or layer, its operator, the nearest supported
 form. It checks every size that a file claims against the file's own length before it allocates."""

@@ -100,7 +100,7 @@ def _of_file(path: Path, e: ToolkitError) -> ToolkitError:
     return ToolkitError(f"{path}: {str(e)[:500]}")
 
 
-def unsupported(path: Path) -> tuple[str, ...]:
+def refusals(path: Path) -> tuple[str, ...]:
     """The contract of toolkit.importers: operators, each once, that have no form where they stand."""
     g = _checked(path)
     nodes = needed(tuple(contracted(g.nodes, g.constants)), g.outputs[0] if g.outputs else "")

@@ -19,6 +19,7 @@ from quantize.network import Layer, Network
 from toolkit.boards import Board, board_names, load_board
 from toolkit.codegen.choose import choose
 from toolkit.codegen.lower import destination, facts
+from toolkit.codegen.plan_f32 import plan, with_explicit_head
 from toolkit.errors import ToolkitError
 from toolkit.importers import Options, format_of, importer
 from toolkit.stages.import_ import read_model
@@ -30,7 +31,7 @@ SAMPLES = 64
 def analyze(path: Path, options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Raises: ToolkitError when the file is damaged or of no known format; what is not supported is in the result."""
     kind = format_of(path)
-    every = getattr(importer(kind), "unsupported", lambda path: ())
+    every = getattr(importer(kind), "refusals", lambda path: ())
     unsupported = list(every(path))
     result: dict[str, Any] = {"file": str(path), "format": kind, "unsupported": unsupported}
     if unsupported:
@@ -79,8 +80,10 @@ def macs(x: Layer) -> int:
 
 
 def _f32(n: Network) -> dict[str, Any]:
+    """Of the generated float32 C; a window is kept whole."""
     state = sum(len(STATES[x.op]) * x.weights["w_hh"].shape[1] for x in n.layers if x.op in STATES)
-    return {"weight_bytes": 4 * sum(map(parameters, n.layers)), "state_bytes": 4 * state}
+    room = plan(with_explicit_head(n), n.window or 1).room + (n.window or 1) * len(n.inputs)
+    return {"weight_bytes": 4 * sum(map(parameters, n.layers)), "state_bytes": 4 * (state + room)}
 
 
 def _quantized(n: Network, scheme: str) -> Any:
