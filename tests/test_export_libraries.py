@@ -13,8 +13,9 @@ import pytest
 from quantize.qnetwork import save_qnetwork
 from tests.conftest import needs
 from tests.nets import Shape, random_qnetwork
-from toolkit.cli import EXPORTS, main
+from toolkit.cli import main
 from toolkit.exporters.libraries import LAYOUTS
+from toolkit.verbs.models import EXPORTS
 
 
 @pytest.fixture(scope="module")
