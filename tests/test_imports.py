@@ -13,13 +13,7 @@ FRAMEWORKS = {"torch", "onnx", "onnxruntime", "tensorflow", "tflite_runtime", "a
 WHOLLY = {"toolkit.bench_torch", "toolkit.train.backends.torch_backend", "toolkit.train.backends.torch_cells"}
 """Modules that are a framework's from end to end: they import it at their top, and are themselves imported lazily."""
 QUANTIZE_MAY = {"numpy", "safetensors", "quantize"}
-LEAVES = {
-    "targets",
-    "boards",
-    "tables",
-    "isa",
-    "errors",
-}  # of toolkit: they import each other, their own kind, and nothing above
+LEAVES = {"targets", "boards", "tables", "isa", "errors"}  # of toolkit: they import each other and nothing above
 
 
 def imports(source: str, *, package: str) -> Iterator[tuple[str, int, bool]]:
