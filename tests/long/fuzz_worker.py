@@ -21,7 +21,9 @@ def main() -> None:
     for name in FORMATS:
         importer(name)
     sys.modules.update(dict.fromkeys(("keras", "tf_keras")))  # their own reading of a file is not what is tested
-    options = {k: Options("fuzz", None if k == "tflite" else 4, None, False, None) for k in FORMATS}  # those fix it
+    options = {
+        k: Options("fuzz", None if k in ("tflite", "keras") else 4, None, False, None) for k in FORMATS
+    }  # those fix it
     with open("/proc/self/statm") as f:
         used = int(f.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
