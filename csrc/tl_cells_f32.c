@@ -43,7 +43,9 @@ void tl_lstm_full_step_f32_ref(float *h_new, float *c, float *room, const float 
     add_products(room, p->w_ih, x, 4 * n, p->inputs);
     add_products(room, p->w_hh, h, 4 * n, n);
     gate(i, c, 0, p);
-    gate(f, c, 1, p);
+    if (!p->input_forget) {
+        gate(f, c, 1, p);
+    }
     clip(g, p->clip, n);
     activate(g, g, n, &p->candidate);
     for (uint32_t u = 0; u < n; u++) {

@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/* Of one row; y may be x. */
-TL_KERNEL void tl_copy_f32_ref(float *y, const float *x, uint32_t n);
+/* Of one row. */
+TL_KERNEL void tl_copy_f32_ref(float *y, const float *x, uint32_t n); /* y may be x, or begin before it */
 TL_KERNEL void tl_fill_f32_ref(float *y, float value, uint32_t n);
 TL_KERNEL void tl_add_f32_ref(float *y, const float *a, const float *b, uint32_t n); /* y may be a or b */
 TL_KERNEL void tl_mul_f32_ref(float *y, const float *a, const float *b, uint32_t n);

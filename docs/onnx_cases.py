@@ -3,6 +3,7 @@ through the generated C. Run from the root: `python -m docs.onnx_cases`; five mi
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ from toolkit.importers.onnx_constants import CONSTANTS
 from toolkit.importers.onnx_moves import MOVES
 from toolkit.importers.onnx_read import FIRST_OPSET
 
+EXPORTS = Path(__file__).with_name("onnx_exports.json")
 PAGE = Path(__file__).with_name("onnx.md")  # a docs/onnx.py would be what `import onnx` finds
 HEAD = """# ONNX
 
@@ -30,8 +32,8 @@ alone may also go through: {constants}.
 
 Not taken, and what to use: {forms}.
 
-Things to know: an input besides the first is a first state of a recurrent layer (zeros at first, kept from then on);
-the model's output is the first one, the others are left out with a remark; last cell states, `sequence_lens` below the
+Things to know: an input besides the sequence is a first state of a recurrent layer and taken as zeros; the model's
+output is the first one, the others are left out with a remark; last cell states, `sequence_lens` below the
 window, first states that depend on the input, and quantized activations are refused; a clip in ONNX bounds the gates'
 inputs. An RNN that was unrolled step by step becomes one layer again; layer normalisation, GELU and softsign that an
 older opset wrote in several operators, too.
@@ -45,6 +47,11 @@ constants.
 
 {table}
 
+## PyTorch's exporters
+
+{exports}
+
+### Passed cases
 {passed_and_refused}
 """
 
@@ -72,8 +79,26 @@ def _page(found: list[Outcome]) -> str:
         constants=", ".join(sorted(CONSTANTS.keys() - LAYERS.keys() - MOVES.keys())),
         forms="; ".join(f"{op}: {form}" for op, form in sorted(FORMS.items())),
         table="\n".join(table),
+        exports=_exports(),
         passed_and_refused=_lists(found),
     )
+
+
+def _exports() -> str:
+    """The grid of docs/onnx_exports.py, a row for each exporter, cell and output."""
+    made = json.loads(EXPORTS.read_text("utf-8"))
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    head = [
+        "| exporter | cell | dense layer sees | imported | largest difference from onnxruntime |",
+        "|---|---|---|---|---|",
+    ]
+    groups: dict[tuple[str, ...], list[float | str]] = {}
+    for exporter, cell, _, _, _, output, found in made["rows"]:
+        groups.setdefault((exporter, cell, output), []).append(found)
+    for key, found in groups.items():
+        good = [d for d in found if isinstance(d, float)]
+        head.append(f"| {' | '.join(key)} | {len(good)} of {len(found)} | {max(good):.1e} |")
+    return "\n".join([f"{versions}; 1 and 2 layers, one and both directions, batch first and time first.", "", *head])
 
 
 def expanded(o: Outcome) -> bool:
@@ -83,7 +108,7 @@ def expanded(o: Outcome) -> bool:
 
 def _lists(found: list[Outcome]) -> str:
     passed = sorted({o.case.removeprefix("test_") for o in found if o.result == "passed"})
-    lines = ["### Passed", "", ", ".join(passed), "", "### Refused, by what was said", ""]
+    lines = ["", ", ".join(passed), "", "### Refused cases, by what was said", ""]
     reasons: dict[str, list[str]] = {}
     for o in found:
         if o.result == "refused":

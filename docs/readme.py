@@ -10,22 +10,17 @@ from pathlib import Path
 from quantize.ops import OPS as INTEGER
 from toolkit.boards import board_names, load_board
 from toolkit.nn.layers import OP
+from toolkit.stages.boards import table
 from toolkit.targets import F32, TARGETS, W8A8
 
 PAGE = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def boards_table() -> str:
-    """The boards, from their TOML files."""
-    rows = ["| board | chip | core | kernels | flash | RAM | emulated in |", "|---|---|---|---|---|---|---|"]
-    for board in map(load_board, board_names()):
-        flash, ram = (
-            (f"{r.length // 1024} KB" for r in (board.memory.flash, board.memory.ram)) if board.memory else ("", "")
-        )
-        emulators = " or ".join(e for e in ("QEMU", "unicorn") if board.run and getattr(board.run, e.lower()))
-        cells = (f"`{board.name}`", board.chip, board.core, f"`{board.target}`", flash, ram, emulators)
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    """The boards, from their TOML files, and how each was tried."""
+    heads, *rows = table([load_board(name) for name in board_names()])
+    rows = [(f"`{name}`", chip, core, f"`{kernels}`", *rest) for name, chip, core, kernels, *rest in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows))
 
 
 FPU_CORES = {"fpv4": "Cortex-M4, M7, M33 with an FPU"}

@@ -1,32 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A UEFI application (UEFI 2.10, chapters 4 and 12) without any library: its start, the serial line COM1 (a 16550 UART)
+/* A UEFI application without any library: its start, the serial line COM1 (a 16550 UART)
    where there is one, else the screen, and the stack of link.ld, so that its use is measured as on a board. */
 #include "hal.h"
 #include "memory_map.h"
+#include "uefi.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define UEFI __attribute__((ms_abi))
 #define COM1 0x3F8u
-
-/* Only the fields that are used; the rest is room. */
-struct text_output {
-    void *reset;
-    uint64_t(UEFI *output_string)(struct text_output *self, const uint16_t *text);
-};
-
-struct boot_services {
-    uint8_t before[256];
-    uint64_t(UEFI *set_watchdog_timer)(uint64_t seconds, uint64_t code, uint64_t bytes, const uint16_t *data);
-};
-
-struct system_table {
-    uint8_t before[64];
-    struct text_output *console;
-    uint8_t between[24];
-    const struct boot_services *boot;
-};
 
 int main(void);
 void tl_start(const struct system_table *table);
@@ -42,25 +24,15 @@ static uint8_t in8(uint16_t port) {
     return value;
 }
 
-static void cpuid(uint32_t leaf, uint32_t registers[4]) {
-    __asm__ volatile("cpuid"
-                     : "=a"(registers[0]), "=b"(registers[1]), "=c"(registers[2]), "=d"(registers[3])
-                     : "a"(leaf), "c"(0u));
-}
-
 /* The firmware leaves the registers of AVX off: CR4.OSXSAVE lets XCR0 be written, which turns on all that we use. */
 static void enable_avx(void) {
-    uint32_t features[4];
-    uint32_t extended[4];
-    cpuid(1, features);
-    cpuid(7, extended);
-    if ((features[2] & (1u << 26 | 1u << 28)) != (1u << 26 | 1u << 28)) { /* XSAVE, AVX */
+    if ((cpuid(1).ecx & (1u << 26 | 1u << 28)) != (1u << 26 | 1u << 28)) { /* XSAVE, AVX */
         return;
     }
     uint64_t cr4;
     __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
     __asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | 1u << 18));
-    uint32_t parts = 7u | ((extended[1] & 1u << 16) != 0u ? 7u << 5 : 0u); /* x87, SSE, AVX; AVX-512 */
+    uint32_t parts = 7u | ((cpuid(7).ebx & 1u << 16) != 0u ? 7u << 5 : 0u); /* x87, SSE, AVX; AVX-512 */
     __asm__ volatile("xsetbv" : : "a"(parts), "d"(0u), "c"(0u));
 }
 

@@ -12,6 +12,10 @@ void tl_start(void);
 void tl_fault(void);
 void tl_fault_report(const uint32_t *sp, uint32_t ra);
 
+#ifndef TL_TRAP_ALIGN
+#define TL_TRAP_ALIGN 4 /* mtvec; a core that only knows a table of vectors wants 256 */
+#endif
+
 #define READ_CSR(name, to) __asm__ volatile("csrr %0, " name : "=r"(to))
 #define WRITE_CSR(name, value) __asm__ volatile("csrw " name ", %0" : : "r"(value) : "memory")
 
@@ -44,8 +48,8 @@ __attribute__((used)) void tl_start(void) {
     hal_exit(main());
 }
 
-/* Aligned as the strictest core wants it, the ESP32-C3. The stack pointer may be the fault, so the handler takes a fresh stack and hands the old one on. */
-__attribute__((naked, aligned(256))) void tl_fault(void) {
+/* The stack pointer may be the fault, so the handler takes a fresh stack and hands the old one on. */
+__attribute__((naked, aligned(TL_TRAP_ALIGN))) void tl_fault(void) {
     __asm__ volatile("mv a0, sp\n\t"
                      "mv a1, ra\n\t"
                      "la sp, __tl_stack_top\n\t"

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from quantize.activations import OVER_FEATURES
-from quantize.float_ops import DEFAULTS
+from quantize.float_ops import DEFAULTS, causal
 from quantize.graph import INPUT, sources
 from quantize.network import Layer, Network, layer
 
@@ -188,7 +188,7 @@ def streamed(network: Network) -> Network:
 
     n = canonical(network)
     for x in n.layers:
-        if x.reverse or x.op in ("flatten", "take", "pool", "conv"):
+        if x.reverse or x.op in ("flatten", "take", "pool") or (x.op == "conv" and not causal(x)):
             why = "runs backwards" if x.reverse else f"is a {x.op} over the time of a window"
             raise QuantizeError(f"{x.name}: {why}, which an endless stream has not; import without --stream")
     if n.head not in ("last", "all"):

@@ -102,9 +102,20 @@ def _norm(layer: Layer, x: np.ndarray) -> np.ndarray:
 def _conv(layer: Layer, x: np.ndarray) -> np.ndarray:
     w, o = layer.weights["w"].astype(np.float64), layer.options
     groups, dilation = int(o.get("groups", 1)), int(o.get("dilation", 1))
-    seen = windows(layer, x, (w.shape[2] - 1) * dilation + 1)[..., ::dilation]  # [batch, time', in, kernel]
+    seen = windows(layer, x, reach(layer))[..., ::dilation]  # [batch, time', in, kernel]
     parts = zip(np.split(seen, groups, axis=2), np.split(w, groups), strict=True)
     return np.asarray(np.concatenate([np.einsum("btik,oik->bto", s, v) for s, v in parts], -1) + layer.weights["b"])
+
+
+def reach(layer: Layer) -> int:
+    """How many steps, from its first to its last, one output of a convolution sees."""
+    return (int(layer.weights["w"].shape[2]) - 1) * int(layer.options.get("dilation", 1)) + 1
+
+
+def causal(layer: Layer) -> bool:
+    """Whether each output of a convolution, one for every step, sees that step and those before it."""
+    o = {k: int(layer.options.get(k, 0)) for k in ("stride", "pad_before", "pad_after")}
+    return o["stride"] in (0, 1) and (o["pad_before"], o["pad_after"]) == (reach(layer) - 1, 0)
 
 
 def windows(layer: Layer, x: np.ndarray, length: int, fill: float = 0.0) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from quantize.float_graph import RECURRENT, evaluate
-from quantize.float_ops import DEFAULTS, MERGE, SEQUENCE, State, first_state, recurrent_step
+from quantize.float_ops import DEFAULTS, MERGE, SEQUENCE, State, first_state, reach, recurrent_step
 from quantize.graph import INPUT, layered, sources
 from quantize.network import Layer, Network
 
@@ -67,6 +69,9 @@ class FloatStream:
     def _clear(self) -> None:
         layers = [x for x in self.network.layers if x.op in RECURRENT]
         self._state: dict[str, State] = {x.name: first_state(x, 1) for x in layers}
+        convolutions = [x for x in self.network.layers if x.op == "conv"]
+        groups = {x.name: int(x.options.get("groups", 1)) for x in convolutions}
+        self._past = {x.name: np.zeros((1, reach(x), x.weights["w"].shape[1] * groups[x.name])) for x in convolutions}
         self._y = np.zeros(len(self.network.outputs))
         if self._chain:  # its head reads the first state, too
             self._y = self._head({x.name: self._state[x.name]["h"] for x in layers})
@@ -82,6 +87,11 @@ class FloatStream:
             fed = [lines[s] for s in sources(layers, k)]
             if y.op in MERGE:
                 lines[y.name] = MERGE[y.op](fed)
+            elif y.op == "conv":
+                self._past[y.name] = np.concatenate([self._past[y.name][:, 1:], np.concatenate(fed, -1)[:, None]], 1)
+                lines[y.name] = SEQUENCE["conv"](
+                    replace(y, options={**y.options, "pad_before": 0}), self._past[y.name]
+                )[:, 0]
             elif y.op in RECURRENT:
                 lines[y.name], self._state[y.name] = recurrent_step(y, np.concatenate(fed, -1), self._state[y.name])
             else:

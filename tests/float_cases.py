@@ -114,7 +114,11 @@ def layer_cases() -> dict[str, list[Layer]]:
         out[f"take {at}"] = [layer("end", "take", {}, options={"at": at})]
     out["pick"] = [layer("end", "pick", {}, options={"first": 1, "count": 2})]
     out["flatten"] = [dense(3, 4, "a"), layer("f", "flatten", {}), dense(28, 2)]
-    out["flatten of part"] = [layer("p", "pick", {}, options={"first": 1, "count": 2}), layer("f", "flatten", {})]
+    out["flatten of part"] = [layer("part", "pick", {}, options={"first": 1, "count": 2}), layer("f", "flatten", {})]
+    for reverse in (False, True):
+        two = [layer(f"t{k}", "take", {}, options={"at": k}, sources=("r",)) for k in (2, 4)]
+        r = cell("lstm", 3, 4, reverse=reverse, sources=("",))
+        out[f"steps in between, reverse {reverse}"] = [r, *two, dense(8, 2, sources=("t2", "t4"))]
     out["take of a take"] = [cell("lstm", 3, 4), layer("t", "take", {}), layer("u", "take", {}), dense(4, 2)]
     for op in ("add", "mul"):
         for fed in (("a",), ("a", "b"), ("a", "a"), ("a", "b", "a"), ("", "a", "b")):
@@ -162,7 +166,9 @@ def side_by_side(cases: dict[str, list[Layer]], *, flat: bool) -> Network:
 def forecasters() -> dict[str, Network]:
     """Of every mode and treatment of lost samples, from a first state of their own."""
     layers = [cell("lstm", 2, 4, weights={"h0": arr(4), "c0": arr(4)}), dense(4, 1, activations=("tanh",))]
-    of_mode = {mode: network(layers, inputs=2, steps=5, mode=mode) for mode in MODES}
+    seen = {"w": arr(2, 1, 3), "b": arr(2)}
+    conv = layer("conv0", "conv", seen, options={"pad_before": 4, "dilation": 2, "groups": 2})
+    of_mode = {mode: network([conv, *layers], inputs=2, steps=5, mode=mode) for mode in MODES}
     return {f"{mode} {how}": replace(n, missing=how) for mode, n in of_mode.items() for how in MISSING}
 
 

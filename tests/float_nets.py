@@ -12,8 +12,8 @@ from quantize.network import Column, Layer, Network, layer
 
 ELEMENTWISE = tuple(name for name in FUNCTIONS if name not in ("softmax", "log_softmax", "exp"))
 RECURRENT = ("lstm", "gru", "rnn", "lstm_norm")
-PER_STEP = (*RECURRENT, "dense", "activation", "norm", "scale", "add", "mul", "pick", "join")
-OPS = (*PER_STEP, "conv", "pool", "take", "flatten")
+STREAMED = (*RECURRENT, "dense", "activation", "norm", "scale", "add", "mul", "pick", "join", "conv")
+OPS = (*STREAMED, "pool", "take", "flatten")
 
 
 def columns(count: int, side: str) -> tuple[Column, ...]:
@@ -80,7 +80,7 @@ def one(rng: np.random.Generator, name: str, op: str, time: int, width: int, *, 
     if op == "activation":
         return layer(name, op, {}, activations=(function(rng, (*ELEMENTWISE, "softmax", "log_softmax")),))
     if op == "conv":
-        return _conv(rng, name, time, width)
+        return _conv(rng, name, time, width, causal=not window)
     if op == "pool":
         kernel = int(rng.integers(1, time + 1))
         pad = {k: int(rng.integers(0, kernel)) for k in ("pad_before", "pad_after")}
@@ -105,13 +105,15 @@ def one(rng: np.random.Generator, name: str, op: str, time: int, width: int, *, 
     return layer(name, "dense", weights, activations=activations)
 
 
-def _conv(rng: np.random.Generator, name: str, time: int, width: int) -> Layer:
+def _conv(rng: np.random.Generator, name: str, time: int, width: int, *, causal: bool) -> Layer:
     groups = int(rng.choice([g for g in range(1, width + 1) if width % g == 0]))
-    kernel, dilation = int(rng.integers(1, min(time, 4) + 1)), int(rng.integers(1, 3))
+    kernel, dilation = int(rng.integers(1, (4 if causal else min(time, 4)) + 1)), int(rng.integers(1, 3))
     extent = (kernel - 1) * dilation + 1
     pad = max(0, extent - time) + int(rng.integers(0, 3))
     options = {"groups": groups, "dilation": dilation, "stride": int(rng.integers(1, 3)), "pad_before": pad // 2}
     options["pad_after"] = pad - pad // 2
+    if causal:
+        options |= {"stride": 1, "pad_before": extent - 1, "pad_after": 0}
     out = groups * int(rng.integers(1, 4))
     weights = {
         "w": rng.normal(0, 1 / np.sqrt(kernel * width), (out, width // groups, kernel)),
@@ -127,7 +129,7 @@ def random_graph(rng: np.random.Generator, name: str) -> Network:
     made: dict[str, tuple[int, int]] = {"": (steps, inputs)}
     layers: list[Layer] = []
     for k in range(int(rng.integers(2, 10))):
-        op = str(rng.choice(OPS if window else PER_STEP))
+        op = str(rng.choice(OPS if window else STREAMED))
         recent = [s for s in made if s in list(made)[-3:] or rng.random() < 0.3]
         first = str(rng.choice(recent))
         time, width = made[first]

@@ -59,8 +59,9 @@ def test_compiler_flags_meet_what_the_board_requires(name: str, compiler: str, t
     source.write_text(
         f'#if !({board.requires})\n#error "{board.requires_text}"\n#endif\nextern int used;\nint used = 1;\n'
     )
-    command = [*toolchain.cc, *board_flags(board, toolchain), "-S", str(source), "-o", str(tmp_path / "check.s")]
-    subprocess.run(command, check=True, env={"PATH": "", **toolchain.env})
+    command = [*toolchain.cc, *board_flags(board, toolchain), "-c", str(source), "-o", str(tmp_path / "check.o")]
+    path = os.environ["PATH"] if board.toolchain == "x86_64-uefi" else ""  # there gcc looks for its assembler
+    subprocess.run(command, check=True, env={"PATH": path, **toolchain.env})
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -69,7 +70,9 @@ def test_every_board_links_and_fits(name: str, compiler: str, tmp_path: Path) ->
     board = load_board(name)
     compiler_for(board, compiler)
     c_dir = fake_model.write(tmp_path, fake_model.vectors(100))
-    result = build_firmware(c_dir, board, tmp_path / "build", toolchain=compiler, say=lambda _: None)
+    result = build_firmware(
+        c_dir, board, tmp_path / "build", toolchain=compiler, say=lambda _: None, purpose="replay_serve"
+    )
     assert result["toolchain"] == compiler
     assert 1000 < result["sizes"]["flash"] <= result["limits"]["flash"]
     assert 0 < result["sizes"]["ram"] + result["limits"]["stack"] <= result["limits"]["ram"]
@@ -77,6 +80,7 @@ def test_every_board_links_and_fits(name: str, compiler: str, tmp_path: Path) ->
 
 EMULATORS = ("qemu", "unicorn", "rp2040js")
 EMULATED = [(n, e) for n in CHIPS if (run := load_board(n).run) for e in EMULATORS if getattr(run, e)]
+PINS = '["-DTL_UART_TX_PIN=24u", "-DTL_UART_RX_PIN=25u"]'  # in microbit.toml
 QEMU = {"arm-none-eabi": "qemu", "aarch64-linux": "qemu-aarch64", "aarch64": "qemu-aarch64-system"}
 QEMU |= {"riscv32": "qemu-riscv32", "x86_64-uefi": "qemu-uefi"}
 
@@ -157,7 +161,7 @@ def refusal(path: str) -> str:
         ),
         ("value = 1 }", 'value = "one" }', 'run.reads[0].value = "one": expected a number'),
         ("semihosting = false", 'semihosting = "no"', 'semihosting = "no": expected true or false'),
-        ('cflags = ["-DTL_UART_TX_PIN=24u"]', 'cflags = "-O3"', 'cflags = "-O3": expected e.g. ["-DX=1"]'),
+        (f"cflags = {PINS}", 'cflags = "-O3"', 'cflags = "-O3": expected e.g. ["-DX=1"]'),
         (
             'target = "v6m"',
             'target = "dsp"',
@@ -166,8 +170,8 @@ def refusal(path: str) -> str:
         ('target = "v6m"', 'target = "avx2"', "avx2 needs AVX2"),
         ('core = "cortex-m0"', 'core = "neoverse-n1"', 'fpu = "none": expected one that a neoverse-n1 can have: neon'),
         ('fpu = "none"', 'fpu = "fpv4-sp-d16"', 'fpu = "fpv4-sp-d16": expected one that a cortex-m0 can have: none'),
-        ('["-DTL_UART_TX_PIN=24u"]', '["-mcpu=cortex-m4"]', 'cflags has "-mcpu=cortex-m4": take it out: core and fpu'),
-        ('["-DTL_UART_TX_PIN=24u"]', '["-mfloat-abi=hard"]', 'cflags has "-mfloat-abi=hard": take it out'),
+        (PINS, '["-mcpu=cortex-m4"]', 'cflags has "-mcpu=cortex-m4": take it out: core and fpu'),
+        (PINS, '["-mfloat-abi=hard"]', 'cflags has "-mfloat-abi=hard": take it out'),
         ("[memory]", "[memry]", 'unknown key memry; did you mean "memory"?'),
         ('name = "microbit"', 'name = "macrobit"', 'name = "macrobit": expected "microbit", as the file is called'),
         ('name = "microbit"', "name = microbit", "not TOML: "),
@@ -189,7 +193,7 @@ def test_a_target_that_the_core_lacks(tmp_path: Path) -> None:
 
 def test_unknown_board_offers_the_nearest() -> None:
     assert refusal("microbitt").startswith('board "microbitt" is not known; did you mean "microbit"?')
-    assert "netduinoplus2" in refusal("esp32")
+    assert "netduinoplus2" in refusal("arduino")
 
 
 def test_a_users_own_file(tmp_path: Path) -> None:

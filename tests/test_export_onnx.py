@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from quantize.float_graph import evaluate
 from quantize.float_ops import DEFAULTS
 from quantize.network import HEADS, Column, Layer, Network, layer, load_network, save_network
 from tests.conftest import needs
+from toolkit.errors import ToolkitError
 from toolkit.exporters.onnx_ import RECURRENT, to_onnx
 from toolkit.importers import Options, network_of
 from toolkit.importers.onnx_ import read
@@ -94,3 +96,16 @@ def test_importing_what_was_exported_gives_the_same_network(tmp_path: Path, n: N
         return  # gates without bounds: rounding grows from step to step
     want = evaluate(load_network(tmp_path / "n.safetensors"), x)[""]
     assert np.abs(found.original(x)[""] - want).max() < 1e-5 * max(1, np.abs(want).max())
+
+
+@pytest.mark.parametrize("wrong", ["no json", "{}", '"name"', '{"inputs": 1}'])
+def test_metadata_that_describe_another_model_are_refused(tmp_path: Path, wrong: str) -> None:
+    n = network_of("net", (layer("head", "dense", {"w": [[1.0]], "b": [0.0]}),), inputs=1, outputs=1, steps=2)
+    model = to_onnx(n)
+    (entry,) = model.metadata_props
+    path, good = tmp_path / "n.onnx", json.loads(entry.value)
+    for text in (wrong, json.dumps({**good, "inputs": good["inputs"] * 2}), json.dumps({**good, "missing": "guess"})):
+        entry.value = text
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ToolkitError, match=r'metadata "tealight" (is damaged|does not describe this model)'):
+            read(path, Options("net", None, None, False, None))

@@ -81,7 +81,12 @@ def samples(rng: np.random.Generator, n: Network, steps: int = 9) -> np.ndarray:
 
 
 def test_every_op_and_option(library: Compiled) -> None:
-    rng, worst = np.random.default_rng(3), {}
+    stays_close(library, 3)
+
+
+def stays_close(library: Compiled, seed: int) -> None:
+    """Every network over two windows."""
+    rng, worst = np.random.default_rng(seed), {}
     for text, n in library.networks.items():
         model = library.model(text)
         worst[text] = max(error(n, run(model, n, x), x) for x in (samples(rng, n), samples(rng, n)))
@@ -98,8 +103,12 @@ def test_random_graphs(library: Compiled, seed: int, k: int, size: float) -> Non
 
 
 def test_predict_follows_float64(library: Compiled) -> None:
+    follows_float64(library, 5)
+
+
+def follows_float64(library: Compiled, seed: int) -> None:
     """Raw values, lost samples, gaps and resets."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     for text, n in library.networks.items():
         model, oracle = library.model(text), FloatStream(n)
         unit = np.array([c.std for c in n.outputs])
@@ -155,7 +164,14 @@ def test_layers_take_turns_in_the_room() -> None:
     two = both("rnn", 4, "a", "", width=4)
     assert room([*two, dense(8, 1, sources=("a0", "a1"))], head="final_states") == 2 * 8 + 8  # and the two ends joined
     assert room([*two, dense(8, 1, sources=("a0", "a1"))]) == 80 + 10  # no copy of both directions; the forecast's rows
-    assert room([cell("rnn", 4, 4), layer("p", "pick", {}, options={"count": 2}), dense(2, 1)]) == 40 + 10
+    assert room([cell("rnn", 4, 4), layer("part", "pick", {}, options={"count": 2}), dense(2, 1)]) == 40 + 10
+
+
+def test_a_recurrent_layer_runs_as_far_as_it_is_read() -> None:
+    """The last step of a reverse layer, which is its first, is what `output[:, -1]` of two directions takes."""
+    for reverse, at, loop in ((True, -1, "t = 9; t-- != 8;"), (True, 2, "t = 9; t-- != 2;"), (False, 3, "t < 4; t++")):
+        layers = [cell("lstm", 3, 4, reverse=reverse), layer("t0", "take", {}, options={"at": at}), dense(4, 2)]
+        assert loop in generate_f32(network(layers, inputs=3, steps=9), "0" * 64, load_board("host"), "ref")["net.c"]
 
 
 def test_what_nobody_reads_is_not_run() -> None:
@@ -168,14 +184,32 @@ def test_what_nobody_reads_is_not_run() -> None:
     [
         ([cell("lstm", 3, 2, reverse=True)], "r: runs from the end of a window"),
         ([layer("f", "flatten", {})], "f: is a flatten over the time"),
-        ([layer("p", "pool", {})], "p: is a pool over the time"),
-        ([layer("c", "conv", {"w": arr(2, 3, 2), "b": arr(2)}, options={"pad_before": 1})], "convolution over several"),
+        ([layer("part", "pool", {})], "part: is a pool over the time"),
+        (
+            [layer("c", "conv", {"w": arr(2, 3, 2), "b": arr(2)}, options={"pad_after": 1})],
+            "c: is a convolution that sees steps to come",
+        ),
     ],
 )
 def test_what_a_stream_cannot_have(layers: list[Layer], text: str) -> None:
     n = replace(network(layers, inputs=3, steps=4), mode="stateful", window=0)
     with pytest.raises((ToolkitError, QuantizeError), match=text):
         generate_f32(n, "0" * 64, load_board("host"), "ref")
+
+
+def test_names_as_long_as_they_may_be() -> None:
+    """Those made of them are longer, and one may be a layer's own; a source may be named twice."""
+    name = "r" * 31
+    layers = [replace(x, name=f"{name[:-1]}{k}") for k, x in enumerate(both("rnn", 3, "a", "", width=3))]
+    last = dense(9, 2, "o", sources=(layers[0].name, layers[1].name, layers[0].name))
+    twice = replace(dense(6, 3, "o_fed"), sources=(layers[0].name, layers[1].name))
+    for head in ("all", "last"):
+        n = network([*layers, twice, replace(last, sources=(*last.sources[:2], "o_fed"))], inputs=3, steps=4, head=head)
+        text = generate_f32(n, "0" * 64, load_board("host"), "ref")["net.c"]
+        assert "*const o_fed_y " in text and "*const o_fed__y " in text
+        x = arr(4, 3).astype(np.float32)
+        again = network([*layers, last], inputs=3, steps=4, head=head)
+        assert error(again, build_and_load(again)(x), x) <= TOLERANCE
 
 
 def test_names_that_collide_are_refused() -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import json
 import os
 import pty
 import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +17,10 @@ from tests import fake_model
 from tests.conftest import needs
 from toolkit.boards import load_board
 from toolkit.build import build_firmware
+from toolkit.cli import main
 from toolkit.emulate import replay
-from toolkit.emulate.outcome import parse
 from toolkit.errors import CheckFailed, ToolkitError
-from toolkit.flash import Options, Port, check_port, choose_port, choose_tool, disk, drives, flash, steps_of, whole
+from toolkit.flash import Options, Port, check_port, choose_port, choose_tool, drives, flash, steps_of, whole
 from toolkit.flash.tools import TOOLS
 
 flash_module = importlib.import_module("toolkit.flash")
@@ -44,7 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build folders by the names of boards."""
     needs("zig")
     folder = tmp_path_factory.mktemp("built")
-    for name in ("microbit", "netduinoplus2", "pico", "pc_uefi", "nucleo_h743zi", "esp32c3"):
+    for name in ("microbit", "netduinoplus2", "pico", "nucleo_h743zi", "esp32c3"):
         c_dir = fake_model.write(folder / f"{name}.c", fake_model.vectors(STEPS))
         shutil.move(folder / f"{name}.c" / "build", folder / name)
         build_firmware(c_dir, load_board(name), folder / name, toolchain="zig", say=quiet)
@@ -70,9 +67,9 @@ def put(folder: Path, name: str, script: str) -> None:
 
 LINES = {  # board, tool -> the commands; {} is the build folder
     ("microbit", "pyocd"): [
-        "pyocd flash --target nrf51 {}/firmware.hex",
-        "pyocd commander --target nrf51 -c 'compare 0x0 {}/firmware.bin'",
-        "pyocd reset --target nrf51",
+        "pyocd flash --no-wait --target nrf51 {}/firmware.hex",
+        "pyocd commander --no-wait --target nrf51 -c 'compare 0x0 {}/firmware.bin'",
+        "pyocd reset --no-wait --target nrf51",
     ],
     ("microbit", "probe-rs"): [
         "probe-rs download --non-interactive --chip nRF51822_xxAA --verify {}/firmware.elf",
@@ -177,11 +174,15 @@ def test_an_image_that_is_too_big(built: Path, programs: Path) -> None:
             CheckFailed,
             "something else than the image: Mismatched",
         ),
-        ("echo No probe; exit 1", ToolkitError, "to write: No probe; the board may be half written: flash it again"),
+        (
+            "echo E No target device available; exit 1",
+            ToolkitError,
+            "No target device available; plug it in, and check",
+        ),
         (
             "echo Error: wrong chip; echo bye; exit 2",
             ToolkitError,
-            "to write: Error: wrong chip; the board may be half",
+            "to write: Error: wrong chip; it may be half",
         ),
     ],
 )
@@ -248,121 +249,29 @@ def test_a_drive_of_another_board_is_refused(built: Path, tmp_path: Path, monkey
     assert "microbit has none" in refused("microbit", built, replace(NOTHING, drive=drive))
 
 
-# --- USB disks for PCs ---
+def test_a_drive_that_goes_away(built: Path, tmp_path: Path) -> None:
+    """Here one that is full."""
+    drive = volume(tmp_path / "RPI-RP2", "RPI-RP2")
+    (drive / "FIRMWARE.UF2").symlink_to("/dev/full")
+    size = (built / "pico" / "firmware.uf2").stat().st_size
+    message = refused("pico", built, replace(NOTHING, drive=drive))
+    assert f"0 of {size} bytes written, No space left on device: the board is half written; flash it again" in message
 
-STICK = {"type": "disk", "rm": True, "hotplug": True, "size": 10**9, "model": "Stick", "mountpoints": [None]}
+
+# --- the verb ---
 
 
-def test_the_image_of_a_disk_is_always_there(built: Path) -> None:
-    result = flash(load_board("pc_uefi"), built / "pc_uefi", NOTHING, say=quiet, ask=typed_no)
-    assert Path(result["image"]).stat().st_size > 1 << 20 and result["written"] is False
-    assert "microbit does not start from a USB disk" in refused(
-        "microbit", built, replace(NOTHING, device=Path("/dev/null"))
+def test_the_verb(built: Path, tmp_path: Path, programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(built / "microbit", run / "build" / "microbit")
+    verb = ["flash", str(run), "--board", "microbit", "--no-build", "--json"]
+    assert main([*verb, "--tool", "pyocd", "--dry-run"]) == 0
+    purposes = [c["purpose"] for c in json.loads(capsys.readouterr().out)["commands"]]
+    assert purposes == ["write", "verify", "reset"]
+    assert main(verb) == 1
+    assert capsys.readouterr().err.startswith(
+        "error: microbit: no tool to write it is installed; any of these would do"
     )
-    assert "/dev/null: not a disk" in refused("pc_uefi", built, replace(NOTHING, device=Path("/dev/null")))
-
-
-@pytest.mark.parametrize(
-    "change, says",
-    [
-        ({"mountpoints": ["/"]}, "in use at /: nothing was written"),
-        ({"children": [{"mountpoints": [None, "/home"]}]}, "in use at /home: nothing was written; unmount it first"),
-        ({"rm": False, "hotplug": False}, "not a disk that can be taken out: nothing was written"),
-        ({"type": "part"}, "a part: expected the whole disk"),
-        ({"size": 4096}, "4096 bytes: the image has 65536"),
-    ],
-)
-def test_a_disk_that_must_not_be_written(change: dict[str, object], says: str) -> None:
-    disk.refuse(Path("/dev/sdz"), STICK, 65536)
-    with pytest.raises(ToolkitError) as caught:
-        disk.refuse(Path("/dev/sdz"), {**STICK, **change}, 65536)
-    assert str(caught.value).startswith("/dev/sdz: ") and says in str(caught.value)
-
-
-@pytest.mark.parametrize("answer, written", [("no", False), ("", False), ("{}", True)])
-def test_a_disk_is_written_when_its_name_is_typed(
-    answer: str, written: bool, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device = tmp_path / "sdz"
-    device.write_bytes(bytes(100))
-    monkeypatch.setattr(disk, "describe", lambda path: STICK)
-    options = replace(NOTHING, device=device)
-    said: list[str] = []
-
-    def ask(question: str) -> str:
-        said.append(question)
-        return answer.format(device) + "\n"
-
-    if written:
-        assert flash(load_board("pc_uefi"), built / "pc_uefi", options, say=quiet, ask=ask)["written"]
-        assert device.read_bytes() == (built / "pc_uefi" / "firmware.img").read_bytes()
-    else:
-        with pytest.raises(ToolkitError, match="not confirmed: nothing was written"):
-            flash(load_board("pc_uefi"), built / "pc_uefi", options, say=quiet, ask=ask)
-        assert device.read_bytes() == bytes(100)
-    assert "Stick, 1.0 GB: all of it is lost" in said[0]
-
-
-# --- pyOCD's own flash algorithm, in QEMU ---
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-@pytest.fixture
-def microbit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """QEMU's micro:bit with an empty flash, pyOCD's plugin for it, and the file that gets its serial line."""
-    needs("qemu", "pyocd")
-    site = tmp_path / "site"
-    (site / "tealight_probe-1.dist-info").mkdir(parents=True)
-    shutil.copy(Path(__file__).parent / "pyocd_qemu" / "tealight_probe.py", site)
-    (site / "tealight_probe-1.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: tealight-probe\nVersion: 1\n"
-    )
-    (site / "tealight_probe-1.dist-info" / "entry_points.txt").write_text(
-        "[pyocd.probe]\ntealight_qemu = tealight_probe:QemuProbePlugin\n"
-    )
-    port, serial = free_port(), tmp_path / "serial"
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    monkeypatch.setenv("TEALIGHT_QEMU_GDB", str(port))
-    monkeypatch.setattr(flash_module, "serial_ports", lambda: [])
-    command = ["qemu-system-arm", "-M", "microbit", "-display", "none", "-monitor", "none", "-S"]
-    command += ["-serial", f"file:{serial}", "-gdb", f"tcp:127.0.0.1:{port}"]
-    machine = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with socket.socket() as s:
-                if serial.exists() and s.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield serial
-    finally:
-        machine.kill()
-        machine.wait()
-
-
-def test_pyocd_writes_the_emulated_flash(microbit: Path, built: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Unmodified: its algorithm for the nRF51 runs on the emulated core and drives the emulated controller. Then what
-    was written is compared, the board is reset, and the vectors are replayed with parity; a flipped byte is caught."""
-    board, folder = load_board("microbit"), built / "microbit"
-    flash(board, folder, replace(NOTHING, tool="pyocd"), say=quiet, ask=typed_no)
-    shown = capsys.readouterr().err
-    size = (folder / "firmware.bin").stat().st_size
-    assert "programmed " in shown and f"All {size} bytes match." in shown
-    until = time.monotonic() + 60
-    while not microbit.read_text().endswith("EXIT:0\n") and time.monotonic() < until:
-        time.sleep(0.05)
-    seen = parse(tuple(microbit.read_text().splitlines()))
-    assert seen["exit"] == 0 and seen["hash"] == fake_model.run_hash(STEPS)
-
-    [_, verify, _] = steps_of(board, folder, replace(NOTHING, tool="pyocd"))
-    good = (folder / "firmware.bin").read_bytes()
-    try:
-        (folder / "firmware.bin").write_bytes(good[:100] + bytes([good[100] ^ 1]) + good[101:])
-        with pytest.raises(CheckFailed, match="Mismatched byte at 0x00000064"):
-            flash_module._run(verify)
-    finally:
-        (folder / "firmware.bin").write_bytes(good)
+    put(programs, "pyocd", "[ $1 = flash ] || echo Mismatched byte at 0x1")
+    assert main(verb) == 3
+    assert "failed: the board holds something else than the image" in capsys.readouterr().err

@@ -28,7 +28,8 @@ from toolkit.config import load_config
 from toolkit.data.prepared import load_prepared
 from toolkit.errors import ToolkitError
 from toolkit.nn.network import forward
-from toolkit.stages.forecast import Floats, Integers, follow, forecast
+from toolkit.stages.engines import Floats, Integers
+from toolkit.stages.forecast import follow, forecast
 from toolkit.stages.generate import generate_c
 from toolkit.stages.quantize import quantize
 from toolkit.train import train

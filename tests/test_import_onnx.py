@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import needs
 from tests.onnx_models import differences, imported, model
+from toolkit.errors import ToolkitError
 
 ACTIVATIONS = {
     "Relu": 0, "Tanh": 0, "Sigmoid": 0, "Affine": 2, "LeakyRelu": 1, "ThresholdedRelu": 1, "ScaledTanh": 2,
@@ -131,15 +132,69 @@ def test_operators_around_a_recurrent_layer(op: str, constants: list[Any], attrs
 
 
 def test_a_first_state_from_outside_and_a_second_output(tmp_path: Path) -> None:
-    """A streaming export: h comes in and goes out; zeros are what the generated C begins with."""
+    """A streaming export: h comes in, before x, and goes out; zeros are what the generated C begins with."""
     from onnx import helper
 
     rng = np.random.default_rng(0)
     constants = {k: rng.normal(size=(1, 6, 2)).astype(F) for k in ("w", "r")}
     gru = helper.make_node("GRU", ["x", "w", "r", "", "", "h0"], ["y", "h1"], name="gru", hidden_size=2)
     squeeze = helper.make_node("Squeeze", ["y", "one"], ["z"])
-    inputs = {"x": ("time", 1, 2), "h0": (1, 1, 2)}
+    inputs = {"h0": (1, 1, 2), "x": ("time", 1, 2)}
     made = model([gru, squeeze], inputs, {"z": 3, "h1": 3}, {**constants, "one": np.array([1])}, 17)
     found = imported(made, tmp_path, steps=5)
     assert max(differences(found).values()) < 1e-5
     assert [n.split('"')[1] for n in found.notes] == ["h0", "h1"]
+
+
+def two(op: str, *more: Any, shape: tuple[int, int, int] = (2, 4, 3)) -> Any:
+    """A graph whose last node `op` has two inputs, "x" and what the nodes `more` make of it, "y"."""
+    from onnx import helper
+
+    constants = {"minus": np.array([-1]), "end": np.array([-(2**31)]), "one": np.array([1]), "two": np.array([2])}
+    nodes = [*more, helper.make_node(op, ["x", "y"], ["z"], name="it")]
+    return model(nodes, {"x": shape}, {"z": 3}, constants, 17)
+
+
+def test_values_of_other_places_are_never_combined_as_if_they_were_of_the_same(tmp_path: Path) -> None:
+    """x times the sigmoid of x backwards is no silu, and an outer sum no sum."""
+    from onnx import helper
+
+    silu = two("Mul", helper.make_node("Sigmoid", ["x"], ["y"]))
+    assert [x.activations for x in imported(silu, tmp_path).network.layers] == [("silu",)]
+    for axis in ("one", "two"):
+        back = helper.make_node("Slice", ["x", "minus", "end", axis, "minus"], ["b"])
+        found = imported(two("Mul", back, helper.make_node("Sigmoid", ["b"], ["y"])), tmp_path)
+        assert max(differences(found).values()) < 1e-6  # what is turned around are the features then
+    turned = helper.make_node("Transpose", ["x"], ["y"], perm=[0, 2, 1])
+    for shape in ((2, 3, 1), (2, 1, 3)):
+        with pytest.raises(ToolkitError, match='Add "it": repeats one of its inputs over steps or features'):
+            imported(two("Add", turned, shape=shape), tmp_path)
+
+
+@pytest.mark.parametrize(("backwards", "odd"), [(False, False), (True, False), (False, True)])
+def test_an_unrolled_rnn_becomes_one_layer_again(backwards: bool, odd: bool, tmp_path: Path) -> None:
+    """Five steps written out; where one of them has another bias (`odd`) it is no cell and stays as it is."""
+    from onnx import helper as h
+
+    rng, steps = np.random.default_rng(2), 5
+    shapes = {"w": (3, 4), "b": (4,), "r": (4, 4), "rb": (4,), "head": (4, 2)}
+    c = {k: rng.normal(size=s).astype(F) / 2 for k, s in shapes.items()}
+    c |= {"h": np.zeros((2, 4), F), "odd": c["rb"] + F(odd), **{f"i{t}": np.array(t) for t in range(steps)}}
+    nodes, before = [h.make_node("MatMul", ["x", "w"], ["p"]), h.make_node("Add", ["p", "b"], ["l"])], "h"
+    for t in reversed(range(steps)) if backwards else range(steps):
+        nodes += [
+            h.make_node("Gather", ["l", f"i{t}"], [f"x{t}"], axis=0),
+            h.make_node("MatMul", [before, "r"], [f"m{t}"]),
+            h.make_node("Add", [f"m{t}", "odd" if t == 2 else "rb"], [f"a{t}"]),
+            h.make_node("Add", [f"a{t}", f"x{t}"], [f"s{t}"]),
+            h.make_node("Tanh", [f"s{t}"], [f"h{t}"], name=f"tanh{t}"),
+        ]
+        before = f"h{t}"
+    made = model(
+        [*nodes, h.make_node("MatMul", [before, "head"], ["z"], name="head")], {"x": (5, 2, 3)}, {"z": 2}, c, 17
+    )
+    found = imported(made, tmp_path)
+    assert max(differences(found).values()) < 1e-6
+    cells = [x for x in found.network.layers if x.op == "rnn"]
+    assert [x.reverse for x in cells] == ([] if odd else [backwards])
+    assert odd or [x.op for x in found.network.layers] == ["rnn", "take", "dense"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from quantize.network import Network
+from quantize.ptq import Options
 from toolkit.config import load_config
 from toolkit.data.baselines import rmse
 from toolkit.data.prepared import Prepared, forecast_rows, in_raw, prepare
@@ -32,7 +33,7 @@ def untrained(path: Path, *sets: str) -> tuple[Prepared, Network]:
 def test_windows_all_of_them_where_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WINDOWS", 150)
     prepared, network = untrained(PRESETS["modern_lstm"])
-    said = judge(prepared, network, sample(prepared, network, "train"), sample(prepared, network, "val"))
+    said = judge(prepared, network, Options(), sample(prepared, network, "train"), sample(prepared, network, "val"))
     _, true, y = evaluate_rows(prepared, network, split="val")
     found = re.fullmatch(r"RMSE (\S+), float (\S+), NER (\S+) %, 100% of validation", said)
     assert found and float(found[2]) == pytest.approx(rmse(y - true), rel=1e-3)
@@ -51,7 +52,7 @@ def test_streams_a_part_of_them_from_a_zero_state(monkeypatch: pytest.MonkeyPatc
     rows, _, y = evaluate_rows(prepared, network, split="val")
     ours = in_raw(prepared, val.rows, float_forecast(network)(val.x)[val.at])
     assert ours[first] == pytest.approx(y[np.searchsorted(rows, val.rows[first])])  # its run begins with this sequence
-    said = judge(prepared, network, sample(prepared, network, "train"), val)
+    said = judge(prepared, network, Options(), sample(prepared, network, "train"), val)
     assert "12% of validation" in said and "°C" in said
 
 
@@ -72,7 +73,7 @@ def test_the_line_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cycles_on", counted)
     monkeypatch.setattr(module, "judge", slow)
     monkeypatch.setattr(module, "REST", 0)
-    with Pane(prepared, network, "microbit") as pane:
+    with Pane(prepared, network, "microbit", Options()) as pane:
         assert pane.quantized == "quantized: after the first epoch"
         pane.offer(1, network)
         assert told.acquire(timeout=10) and pane.quantized == "quantized: epoch 1 is being judged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from quantize.network import network_digest
 from toolkit.cli import main
@@ -22,6 +24,7 @@ from toolkit.errors import ToolkitError
 from toolkit.targets import ROOT
 from toolkit.train import train
 from toolkit.train.many import Plan, jobs_of, split_of
+from toolkit.train.processes import Board, _shown
 from toolkit.train.skill import pooled
 
 ROOM = "docs/examples/room.toml"
@@ -76,7 +79,7 @@ def test_seeds_are_the_single_runs_and_resume_does_only_what_is_left(
     assert "no run here to go on with" in capsys.readouterr().err
 
 
-def test_ctrl_c_stops_every_training_and_each_can_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_stops_every_training_and_each_can_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sets = [*SETS, "--set", "train.epochs=5000", "--set", "train.patience=5000"]
     command = [sys.executable, "-m", "toolkit", "train", ROOM, *sets, "--seeds", "2", "--jobs", "2"]
     with subprocess.Popen([*command, "--out", str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
@@ -84,8 +87,8 @@ def test_ctrl_c_stops_every_training_and_each_can_go_on(tmp_path: Path) -> None:
         end = time.monotonic() + 60
         while not all(f.is_file() for f in checkpoints) and time.monotonic() < end:
             time.sleep(0.05)
-        other = subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
-        assert other.returncode == 1 and f"process {parent.pid} trains here; wait until it ends" in other.stderr
+        assert main([*command[3:], "--out", str(tmp_path)]) == 1
+        assert f"process {parent.pid} trains here; wait until it ends" in capsys.readouterr().err
         parent.send_signal(signal.SIGINT)
         _, said = parent.communicate(timeout=60)
     assert parent.returncode == 1 and "Traceback" not in said
@@ -93,10 +96,8 @@ def test_ctrl_c_stops_every_training_and_each_can_go_on(tmp_path: Path) -> None:
     left = [f.name for k in (0, 1) for f in (tmp_path / f"seed{k}").iterdir()]
     kept = ["checkpoint.safetensors", "config.toml", "data.safetensors", "metrics.jsonl"]
     assert sorted(set(left)) == kept, "no lock, no half-written file"
-    said_now = subprocess.run(
-        [*command, "--out", str(tmp_path), "--resume", "--set", "train.patience=1"], cwd=ROOT, capture_output=True
-    )
-    assert said_now.returncode == 0 and (tmp_path / "summary.json").is_file()
+    assert main([*command[3:], "--out", str(tmp_path), "--resume", "--set", "train.patience=1"]) == 0
+    assert (tmp_path / "summary.json").is_file()
 
 
 def test_each_series_has_a_model_and_a_short_one_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,3 +175,22 @@ def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
     assert not tmp_path.exists(), "the lock and an empty folder are gone"
     with locked(tmp_path, leave=False):
         pass
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_on_a_terminal_each_training_has_its_line(monkeypatch: pytest.MonkeyPatch, plain: bool) -> None:
+    screen, said = io.StringIO(), list[str]()
+    monkeypatch.setattr(
+        "toolkit.train.processes.Console", lambda stderr: Console(file=screen, force_terminal=True, width=80)
+    )
+    board = Board({"seed0": "waits", "north/seed1": "waits"})
+    with _shown(board, plain, said.append) as tell:
+        board.lines["seed0"] = "epoch 1/2"
+        tell("seed0", "epoch 1/2")
+        tell("seed0", "a remark")
+    if plain:
+        assert said == ["seed0: epoch 1/2", "seed0: a remark"] and not screen.getvalue()
+    else:
+        drawn = screen.getvalue()
+        assert "seed0        epoch 1/2" in drawn and "north/seed1  waits" in drawn and "seed0: a remark" in drawn
+        assert "seed0: epoch" not in drawn and not said

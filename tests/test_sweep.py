@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -118,27 +118,49 @@ def test_what_is_worse_than_the_median_is_pruned(tmp_path: Path) -> None:
         assert cheap["values"][1:] == [flash, macs], "what costs more does not end it"
 
 
-def test_the_environment_counts_and_killed_in_a_trial_it_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_trial_at_work_and_leaves_a_sweep_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     needs("optuna")
-    space = tmp_path / "space.toml"
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("toolkit.train.sweep.wait", interrupt)
+        with pytest.raises(
+            ToolkitError, match=f"sweep interrupted; {tmp_path} has the finished trials: go on with --r"
+        ):
+            run(tmp_path, "train.epochs=1000000", "train.patience=1000000", trials=1)
+    assert not multiprocessing.active_children() and not (tmp_path / "lock").exists()
+    with pytest.raises(ToolkitError, match=r"train\.epochs = 1000000; now it is 4"):
+        run(tmp_path, trials=1, resume=True)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_environment_counts_and_killed_in_a_trial_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs("optuna")
+    space, out = tmp_path / "space.toml", tmp_path / "out"
     space.write_text('[space]\n"model.hidden" = [2, 6]\n"train.lr" = {low = 1e-4, high = 0.1, log = true}\n')
     sets = [part for text in TINY[:2] for part in ("--set", text)]
-    command = [sys.executable, "-m", "toolkit", "sweep", ROOM, "--space", str(space), "--board", "host", *sets]
-    command += ["--trials", "3", "--out", str(tmp_path / "out")]
-    slow, quick = ({**os.environ, "TEALIGHT_TRAIN__EPOCHS": n} for n in ("4", "3"))
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=slow) as parent:
+    command = ["sweep", ROOM, "--space", str(space), "--board", "host", *sets, "--trials", "3", "--out", str(out)]
+    monkeypatch.setenv("TEALIGHT_TRAIN__EPOCHS", "4")
+    with subprocess.Popen(
+        [sys.executable, "-m", "toolkit", *command], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stderr is not None
         assert next(line for line in parent.stderr if line.startswith("trial 0 (1/3): validation"))
-        while '"op_code":4' not in (tmp_path / "out" / "journal.log").read_text().rpartition('"op_code":6')[2]:
+        while '"op_code":4' not in (out / "journal.log").read_text().rpartition('"op_code":6')[2]:
             time.sleep(0.01)  # the next is asked for
         parent.kill()
-    other = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, env=quick)
-    assert other.returncode == 1 and "a sweep with train.epochs = 4; now it is 3" in other.stderr
-    again = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, env=slow)
-    assert again.returncode == 0 and "trial 2 (2/3): " in again.stderr, "another takes the interrupted one's place"
-    config = load_config(ROOM, sets=[*TINY, 'deploy.boards=["host"]'], env={})
-    whole = sweep(config, SPACE, tmp_path / "whole", trials=3, jobs=1, dask=None, resume=False, say=lambda text: None)
-    found = json.loads((tmp_path / "out" / "sweep.json").read_text())
+    monkeypatch.setenv("TEALIGHT_TRAIN__EPOCHS", "3")
+    assert main([*command, "--resume"]) == 1 and "train.epochs = 4; now it is 3" in capsys.readouterr().err
+    monkeypatch.setenv("TEALIGHT_TRAIN__EPOCHS", "4")
+    assert main([*command, "--resume"]) == 0
+    assert "trial 2 (2/3): " in capsys.readouterr().err, "another takes the interrupted one's place"
+    found, whole = json.loads((out / "sweep.json").read_text()), run(tmp_path / "whole", trials=3)
     plain = [[{k: v for k, v in r.items() if k != "trial"} for r in x["front"]] for x in (found, whole)]
     assert plain[0] == plain[1] and found["trials"] == 3
 

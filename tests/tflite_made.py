@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from quantize.canonical import canonical
+from quantize.float_graph import evaluate
+from tests.conftest import needs
+from toolkit.importers import Imported, Options, tflite_
+from toolkit.stages.import_ import LIMIT, difference, probes
 from toolkit.tflite import _Graph
 
-OTHER = {"AVERAGE_POOL_2D": "POOL2D", "MAX_POOL_2D": "POOL2D", "MEAN": "REDUCER"}  # whose options are named otherwise
+OTHER = {
+    "AVERAGE_POOL_2D": "POOL2D",
+    "MAX_POOL_2D": "POOL2D",
+    "MEAN": "REDUCER",
+    "UNIDIRECTIONAL_SEQUENCE_RNN": "SEQUENCERNN",
+}  # whose options are named otherwise
 
 
 class Made(_Graph):
@@ -77,3 +89,26 @@ class Made(_Graph):
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
+
+
+def options(**more: Any) -> Options:
+    return Options(**{"name": "net", "steps": None, "batch": None, "stream": False, "structure": None, **more})
+
+
+def read(path: Path, **more: Any) -> Imported:
+    return tflite_.read(path, options(**more))
+
+
+def agrees(imported: Imported, count: int = 8) -> None:
+    """Our float network, as read and as deployed, and every layer that the interpreter shows."""
+    needs("litert")
+    assert imported.original is not None and "litert" in imported.runtime
+    network = canonical(imported.network)
+    x = probes(imported, network, None)[::-1][:count]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that keeping all tensors takes memory
+        want = imported.original(x)
+    got = {**evaluate(imported.network, x), "canonical": evaluate(network, x)[""]}
+    assert np.abs(want[""]).max() > 1e-3
+    for name in (*want, "canonical"):
+        assert difference(want.get(name, want[""]), got[name]).value < LIMIT / 10, name

@@ -226,7 +226,7 @@ class Fuzz:
     def parity(self) -> None:
         """A reset, and a stretch of samples with nothing in between: every forecast and hash, and the whole state."""
         request = [Frame(Request.RESET, 0, 0, b""), Frame(Request.STEP, 1, 0, bytes(SAMPLE))]
-        for k in range(2, 10):
+        for k in range(2, 5):
             samples = (struct.pack("<B2i", n % 13 == 5, 37 * k * n, -90 * n) for n in range(42))
             request.append(Frame(Request.RUN, k, 0, b"".join(samples)))
         for frame in [*request, Frame(Request.GET_STATE, 11, 0, b"")]:

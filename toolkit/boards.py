@@ -33,7 +33,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """flash, ram: bytes on the chip; stack: of RAM, kept for it; constants: `flash`, or `ram` together with the data."""
+    """flash, ram: bytes on the chip; stack: of RAM, kept for it; constants: `flash`, or `ram` with the data."""
 
     flash: Region
     ram: Region

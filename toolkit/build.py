@@ -110,6 +110,13 @@ def _refuse(log: str, folder: Path) -> ToolkitError:
     return ToolkitError(f"the C does not build: {' | '.join(errors[:2])} (all of it in {folder / 'build.log'})")
 
 
+def compiled(plan: Plan, folder: Path) -> None:
+    """Runs SCons on a plan. Raises: ToolkitError when the C does not build."""
+    log = _scons(plan, folder)
+    if log:
+        raise _refuse(log, folder)
+
+
 def _sources(c_dir: Path) -> list[Path]:
     found = sorted(c_dir.glob("*.c")) if c_dir.is_dir() else []
     if not found:
@@ -266,9 +273,7 @@ def _library(
         link=link,
         depends=[],
     )
-    log = _scons(plan, folder)
-    if log:
-        raise _refuse(log, folder)
+    compiled(plan, folder)
     return output
 
 

@@ -24,7 +24,7 @@ EXPORTS = ("arduino", "platformio", "zephyr", "esp-idf", "cmake", "web", *MODELS
 Do = Callable[[argparse.Namespace], dict[str, Any]]
 TRAIN = """docs/examples/room.toml --set train.epochs=20
 docs/examples/room.toml --seeds 5 --jobs 2
---preset harbinger --each
+--preset harbinger --each --set data.split=[0.6,0.2,0.2]
 docs/examples/room.toml --walk-forward 4"""
 
 
@@ -69,10 +69,9 @@ def _train_many(a: argparse.Namespace, config: Any, out: Path, sets: Sequence[st
 
     if a.board:
         raise ToolkitError("--board shows the figures of one training: leave --seeds, --each and --walk-forward out")
-    plan, jobs = Plan(a.seeds, a.each, a.walk_forward), a.jobs or os.cpu_count() or 1
-    result = train_many(
-        a.config or PRESETS[a.preset], config, plan, out, sets=sets, at_once=jobs, resume=a.resume, say=say
-    )
+    plan, how = Plan(a.seeds, a.each, a.walk_forward), {"at_once": a.jobs or os.cpu_count() or 1, "resume": a.resume}
+    path = a.config or PRESETS[a.preset]
+    result = train_many(path, config, plan, out, sets=sets, plain=a.plain, say=say, **how)
     if not a.json:
         print(table(result))
     for name, why in result["failed"].items():
@@ -227,7 +226,10 @@ def _build(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.stages.firmware import build
     from toolkit.stages.firmware_f32 import build_f32
 
-    return (build_f32 if a.scheme else build)(_job(a), say=say)
+    result = (build_f32 if a.scheme else build)(_job(a), say=say)
+    for name, image in result.get("images", {}).items():
+        say(f"{name}: {image['bytes']} bytes, SHA-256 {image['sha256']}")
+    return result
 
 
 def _run(a: argparse.Namespace) -> dict[str, Any]:
@@ -381,10 +383,11 @@ def _boards(a: argparse.Namespace) -> dict[str, Any]:
 def _flash(a: argparse.Namespace) -> dict[str, Any]:
     from toolkit.flash import Options, flash
     from toolkit.stages.firmware import build
+    from toolkit.stages.uefi import build_stick
 
     job = _job(a)
     if job.rebuild:
-        build(job, say=say)
+        (build_stick if job.board.tools.boot else build)(job, say=say)
     options = Options(a.tool, a.port, a.drive, a.device, a.dry_run)
     return flash(job.board, job.folder, options, say=say, ask=_typed)
 

@@ -170,6 +170,8 @@ def foreign(image: Path, has: frozenset[str]) -> list[Foreign]:
             lacks = machine.needs(code, found) - has
             if lacks:
                 at = bisect_right(starts, address) - 1
+                if not any(code) and at >= 0 and address >= starts[at] + functions[at].size > starts[at]:
+                    continue  # the linker's padding before an aligned function
                 symbol = functions[at].name if at >= 0 else "(no symbol)"
                 text = f"{found.mnemonic} {found.op_str}".strip() if found is not None else f"bytes {code.hex(' ')}"
                 rows.append(Foreign(address, symbol, text, tuple(sorted(lacks))))

@@ -14,7 +14,7 @@ class ToolkitError(Exception):
     """A user's mistake: one line that says where, what was found, what was expected, what to do. Exit 1."""
 
     def __init__(self, text: str) -> None:
-        super().__init__("".join(c if c.isprintable() else "?" for c in text))  # names out of damaged files hold anything
+        super().__init__("".join(c if c.isprintable() else "?" for c in text))  # a damaged file's names hold anything
 
 
 class CheckFailed(Exception):

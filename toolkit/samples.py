@@ -66,7 +66,8 @@ def _csv(path: Path) -> np.ndarray:
                 rows.append([float(c) for c in cells])
             except ValueError:
                 if rows or line > 1:
-                    raise ToolkitError(f"{path}: line {line}: {cells!r}: expected numbers") from None
+                    wanted = "expected numbers with commas between them"
+                    raise ToolkitError(f"{path}: line {line}: {cells!r}: {wanted}") from None
             if rows and len(rows[-1]) != len(rows[0]):
                 raise ToolkitError(f"{path}: line {line}: {len(rows[-1])} values; expected {len(rows[0])}")
     return np.array(rows, np.float64).reshape(len(rows), -1)

@@ -93,7 +93,7 @@ def header(v: Vectors, in_slices: bool = False) -> str:
     kind = "int16_t" if in_slices else "int32_t"
     parts = [
         SPDX,
-        "/* Test vectors: what the NumPy oracle expects. Included by firmware/main.c. */",
+        "/* Test vectors: what the NumPy oracle expects. Included by firmware/replay.c. */",
         "#ifndef TL_VECTORS_H",
         "#define TL_VECTORS_H",
         "",
@@ -121,7 +121,7 @@ def model_header(q: QNetwork, budget: int | None = None) -> str:
     recurrent = sum(oracle.tensor_bytes(x) for x in q.layers)
     lines = [
         SPDX,
-        "/* The model under the names that firmware/main.c calls. */",
+        "/* The model under the names that firmware/ calls. */",
         "#ifndef TL_MODEL_H",
         "#define TL_MODEL_H",
         "",

@@ -7,16 +7,20 @@ from dataclasses import replace
 
 from quantize.float_graph import RECURRENT
 from quantize.ops import gru
-from toolkit.codegen.pack import Packed
 from toolkit.codegen.pack_layers_f32 import function_call
 from toolkit.codegen.plan_f32 import Block, Line, Node
 
 
-def statements(node: Node, function: str, packed: Packed | None, windowed: bool) -> list[str]:
+def statements(node: Node, function: str, windowed: bool) -> list[str]:
     """Reads and writes the rows of the node's lines, which are in scope; `function` is its kernel."""
     x, line, name = node.layer, node.line, node.layer.name
     if x.op in RECURRENT:
-        return _recurrent(node, function, packed, windowed)
+        return _recurrent(node, function, windowed)
+    if node.past:
+        past, width, rest = f"s->{name}_past", node.reads[0].width, (node.past - 1) * node.reads[0].width
+        shift = f"tl_copy_f32_ref({past}, {past} + {width}, {rest});"
+        newest = f"tl_copy_f32_ref({past} + {rest}, {node.reads[0].row('0')}, {width});"
+        return [shift, newest, f"{function}({line.row('0')}, {past}, &{name});"]
     if x.op in ("conv", "pool"):
         return [f"{function}({line.row('0')}, {node.reads[0].row('0')}, &{name});"]
     if x.op == "dense":
@@ -40,7 +44,7 @@ def _rows(steps: int, body: Callable[[str], Sequence[str]]) -> list[str]:
     return [f"for (uint32_t t = 0; t < {steps}; t++) {{", *(f"    {text}" for text in body("t")), "}"]
 
 
-def _recurrent(node: Node, function: str, packed: Packed | None, windowed: bool) -> list[str]:
+def _recurrent(node: Node, function: str, windowed: bool) -> list[str]:
     x, line, (read,) = node.layer, node.line, node.reads
     start = {k: f"{x.name}_{k}0" for k in ("h", "c") if f"{k}0" in x.weights}
     cell = [_at(node.cell) if windowed else f"s->{x.name}_c"] if "lstm" in x.op else []
@@ -56,7 +60,7 @@ def _recurrent(node: Node, function: str, packed: Packed | None, windowed: bool)
     for c in cell:
         fill = f"tl_copy_f32_ref({c}, {start['c']}, " if "c" in start else f"tl_fill_f32_ref({c}, 0.0f, "
         begin.append(f"{fill}{line.width});")
-    order = f"t = {line.steps}; t-- != 0;" if x.reverse else f"t = 0; t < {line.steps}; t++"
+    order = f"t = {line.steps}; t-- != {node.end};" if x.reverse else f"t = 0; t < {node.end + 1}; t++"
     body = [f"    {function}({', '.join(arguments)});", f"    h = {line.row('t')};"]
     return [*begin, f"for (uint32_t {order}) {{", *body, "}"]
 
@@ -112,11 +116,13 @@ def described(node: Node) -> str:
         text += ", reset before"
     if x.op == "conv":
         text = f"convolution over {x.weights['w'].shape[2]} steps"
+    if x.op == "activation":
+        text = x.activations[0]
     if x.op == "pool":
         text = f"{'largest' if o.get('max') else 'average'} of {o.get('kernel') or read.steps} steps"
     width = sum(r.width for r in node.reads) if x.op == "join" else read.width
     text += f", {width} -> {line.width}"
-    text += "".join(f", {a}" for a in x.activations)
+    text += "".join(f", {a}" for a in x.activations if a != text.split(", ")[0])
     if read.steps != line.steps:
         text += f", {read.steps} -> {line.steps} steps"
     elif line.steps > 1:

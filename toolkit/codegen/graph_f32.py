@@ -7,7 +7,7 @@ from typing import Any
 
 from quantize.canonical import PER_STEP
 from quantize.float_graph import RECURRENT
-from quantize.float_ops import MERGE, STATES
+from quantize.float_ops import MERGE, STATES, causal
 from quantize.float_stream import chain
 from quantize.network import Network
 from toolkit.codegen.calls_f32 import described, statements
@@ -33,8 +33,8 @@ def check_stream(network: Network) -> None:
         why = ""
         if x.reverse:
             why = "runs from the end of a window"
-        elif x.op == "conv" and x.weights["w"].shape[2] > 1:
-            why = "is a convolution over several steps"
+        elif x.op == "conv" and not causal(x):
+            why = "is a convolution that sees steps to come, or skips some"
         elif x.op not in (*PER_STEP, *RECURRENT, *MERGE, "conv"):
             why = f"is a {x.op} over the time of a window"
         if why:
@@ -49,12 +49,12 @@ def graph_facts(n: Network, target: str) -> dict[str, Any]:
     if not windowed:
         check_stream(n)
     made = plan(with_explicit_head(n), n.window if windowed else 1)
-    nodes = [_node(x, target, windowed, n.name) for x in made.nodes]
-    _check_names(n.name, nodes)
+    nodes = [_node(x, target, windowed) for x in made.nodes]
+    _check_names(n, nodes)
     if made.width != len(n.outputs):
         raise ToolkitError(f"network {n.name}: {made.width} outputs for {len(n.outputs)} output columns")
-    if max(made.steps * made.width, *(r.steps * r.width for x in made.nodes for r in x.reads)) > LARGEST:
-        raise ToolkitError(f"network {n.name}: a layer has more than {LARGEST} values; take a shorter window")
+    if max(v for x in made.nodes for r in (*x.reads, x.line) for v in (r.steps, r.width)) > LARGEST:
+        raise ToolkitError(f"network {n.name}: a layer of more than {LARGEST} steps or features; take a shorter window")
     sources = {name for x in nodes for name in x["sources"]}
     headers = {name for s in sources for name in LAYERS_F32.get(s, ())}
     owners = {x["target"] for x in nodes if x["fast"]}
@@ -67,6 +67,7 @@ def graph_facts(n: Network, target: str) -> dict[str, Any]:
         + (f" in {made.steps} steps" if made.steps > 1 else ""),
         "nodes": nodes,
         "layers": [x for x in nodes if x["packed"]],
+        "pasts": [(x.layer.name, x.past, x.reads[0].width) for x in made.nodes if x.past],
         "recurrent": [x for x in nodes if x["op"] in RECURRENT],
         "from_zero": [x["size"] for x in nodes if x["op"] in RECURRENT and "h" not in x["starts"]],
         "in_state": any("s->" in text for x in nodes for text in (x["place"], *x["statements"])),
@@ -87,7 +88,7 @@ def functions(n: Network, owners: Mapping[str, str]) -> dict[str, str]:
     return {x["name"]: x["function"] for x in graph_facts(n, target)["layers"]}
 
 
-def _node(node: Node, target: str, windowed: bool, model: str) -> dict[str, Any]:
+def _node(node: Node, target: str, windowed: bool) -> dict[str, Any]:
     x = node.layer
     function, owner, packed = pack(node, target)
     fast = packed is not None and packed.struct in ("tl_lstm_f32", "tl_gru_f32", "tl_dense_f32", "tl_tiles_f32")
@@ -107,18 +108,19 @@ def _node(node: Node, target: str, windowed: bool, model: str) -> dict[str, Any]
         "fields": [(field, value(x.name, v, packed)) for field, v in packed.fields] if packed else [],
         "function": function,
         "place": f"s->room + {node.block.offset + node.at}" if node.block else "",
-        "statements": statements(node, function, packed, windowed),
+        "statements": statements(node, function, windowed),
         "state": STATES.get(x.op, ()),
         "starts": [k for k in STATES.get(x.op, ()) if f"{k}0" in x.weights],
     }
 
 
-def _check_names(model: str, nodes: list[dict[str, Any]]) -> None:
-    """Raises: ToolkitError when two identifiers of the generated code would be the same."""
+def _check_names(n: Network, nodes: list[dict[str, Any]]) -> None:
+    """Raises: ToolkitError when a layer's name is none of C, or two identifiers would be the same."""
+    for name in (x.name for x in n.layers):
+        if check_name(name) in OWN or name.startswith(f"{n.name}_"):
+            raise ToolkitError(f'layer "{name}": the generated code uses that name; rename the layer')
     seen: dict[str, str] = {}
     for x in nodes:
-        if check_name(x["name"]) in OWN or x["name"].startswith(f"{model}_"):
-            raise ToolkitError(f'layer "{x["name"]}": the generated code uses that name; rename the layer')
         arrays = [a.suffix for a in x["packed"].arrays] if x["packed"] else []
         for made in (x["name"], *(f"{x['name']}_{k}" for k in ("y", "h", "c", *arrays))):
             if seen.setdefault(made, x["name"]) != x["name"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def pack(node: Node, target: str) -> tuple[str, str, Packed | None]:
         more = (("epsilon", float32(x.options.get("epsilon", 0.0))),) if x.op == "norm" else ()
         return f"tl_{x.op}_f32_ref", "ref", Packed(f"tl_{x.op}_f32", _gains(x), (*_GAINS, *more, ("n", _width(x))))
     if x.op == "conv":
-        return "tl_conv_f32_ref", "ref", _conv(x, node.reads[0], node.line)
+        return "tl_conv_f32_ref", "ref", _conv(node)
     if x.op == "pool":
         (read,), line = node.reads, node.line
         fields = (*_time(x, int(x.options.get("kernel", 0)) or read.steps, read, line), ("n", str(read.width)))
@@ -129,7 +130,10 @@ def _lstm_norm(x: Layer) -> Packed:
     return Packed("tl_lstm_norm_f32", arrays, (*fields, *sizes))
 
 
-def _conv(x: Layer, read: Line, line: Line) -> Packed:
+def _conv(node: Node) -> Packed:
+    x, read = node.layer, node.reads[0]
+    if node.past:  # in a stream the rows that it sees lie one after the other, those before the first being zeros
+        x, read = replace(x, options={**x.options, "pad_before": 0}), replace(read, stride=read.width, steps=node.past)
     w = x.weights["w"]
     out, width, kernel = w.shape
     rows = np.ascontiguousarray(w.transpose(0, 2, 1)).reshape(out, -1)
@@ -139,7 +143,7 @@ def _conv(x: Layer, read: Line, line: Line) -> Packed:
     )
     sizes = {"inputs": read.width, "outputs": out, "groups": int(x.options.get("groups", 1))}
     fields = (("w", "@w"), ("b", "@b"), *((k, str(v)) for k, v in sizes.items()))
-    return Packed("tl_conv_f32", arrays, (*_time(x, kernel, read, line), *fields))
+    return Packed("tl_conv_f32", arrays, (*_time(x, kernel, read, node.line), *fields))
 
 
 def _time(x: Layer, kernel: int, read: Line, line: Line) -> Fields:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from quantize.float_graph import RECURRENT, shapes
-from quantize.float_ops import MERGE
+from quantize.float_ops import MERGE, reach
 from quantize.float_stream import plain
 from quantize.graph import INPUT, sources
 from quantize.network import Layer, Network, layer
@@ -64,15 +64,18 @@ class Node:
     """A layer that needs code, the lines that it reads and its own.
 
     at: floats from the beginning of its block to its line; block None: the line is the network's output.
-    cell, scratch: what a recurrent layer needs while it runs."""
+    end: the step that a recurrent layer comes to last; cell, scratch: what it needs while it runs.
+    past: rows that a stream keeps for a convolution."""
 
     layer: Layer
     reads: tuple[Line, ...]
     line: Line
     block: Block | None
     at: int
+    end: int
     cell: Block | None
     scratch: Block | None
+    past: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,9 +100,9 @@ def with_explicit_head(network: Network) -> Network:
         layer(f"{s or 'input'}_seen", "pool", {}, sources=(s,))
         if network.head == "mean"
         else layer(f"{s or 'input'}_seen", "take", {}, options={"at": 0 if s in turned else -1}, sources=(s,))
-        for s in sources(network.layers, len(network.layers) - 1)
+        for s in dict.fromkeys(last.sources)
     ]
-    final = replace(last, sources=tuple(x.name for x in seen))
+    final = replace(last, sources=tuple(f"{s or 'input'}_seen" for s in last.sources))
     return replace(network, layers=(*network.layers[:-1], *seen, final), head="all")
 
 
@@ -162,11 +165,15 @@ class _Planner:
     def _add_joins(self, network: Network) -> None:
         """Layers fed by the same several layers share one join of them."""
         joins: dict[tuple[str, ...], str] = {}
+        taken = {x.name for x in network.layers}
         for k, x in enumerate(network.layers):
             names = sources(network.layers, k)
             if len(names) > 1 and x.op not in MERGE:
                 if names not in joins:
-                    join = joins[names] = f"{x.name}_fed"
+                    join = f"{x.name}_fed"
+                    while join in taken:
+                        join += "_"
+                    joins[names] = join
                     self.layers.append(layer(join, "join", {}))
                     self.fed[join] = names
                     self.shapes[join] = self.shapes[names[0]][0], sum(self.shapes[s][1] for s in names)
@@ -219,7 +226,8 @@ class _Planner:
         hidden = width if x.op in RECURRENT else 0
         cell = self.block(hidden, k) if "lstm" in x.op and self.window else None
         scratch = self.block(need * hidden, k) if (need := _scratch(x)) else None
-        return Node(x, tuple(reads), line, block, at, cell, scratch)
+        past = reach(x) if x.op == "conv" and not self.window and reach(x) > 1 else 0
+        return Node(x, tuple(reads), line, block, at, self._end(x, steps)[0], cell, scratch, past)
 
     def _view(self, x: Layer, line: Line) -> Line | None:
         if x.op != "join":
@@ -241,7 +249,7 @@ class _Planner:
             block, at = self.owned[source]
             block.end = max(block.end, last)
             return block, at, replace(self.lines[source], base=base)
-        turns = self.window and x.op in RECURRENT and steps > 2 and self._end_alone(x, steps)
+        turns = self.window and x.op in RECURRENT and steps > 2 and self._end(x, steps)[1]
         return self.block(2 * width if turns else steps * width, k, last), 0, Line(base, 0, width, steps, width, turns)
 
     def _shared(self, parts: Sequence[str]) -> Block | None:
@@ -253,8 +261,10 @@ class _Planner:
         again = any(self.lines[s].base == line.base for s in others)
         return self.owned[source][0].end <= k and not line.turns and not again
 
-    def _end_alone(self, x: Layer, steps: int) -> bool:
-        """Whether all that is read of a recurrent layer is the step that it comes to last."""
-        end = 0 if x.reverse else steps - 1
+    def _end(self, x: Layer, steps: int) -> tuple[int, bool]:
+        """The last step that a recurrent layer must come to, and whether nobody reads another."""
         readers = self.readers[x.name]
-        return all(r.op == "take" and int(r.options.get("at", -1)) % steps == end for r in readers)
+        if not readers or any(r.op != "take" for r in readers):
+            return 0 if x.reverse else steps - 1, False
+        read = {int(r.options.get("at", -1)) % steps for r in readers}
+        return min(read) if x.reverse else max(read), len(read) == 1

@@ -108,7 +108,7 @@ def _common(n: Network, board: Board) -> dict[str, Any]:
             for j, c in enumerate(columns)
         ],
         "windowed": n.mode == "window",
-        "horizon_text": f"{n.horizon} step{'s' if n.horizon != 1 else ''} ahead",
+        "horizon_text": f"{n.horizon} step{'s' if n.horizon != 1 else ''} ahead" if n.horizon else "of the same step",
         "missing": n.missing,
         "missing_text": MISSING_TEXT[n.missing],
         "gap_text": f"After more than {n.name.upper()}_MAX_GAP in a row the state is reset.",

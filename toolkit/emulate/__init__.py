@@ -63,14 +63,16 @@ class Serving:
 
 
 def check_serves(board: Board) -> None:
-    """Raises: ToolkitError when no emulator here can give a board's serial line, both ways: QEMU alone does."""
-    if not qemu.available(board):
-        choose_emulator(board, "qemu")  # which says what is missing
+    """Raises: ToolkitError when no emulator here can give a board's serial line, both ways: unicorn cannot."""
+    if not (qemu.available(board) or rp2040.available(board)):
+        choose_emulator(board, "rp2040js" if board.run and board.run.rp2040js else "qemu")  # which says what is missing
 
 
 def serving(image: Path, board: Board, *, say: Callable[[str], None]) -> Serving:
     """How to run an image that serves its serial line; the counts go beside the image."""
     counter = None
+    if not qemu.available(board):
+        return Serving(rp2040.version(), rp2040.command(image), None)
     if not qemu.counts(board):
         say(f"instructions are not counted: install a {qemu.PROGRAMS[board.toolchain]} with plugins")
     else:

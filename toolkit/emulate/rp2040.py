@@ -24,8 +24,11 @@ def version() -> str:
     return f"rp2040js {json.loads((PACKAGE / 'package.json').read_text('utf-8'))['version']}"
 
 
+def command(image: Path) -> list[str]:
+    """What runs the UF2 beside an image, its serial line on standard input and output."""
+    return ["node", str(Path(__file__).with_suffix(".cjs")), str(PACKAGE), str(image.with_suffix(".uf2"))]
+
+
 def run(image: Path, timeout_s: float) -> Outcome:
     """Runs the UF2 beside an image until its EXIT line or the timeout."""
-    script = Path(__file__).with_suffix(".cjs")
-    command = ["node", str(script), str(PACKAGE), str(image.with_suffix(".uf2"))]
-    return serial.run(command, timeout_s, hands_over=False)
+    return serial.run(command(image), timeout_s, hands_over=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from toolkit.flash import disk, drives
 from toolkit.flash.tools import TOOLS, Step, Target, Tool
 
 Say = Callable[[str], None]
+_NOBODY = re.compile("no (connected|available|target|probe|debug|device|dfu|accessible)|does not start", re.I)
+"""What tools say when there is no board: nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +178,14 @@ def _write(steps: Sequence[Step], target: Segment, say: Say) -> None:
         except CheckFailed:
             raise
         except ToolkitError as e:
-            left = "; the board may be half written: flash it again" if step.purpose == "write" else ""
-            raise ToolkitError(f"{e}{left}") from None
+            if step.purpose != "write":
+                raise
+            left = (
+                "plug it in, and check its cable"
+                if _NOBODY.search(str(e))
+                else "it may be half written: flash it again"
+            )
+            raise ToolkitError(f"{e}; {left}") from None
         if step.purpose == "read back" and Path(step.command[-1]).read_bytes() != target.data:
             raise CheckFailed(f"{step.command[-1]}: the board holds something else than the image; flash it again")
 

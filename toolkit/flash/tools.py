@@ -55,7 +55,7 @@ class Tool:
 
 
 def _pyocd(program: str, t: Target) -> Sequence[Step]:
-    which = ("--target", t.board.tools.pyocd, *(("--uid", t.serial) if t.serial else ()))
+    which = ("--no-wait", "--target", t.board.tools.pyocd, *(("--uid", t.serial) if t.serial else ()))
     compare = f"compare {t.image.address:#x} {t.file('.bin')}"
     return (
         Step("write", (program, "flash", *which, t.file(".hex"))),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from quantize.features import front_from
-from quantize.network import Column, Layer, Network
+from quantize.network import MISSING, OUTPUTS, Column, Layer, Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, network_of
 from toolkit.importers.onnx_activations import ACTIVATIONS
@@ -61,6 +61,7 @@ class Found:
     layers: tuple[Layer, ...]
     walk: Walk
     roles: Roles
+    input: str
     output: tuple[str, np.ndarray]  # the model's output tensor, and where in it (flat) [batch, steps, outputs] stand
 
 
@@ -124,14 +125,14 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
     inputs = {k: v for k, v in g.inputs.items() if k in read_by_nodes}
     if not inputs:
         raise ToolkitError(f'the output "{name}" depends on no input; expected a sequence that comes in')
-    first = next(iter(inputs))
+    first = _sequence(nodes, list(inputs))
     if g.types[first] not in FLOATS:
         raise ToolkitError(f'input "{first}": of type {g.types[first]}; expected a model that computes in float32')
     best: ToolkitError | None = None
     for roles in _roles(inputs[first]):
         try:
             sized = _sized(roles, first, inputs[first], options)
-            found = _walked(g, nodes, inputs, sized, name)
+            found = _walked(g, nodes, {first: inputs[first], **inputs}, sized, name)
         except WrongAxes as e:
             best = best or e
         except ToolkitError as e:
@@ -142,6 +143,12 @@ def convert(g: Graph, options: Options, output: str | None = None) -> tuple[Netw
             return _network(found, options, g.metadata), found
     assert best is not None
     raise best
+
+
+def _sequence(nodes: list[Node], inputs: list[str]) -> str:
+    """The input that is no first state: of those that something else reads than a cell's initial_h and initial_c."""
+    others = {name for n in nodes for k, name in enumerate(n.inputs) if n.op not in RECURRENT or k not in (5, 6)}
+    return next((name for name in inputs if name in others), inputs[0])
 
 
 def _roles(shape: tuple[int | None, ...]) -> Iterator[str]:
@@ -190,7 +197,7 @@ def _walked(g: Graph, nodes: list[Node], inputs: dict[str, tuple[int | None, ...
         if math.prod(shape) > LARGEST:
             raise ToolkitError(f'input "{other}": {shape} is more than {LARGEST} values')
         values[other] = Data(np.full(shape, STATE, np.int64))
-        w.notes.append(f'the input "{other}" is a first state: zeros at first, kept by the generated C from then on')
+        w.notes.append(f'the input "{other}" is taken as a first state of zeros')
     value = walk(nodes, values, w, _compute).get(name)
     if value is None:
         raise nodes[-1].refuse(f'the output "{name}"', "an output that no layer gives out")
@@ -202,7 +209,7 @@ def _walked(g: Graph, nodes: list[Node], inputs: dict[str, tuple[int | None, ...
         raise end.refuse("repeats values", "expected each once")
     sources = w.in_order(end, a.std)
     last = sources[0] if len(sources) == 1 and sources[0] else w.joined(end, a.std, sources)
-    return Found(_reached(w.layers, last), w, roles, (name, a.first))
+    return Found(_reached(w.layers, last), w, roles, first, (name, a.first))
 
 
 def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Value]:
@@ -242,9 +249,15 @@ def restored(network: Network, text: str) -> Network:
         made = replace(network, **sides, **more, levels=tuple(d["levels"]), front=front_from(d["front"]))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
         raise ToolkitError(f'metadata "{KEY}" is damaged ({e}); export it again, or remove it') from None
-    if any(len(sides[s]) != len(getattr(network, s)) for s in sides):
-        raise ToolkitError(f'metadata "{KEY}" is of another number of columns; export it again, or remove it')
+    good = made.missing in MISSING and made.output in OUTPUTS and all(_good(c) for s in sides.values() for c in s)
+    if not good or any(len(sides[s]) != len(getattr(network, s)) for s in sides):
+        raise ToolkitError(f'metadata "{KEY}" does not describe this model; export it again, or remove it')
     return made
+
+
+def _good(c: Column) -> bool:
+    numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (c.mean, c.std, c.decimals, c.horizon))
+    return numbers and c.std > 0 and isinstance(c.name, str) and isinstance(c.unit, str)
 
 
 FORMS = {

@@ -66,7 +66,7 @@ def merged(w: Walk, node: Node, op: str, xs: Sequence[Data]) -> Data:
     fed: list[str] = []
     for v in at:
         std = v.ravel()[a.first]
-        if len(np.unique(v)) != a.std.size:
+        if (a.back_to(std) != v).any():
             raise node.refuse("repeats one of its inputs over steps or features", "expected inputs of the same size")
         names = w.in_order(node, std)
         if len(names) > 1:  # one source each: joined before
@@ -102,17 +102,14 @@ def _mul(w: Walk, node: Node, args: Args) -> Data:
 
 def _silu(w: Walk, node: Node, moving: Sequence[Data]) -> Data | None:
     """x sigmoid(x), which exporters write in two operators; None: not that."""
-    x, gate = (w.arrange(node, v.at).std for v in moving[:2])
-    if x.shape != gate.shape:
+    x, gate = (v.at for v in moving[:2])
+    if x.shape != gate.shape or (gate < 0).any():
         return None
-    name = w.in_order(node, gate)
-    made = w.layers.get(name[0]) if len(name) == 1 else None
-    if (
-        made is None
-        or made.activations != ("sigmoid",)
-        or made.op != "activation"
-        or w.in_order(node, x) != made.sources
-    ):
+    a = w.arrange(node, gate)
+    made = w.layers.get(w.only(a.std) or "")
+    if a.back.size != a.std.size or made is None or made.op != "activation" or made.activations != ("sigmoid",):
+        return None
+    if made.sources != (w.only(x.ravel()[a.first]),):
         return None
     return w.pointwise(node, moving[0], "activation", activations=("silu",))
 

@@ -41,7 +41,7 @@ def original(g: Graph, found: Any) -> Original:
         padded = np.concatenate([x, np.zeros((-len(x) % size, *x.shape[1:]), x.dtype)])
         made: dict[str, list[np.ndarray]] = {k: [] for k in read}
         for chunk in np.split(padded, len(padded) // size):
-            out = _run(sessions[0], found.roles.tensor(chunk))
+            out = _run(sessions[0], found.input, found.roles.tensor(chunk), size)
             for k, (tensor, places) in read.items():
                 made[k].append(out[tensor].ravel()[places])
         return {k: np.concatenate(v)[: len(x)] for k, v in made.items()}
@@ -73,12 +73,11 @@ def _session(g: Graph, tensors: set[str]) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _run(session: Any, x: np.ndarray) -> dict[str, np.ndarray]:
-    first, *others = session.get_inputs()
-    feeds = {first.name: x.astype(TYPES.get(first.type, np.float32))}
-    batch = 1 if not others else x.shape[0]
-    for other in others:
-        shape = [s if isinstance(s, int) else batch for s in other.shape]
-        feeds[other.name] = np.zeros(shape, TYPES.get(other.type, np.float32))
+def _run(session: Any, name: str, x: np.ndarray, batch: int) -> dict[str, np.ndarray]:
+    """x to the input `name`, zeros to the others."""
+    feeds = {}
+    for i in session.get_inputs():
+        shape = [s if isinstance(s, int) else batch for s in i.shape]
+        feeds[i.name] = (x if i.name == name else np.zeros(shape)).astype(TYPES.get(i.type, np.float32))
     names = [o.name for o in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))

@@ -8,7 +8,6 @@ silence. Sizes that the file leaves open are fixed before, so that every Shape i
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +66,7 @@ class Walk:
     def __init__(self, batch: int, steps: int, width: int) -> None:
         self.batch = batch
         self.lines: dict[str, Line] = {}
+        self.places: list[Line] = []  # the same, in order
         self.layers: dict[str, Layer] = {}
         self.chains: dict[str, Any] = {}  # of onnx_unrolled
         self.alias: dict[int, tuple[int, int]] = {}  # place of a line -> place and step of the one that stands for it
@@ -77,14 +77,15 @@ class Walk:
         self.input = self._line("", steps, width)
 
     def _line(self, name: str, steps: int, width: int) -> np.ndarray:
-        last = next(reversed(self.lines.values()), Line("", 0, 0, 0))
+        last = self.places[-1] if self.places else Line("", 0, 0, 0)
         base = last.base + self.batch * last.steps * last.width
         self.lines[name] = Line(name, base, steps, width)
+        self.places.append(self.lines[name])
         self._table = np.column_stack([self._table, (base, steps, width)])
         return (base + np.arange(self.batch * steps * width)).reshape(self.batch, steps, width)
 
     def decode(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Addresses -> layer (its place in `lines`), window, step, feature."""
+        """Addresses -> layer (its place in `places`), window, step, feature."""
         bases, steps, widths = self._table
         k = np.searchsorted(bases, at, side="right") - 1
         rest, f = np.divmod(at - bases[k], widths[k])
@@ -94,10 +95,6 @@ class Walk:
             t[k == place] = step
             k[k == place] = instead
         return k, b, t, f
-
-    def at(self, place: int) -> Line:
-        """The line that `decode` calls so."""
-        return next(itertools.islice(self.lines.values(), place, None))
 
     def emit(self, node: Node, made: Layer, steps: int, width: int) -> np.ndarray:
         """Adds a layer, under a name that is free; the addresses [batch, steps, width] of its output."""
@@ -131,10 +128,10 @@ class Walk:
             raise node.refuse("mixes steps and features", "expected every feature of a layer at the same steps")
         k, t, f = k[0, 0], t[0], f[0, 0]
         turned = len(t) > 1 and bool((np.diff(t, axis=0) == -1).all())
-        for j, place in enumerate(k):
-            whole = np.arange(self.at(place).steps)
-            if not (len(t) == 1 or np.array_equal(t[:, j], whole[::-1] if turned else whole)):
-                have = self.at(place)
+        for place in set(k.tolist()):
+            have = self.places[place]
+            whole = np.arange(have.steps)[:: -1 if turned else 1, None]
+            if len(t) > 1 and (len(t) != have.steps or (t[:, k == place] != whole).any()):
                 raise node.refuse(
                     f'takes a part of the {have.steps} steps of "{have.name or "the input"}"',
                     "expected all of them, in one direction, or a single one",
@@ -178,7 +175,7 @@ class Walk:
 
     def _step(self, place: int, at: int, steps: int) -> Line:
         """All steps of a line, one of them, or (-1) all of them side by side."""
-        x = self.at(place)
+        x = self.places[place]
         if steps > 1 or x.steps == 1:
             return x
         if at < 0:
@@ -191,6 +188,13 @@ class Walk:
             return x.name
         options: dict[str, float] = {"first": first, "count": count}
         return self._helper("pick", x, options, x.steps, count).name
+
+    def only(self, std: np.ndarray) -> str | None:
+        """The layer whose whole output [batch, steps, width] stands there, in order; None where there is none."""
+        k, *_ = self.decode(std)
+        line = self.places[int(k.flat[0])] if (std >= 0).all() else Line("", 0, 0, 0)
+        whole = np.arange(line.base, line.base + std.size).reshape(std.shape)
+        return line.name if std.shape == (self.batch, line.steps, line.width) and (std == whole).all() else None
 
     def in_order(self, node: Node, std: np.ndarray) -> tuple[str, ...]:
         """`fed` for a layer that cannot reorder its inputs: a dense layer of ones does it where needed."""

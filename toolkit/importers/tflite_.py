@@ -12,8 +12,9 @@ from toolkit.importers import tflite_file as file
 from toolkit.importers import tflite_int8 as int8
 from toolkit.importers.tflite_cell import Affine
 from toolkit.importers.tflite_file import Graph
-from toolkit.importers.tflite_graph import walk
+from toolkit.importers.tflite_graph import unsupported, used, walk
 from toolkit.importers.tflite_int8 import bytes_of_c
+from toolkit.importers.tflite_operators import OPERATORS
 from toolkit.importers.tflite_run import original, original_int8, runtime
 from toolkit.importers.tflite_values import Builder, Line
 
@@ -42,10 +43,13 @@ def read(path: Path, options: Options) -> Imported:
 def _read(path: Path, options: Options) -> Imported:
     graphs = file.read_graphs(path)
     main = graphs[0]
+    unsupported(graphs, OPERATORS)
+    if int8.is_integer(main):
+        int8.check_operators(main)
     x = _input(main, options)
     builder = Builder()
     (y,) = walk(graphs, 0, [x], builder, 0)
-    line, layers = _output(builder, y)
+    line, layers = _output(builder, used(y))
     network = network_of(options.name, layers, inputs=x.width, outputs=line.width, steps=x.time)
     size = path.stat().st_size
     notes = [f"{n}; the file has {size} bytes" if "folded" in n else n for n in builder.notes]

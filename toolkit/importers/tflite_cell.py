@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from quantize.activations import write
 from toolkit.errors import ToolkitError
 
-GATE = "sigmoid"
+SIXTH = float(np.float32(1 / 6))
 WIDEST = 2048  # of a vector whose products are followed
 
 
@@ -77,6 +78,10 @@ def linear(a: Affine, w: np.ndarray, b: np.ndarray | None) -> Affine:
 def scaled(a: Affine, gain: np.ndarray, offset: np.ndarray) -> Affine:
     """gain a + offset, elementwise."""
     gain = np.broadcast_to(gain, a.bias.shape)
+    if a.bare is not None and a.bare.kind == "relu6" and (gain.astype(np.float32) == np.float32(SIXTH)).all():
+        (z,) = a.bare.args  # Keras' hard_sigmoid(x) = relu6(x + 3) / 6
+        made = activated(write("hard_sigmoid", SIXTH, 3 * SIXTH), Affine(z.terms, z.bias - 3))
+        return Affine(made.terms, made.bias + offset)
     if (gain == 1).all():
         return Affine(a.terms, a.bias + offset)
     return Affine(tuple((n, gain[:, None] * matrix(n, m)) for n, m in a.terms), a.bias * gain + offset)
@@ -162,13 +167,23 @@ def _inside(a: Affine, known: Callable[[str], bool]) -> tuple[str, Affine] | Non
     return node.kind, node.args[0]
 
 
+def _is_gate(kind: str) -> bool:
+    return kind == "sigmoid" or kind.startswith("hard_sigmoid")
+
+
 def _gate(a: Affine) -> Affine | None:
-    found = _inside(a, lambda kind: kind == GATE)
+    found = _inside(a, _is_gate)
     return found[1] if found else None
 
 
+def _functions(*gates: Affine) -> tuple[str, ...]:
+    """The gates' activation, if they have one and the same."""
+    kinds = {a.bare.kind for a in gates if a.bare is not None}
+    return tuple(kinds) if len(kinds) == 1 else ("different ones",)
+
+
 def _candidate(a: Affine) -> tuple[str, Affine] | None:
-    return _inside(a, lambda kind: kind not in ("affine", GATE))
+    return _inside(a, lambda kind: kind != "affine" and not _is_gate(kind))
 
 
 def lstm(h: Node, h_before: Node | None, c_before: Node | None) -> Cell | None:
@@ -191,7 +206,8 @@ def lstm(h: Node, h_before: Node | None, c_before: Node | None) -> Cell | None:
                         continue
                     w_hh, w_ih, inputs = _split(rows, last)
                     weights = {"w_ih": w_ih, "w_hh": w_hh, "b": np.concatenate([z.bias for z in rows])}
-                    return Cell("lstm", weights, inputs, ("sigmoid", made[0], cell[0]), last, cell[1].bare)
+                    functions = (*_functions(i, f, o), made[0], cell[0])
+                    return Cell("lstm", weights, inputs, functions, last, cell[1].bare)
     return None
 
 
@@ -215,7 +231,7 @@ def gru(h: Node, h_before: Node | None) -> Cell | None:
                     continue
                 if h_before is not None and before is not h_before:
                     continue
-                found = _reset_after(z_z, made, before) or _reset_before(z_z, made, before)
+                found = _reset_after(z, made, before) or _reset_before(z, made, before)
                 if found is not None:
                     return found
     return None
@@ -229,8 +245,9 @@ def _complement(a: Affine, z: Affine) -> bool:
     )
 
 
-def _reset_after(z_z: Affine, made: tuple[str, Affine], before: Node) -> Cell | None:
-    n = made[1]
+def _reset_after(z: Affine, made: tuple[str, Affine], before: Node) -> Cell | None:
+    n, z_z = made[1], _gate(z)
+    assert z_z is not None
     for node, w in n.terms:
         for r, part in _either_way(_args(of(node), "product") if w is None else None):
             z_r = _gate(r)
@@ -242,12 +259,13 @@ def _reset_after(z_z: Affine, made: tuple[str, Affine], before: Node) -> Cell | 
             w_hh[2 * size :] = matrix(*part.terms[0]) if part.terms else 0.0
             b = np.concatenate([z_r.bias, z_z.bias, bare.bias, part.bias])
             weights = {"w_ih": w_ih, "w_hh": w_hh, "b": b}
-            return Cell("gru", weights, inputs, ("sigmoid", made[0]), before)
+            return Cell("gru", weights, inputs, (*_functions(r, z), made[0]), before)
     return None
 
 
-def _reset_before(z_z: Affine, made: tuple[str, Affine], before: Node) -> Cell | None:
-    n = made[1]
+def _reset_before(z: Affine, made: tuple[str, Affine], before: Node) -> Cell | None:
+    n, z_z = made[1], _gate(z)
+    assert z_z is not None
     for node, w in n.terms:
         for r, part in _either_way(_args(of(node), "product")):
             z_r = _gate(r)
@@ -257,7 +275,7 @@ def _reset_before(z_z: Affine, made: tuple[str, Affine], before: Node) -> Cell |
             w_hh, w_ih, inputs = _split((z_r, z_z, bare), before)
             w_hh[2 * len(n.bias) :] = matrix(node, w)
             weights = {"w_ih": w_ih, "w_hh": w_hh, "b": np.concatenate([z_r.bias, z_z.bias, bare.bias])}
-            return Cell("gru", weights, inputs, ("sigmoid", made[0]), before)
+            return Cell("gru", weights, inputs, (*_functions(r, z), made[0]), before)
     return None
 
 

@@ -17,17 +17,8 @@ import numpy as np
 from toolkit.errors import ToolkitError
 
 MAGIC = b"TFL3"  # at byte 4
-TYPES = {
-    0: "float32",
-    1: "float16",
-    2: "int32",
-    3: "uint8",
-    4: "int64",
-    6: "bool",
-    7: "int16",
-    9: "int8",
-    10: "float64",
-}
+_KINDS = "float32 float16 int32 uint8 int64 string bool int16 complex64 int8 float64".split()
+TYPES = {k: name for k, name in enumerate(_KINDS) if name not in ("string", "complex64")}
 OPERATORS = """ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP
     FLOOR FULLY_CONNECTED HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION LOGISTIC
     LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1 RELU6 RESHAPE RESIZE_BILINEAR RNN SOFTMAX SPACE_TO_DEPTH SVDF
@@ -50,6 +41,7 @@ _POOL = "padding:b stride_w:i stride_h:i width:i height:i fused:b"
 _FIELDS = {  # of an operator's options, in order: name:struct code, =default where it is not 0
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "fused:b cell_clip:f proj_clip:f time_major:b",
     "BIDIRECTIONAL_SEQUENCE_LSTM": "fused:b cell_clip:f proj_clip:f merge:b time_major:b=1",
+    "UNIDIRECTIONAL_SEQUENCE_RNN": "time_major:b fused:b",
     "FULLY_CONNECTED": "fused:b weights_format:b keep_dims:b",
     "BATCH_MATMUL": "adj_x:b adj_y:b",
     "CONV_2D": "padding:b stride_w:i stride_h:i fused:b dilation_w:i=1 dilation_h:i=1",

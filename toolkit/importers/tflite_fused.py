@@ -1,4 +1,4 @@
-"""The fused operators UNIDIRECTIONAL_SEQUENCE_LSTM and BIDIRECTIONAL_SEQUENCE_LSTM, float: gate order i, f, c, o."""
+"""The fused operators UNIDIRECTIONAL_SEQUENCE_LSTM, _RNN and BIDIRECTIONAL_SEQUENCE_LSTM, float: gates i, f, c, o."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolkit.errors import ToolkitError
 from toolkit.importers.tflite_file import Operator
 from toolkit.importers.tflite_graph import Walk, constant, unpadded
 from toolkit.importers.tflite_values import Line, Value
-from toolkit.importers.tflite_weights import HYBRID
+from toolkit.importers.tflite_weights import HYBRID, bias, weights
 
 Args = list[Value | None]
 
@@ -52,6 +52,19 @@ def bidirectional_lstm(w: Walk, op: Operator, args: Args) -> list[Value]:
         both = forward.sources + backward.sources
         return [replace(forward, sources=both, width=forward.width + backward.width)]
     return [forward, backward]
+
+
+def unidirectional_rnn(w: Walk, op: Operator, args: Args) -> Value:
+    """A simple RNN."""
+    x = _sequence(op, args[0])
+    if op.fused not in ("tanh", "relu"):
+        raise ToolkitError(f'{op.where}: the activation "{op.fused}"; supported are tanh and relu')
+    w_ih, w_hh = (weights(w, op, args, k) for k in (1, 2))
+    size = len(w_ih)
+    if w_ih.shape != (size, x.width) or w_hh.shape != (size, size):
+        raise ToolkitError(f"{op.where}: weights {list(w_ih.shape)}, {list(w_hh.shape)} for {x.width} features")
+    arrays = {"w_ih": w_ih, "w_hh": w_hh, "b": bias(op, args, 3, size)}
+    return w.builder.emit("rnn", [x], arrays, time=x.time, width=size, activations=(op.fused,), reverse=x.turned)
 
 
 def _sequence(op: Operator, v: Value | None) -> Line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,28 @@ SUPPORTED = (
     "supported are the layers of docs/import.md: LSTM, GRU, simple RNN, dense, convolution and pooling over time"
 )
 IN_VARIABLES = "the weights are in variables, not in the file: convert the Keras model itself (from_keras_model)"
-HINTS = {"VAR_HANDLE": IN_VARIABLES, "READ_VARIABLE": IN_VARIABLES, "CALL_ONCE": IN_VARIABLES}
+NORMALISED = (
+    "part of a normalisation over the features: import the ONNX or Keras file of the model, where it is one layer"
+)
+FUSED = "the nearest is UNIDIRECTIONAL_SEQUENCE_LSTM"
+VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")  # Keras' dropout leaves unused ones
+HINTS = {
+    **dict.fromkeys(("RSQRT", "SQRT", "SQUARED_DIFFERENCE", "SQUARE"), NORMALISED),
+    **dict.fromkeys(("LSTM", "RNN", "SVDF", "BIDIRECTIONAL_SEQUENCE_RNN"), FUSED),
+}
+
+
+def unsupported(graphs: Sequence[Graph], known: Collection[str]) -> None:
+    """Raises ToolkitError, naming all operators that are not `known`, once each."""
+    found: dict[str, Operator] = {}
+    for graph in graphs:
+        for op in graph.operators:
+            if op.name not in (*known, *VARIABLES):
+                found.setdefault(op.name, op)
+    if found:
+        hints = dict.fromkeys(HINTS.get(name, SUPPORTED) for name in found)
+        where = ", ".join(op.where for op in list(found.values())[:8])
+        raise ToolkitError(f"{where}{' and others' if len(found) > 8 else ''}: not supported; {'; '.join(hints)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +72,7 @@ class Walk:
     def value(self, tensor: int) -> Value | None:
         """What a tensor is; None: it is not given (an optional input).
 
-        Raises: ToolkitError where it is not to be used, or is nothing yet."""
+        Raises: ToolkitError where it is nothing yet."""
         if tensor < 0:
             return None
         found = self.values.get(tensor)
@@ -60,8 +81,6 @@ class Walk:
             found = self.values[tensor] = dequantized(t)
         if found is None and t.variable:
             return np.zeros(0)  # the state of a fused layer, which begins with zeros
-        if isinstance(found, Refused):
-            raise ToolkitError(found.why)
         if found is None:
             raise ToolkitError(f'tensor {tensor} ("{t.name}") is read before anything gives it a value')
         return found
@@ -78,11 +97,10 @@ def walk(graphs: tuple[Graph, ...], number: int, inputs: Sequence[Value], builde
         raise ToolkitError(f"graph {number} takes {len(graph.inputs)} inputs and is given {len(inputs)}")
     w = Walk(graphs, graph, builder, dict(zip(graph.inputs, inputs, strict=True)), depth)
     for op in graph.operators:
-        handler = OPERATORS.get(op.name)
-        if handler is None:
-            raise ToolkitError(f"{op.where}: not supported; {HINTS.get(op.name, SUPPORTED)}")
+        args = [w.value(t) for t in op.inputs] if op.name not in VARIABLES else [Refused(f"{op.where}: {IN_VARIABLES}")]
+        refused = [v for v in args if isinstance(v, Refused)]
         try:
-            made = handler(w, op, [w.value(t) for t in op.inputs])
+            made = refused[:1] * len(op.outputs) if refused else OPERATORS[op.name](w, op, args)
         except (IndexError, ValueError, TypeError) as e:
             raise ToolkitError(f"{op.where}: its inputs do not fit it ({e}); is the file damaged?") from None
         except ToolkitError as e:
@@ -95,6 +113,15 @@ def walk(graphs: tuple[Graph, ...], number: int, inputs: Sequence[Value], builde
             if isinstance(v, Line) and len(v.sources) == 1 and not depth:
                 builder.tensors.setdefault(v.sources[0], (tensor, v))
     return [v for v in map(w.value, graph.outputs) if v is not None]
+
+
+def used(value: Value) -> Value:
+    """A value that is asked for.
+
+    Raises: ToolkitError where it must not be used."""
+    if isinstance(value, Refused):
+        raise ToolkitError(value.why)
+    return value
 
 
 # --- values ---

@@ -32,6 +32,15 @@ def is_integer(main: Graph) -> bool:
     return any(t.kind == "int8" and t.data is None for t in made)
 
 
+def check_operators(main: Graph) -> None:
+    """Raises ToolkitError, naming it, at an operator that has no int8 form here."""
+    for op in main.operators:
+        if op.name not in (*PLAIN, "UNIDIRECTIONAL_SEQUENCE_LSTM", "FULLY_CONNECTED"):
+            raise ToolkitError(
+                f"{op.where}: has no int8 form here; there is UNIDIRECTIONAL_SEQUENCE_LSTM and FULLY_CONNECTED"
+            )
+
+
 def ends(main: Graph) -> tuple[int, int]:
     """The int8 tensors that the chain begins and ends with: behind QUANTIZE, before DEQUANTIZE or SOFTMAX."""
     first, last = main.inputs[0], main.outputs[0]
@@ -56,10 +65,6 @@ def qnetwork(main: Graph, network: Network, head: str) -> QNetwork:
             layers.append(_lstm(main, op, f"lstm{len(layers)}"))
         elif op.name == "FULLY_CONNECTED":
             layers.append(_dense(main, op, f"dense{len(layers)}"))
-        elif op.name not in PLAIN:
-            raise ToolkitError(
-                f"{op.where}: has no int8 form here; there is UNIDIRECTIONAL_SEQUENCE_LSTM and FULLY_CONNECTED"
-            )
         if op.name not in ("QUANTIZE", "DEQUANTIZE", "SOFTMAX"):
             now = _follows(main, op, now)
         elif op.inputs[0] not in (main.inputs[0], last) and op.outputs[0] != main.outputs[0]:

@@ -15,7 +15,7 @@ from toolkit.importers import tflite_shapes as shapes
 from toolkit.importers import tflite_time as over_time
 from toolkit.importers.tflite_cell import Affine
 from toolkit.importers.tflite_file import Operator
-from toolkit.importers.tflite_fused import bidirectional_lstm, unidirectional_lstm
+from toolkit.importers.tflite_fused import bidirectional_lstm, unidirectional_lstm, unidirectional_rnn
 from toolkit.importers.tflite_graph import (
     ACTIVATIONS,
     Walk,
@@ -217,6 +217,7 @@ OPERATORS: dict[str, Handler] = {
     "STRIDED_SLICE": shapes.strided_slice,
     "TRANSPOSE": shapes.transpose,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_lstm,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": unidirectional_rnn,
     "UNPACK": shapes.unpack,
     "WHILE": while_,
 }

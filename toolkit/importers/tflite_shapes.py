@@ -226,11 +226,15 @@ def unpack(w: Walk, op: Operator, args: Args) -> list[Value]:
     return [_parts(w, op, v, [*whole[:axis], (k, 1, 1, True), *whole[axis + 1 :]]) for k in range(shape[axis])]
 
 
+def _is_time(v: Line, axis: int) -> bool:
+    return v.axes[axis] == "t" or (v.time == 1 and v.axes[axis] == "1")
+
+
 def gather(w: Walk, op: Operator, args: Args) -> Value:
     v, at = args[:2]
     shape = shape_of(op, v)
     axis = axis_of(op, int(op.options["axis"]), len(shape))
-    if isinstance(at, Counter) and isinstance(v, Line) and v.axes[axis] == "t" and at.ahead == 0:
+    if isinstance(at, Counter) and isinstance(v, Line) and at.ahead == 0 and _is_time(v, axis):
         return vector(w.builder.step(unpadded(op, v), -1), [n for k, n in enumerate(shape) if k != axis])
     index = constant(op, at, "the index")
     if index.size != 1 or index.dtype.kind not in "iu":

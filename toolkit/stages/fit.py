@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from toolkit import elf
 from toolkit.boards import Board
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.report.terminal import size
-from toolkit.stages.firmware import Job
+from toolkit.stages.firmware import Job, build
 from toolkit.stages.generate import generate_c, model_file
 from toolkit.stages.profile import profile
 
@@ -89,17 +89,22 @@ def _measure(work: Path, board: Board) -> dict[str, Any]:
         **dict.fromkeys(("stack", "instructions", "cycles", "milliseconds", "largest_rate_hz")),
     }
     assert board.memory is not None
+    quiet: Say = lambda text: None  # noqa: E731
     row |= {"flash_of": board.memory.flash.length, "ram_of": board.memory.ram.length - board.memory.stack}
     row["budget"] = asdict(board.budget)
     job = Job(work, board, STEPS)
-    generate_c(work, board, None, float_api=False, say=lambda text: None)
     try:
-        p = profile(job, core=None, say=lambda text: None)
+        generate_c(work, board, None, float_api=False, say=quiet)
+        row |= _sizes(build(job, say=quiet)["sizes"])
     except CheckFailed:  # it was linked, but is too large
-        sizes = elf.measure(job.folder / "firmware.elf", sorted((job.folder / "obj").glob("model_*.o")))
-        return row | _sizes(sizes)
-    row |= _sizes(p["sizes"]) | {"stack": p["stack"]["stack"]}
-    row["instructions"] = p["instructions_per_step"]["max"]
+        return row | _sizes(elf.measure(job.folder / "firmware.elf", sorted((job.folder / "obj").glob("model_*.o"))))
+    except ToolkitError as e:  # a compiler is missing
+        return row | {"flash": None, "ram": None, "untried": str(e)}
+    try:
+        p = profile(replace(job, rebuild=False), core=None, say=quiet)
+    except ToolkitError as e:  # nothing here counts its steps
+        return row | {"uncounted": str(e)}
+    row["stack"], row["instructions"] = p["stack"]["stack"], p["instructions_per_step"]["max"]
     if p["cycles_per_step"]:
         row["cycles"] = p["cycles_per_step"]["max"]
         row["milliseconds"], row["largest_rate_hz"] = p["milliseconds"]["max"], p["largest_rate_hz"]
@@ -120,8 +125,10 @@ def _judged(row: dict[str, Any], limits: Limits) -> dict[str, Any]:
         ("RAM", row["ram"], limits.ram, "--max-ram"),
     )
     why = [f"{what} {used} bytes, {whose} {most}: {used - most} too many" for what, used, most, whose in wants
-           if most is not None and used > most]  # fmt: skip
-    if limits.ms is not None and row["milliseconds"] is None:
+           if most is not None and used is not None and used > most]  # fmt: skip
+    if "untried" in row:
+        why = [f"not tried: {row['untried']}"]
+    elif limits.ms is not None and row["milliseconds"] is None:
         why.append(f"no table of cycles for {row['core']}: --max-ms cannot be held")
     elif limits.ms is not None and row["milliseconds"] > limits.ms:
         why.append(f"{row['milliseconds']:.3g} ms a step, --max-ms {limits.ms:g}")
@@ -143,7 +150,8 @@ def summary(result: dict[str, Any]) -> str:
         console.print(table)
     note = "Flash without test vectors; RAM without stack. Cycles: the longest step, estimated, zero wait states."
     over = [f"{r['board']}: {r['why']}" for r in result["boards"] if not r["fits"]]
-    return "\n".join([capture.get().rstrip(), note, *over])
+    blind = [f"{r['board']}: not counted: {r['uncounted']}" for r in result["boards"] if "uncounted" in r]
+    return "\n".join([capture.get().rstrip(), note, *over, *blind])
 
 
 def boards_with_memory(names: Sequence[str], load: Callable[[str], Board]) -> list[Board]:

@@ -26,6 +26,7 @@ from quantize.network import Network, save_network
 from toolkit.config import Config, load_config
 from toolkit.data.prepared import Prepared, load_prepared
 from toolkit.errors import ToolkitError
+from toolkit.stages.demo import options
 from toolkit.train.checkpoint import Epoch
 from toolkit.train.judge import REST, Pane
 from toolkit.train.progress import Shown, measure
@@ -154,7 +155,8 @@ def dashboard(
     config: Config, prepared: Prepared, network: Network, out: Path, board: str, shown: Shown
 ) -> Iterator[Watcher]:
     """The watcher of a training that is shown on this terminal; `network` is untrained."""
-    view, best, watcher = View(config.name, config.train.epochs, shown), list[Network](), Watcher()
+    pane, best, watcher = Pane(prepared, network, board, options(config)), list[Network](), Watcher()
+    view = View(config.name, config.train.epochs, shown, pane=pane)
 
     def press(key: str) -> None:
         if key == "q":
@@ -167,18 +169,17 @@ def dashboard(
                 view.note = f"not saved: {e}"
         view.key(key)
 
-    with Pane(prepared, network, board) as pane, screen(view, press):
+    def epoch(e: Epoch, network: Network) -> None:
+        view.history.append(e)
+        best[:] = [network]
+        if e.best:
+            pane.offer(e.epoch, network)
 
-        def epoch(e: Epoch, network: Network) -> None:
-            view.history.append(e)
-            best[:] = [network]
-            if e.best:
-                pane.offer(e.epoch, network)
+    def batch(done: int, of: int, loss: float) -> None:
+        view.batch = (done, of, loss)
 
-        def batch(done: int, of: int, loss: float) -> None:
-            view.batch = (done, of, loss)
-
-        view.pane, watcher.epoch, watcher.batch = pane, epoch, batch
+    watcher.epoch, watcher.batch = epoch, batch
+    with pane, screen(view, press):
         yield watcher
 
 

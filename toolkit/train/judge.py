@@ -18,7 +18,7 @@ from toolkit.report.terminal import size
 from toolkit.stages.quantize import float_forecast, integer_forecast, undone
 from toolkit.train.metrics import points
 
-WINDOWS = 128  # of the validation split at most, evenly spaced
+WINDOWS = 64  # of the validation split at most, evenly spaced
 STREAMS = (32, 32)  # of it at most, and forecasts of each
 REST = 50  # a judgement, or a drawing, waits until this many times the last one's processor time has passed: 2 % each
 
@@ -51,9 +51,9 @@ def sample(prepared: Prepared, network: Network, split: str) -> Sample:
     return Sample(prepared.x[begins[:, None] + np.arange(length)], begins[at[0]] + at[1], at, len(rows))
 
 
-def judge(prepared: Prepared, network: Network, train: Sample, val: Sample) -> str:
-    """The quantized network on a part of the validation rows, in words; calibrated on `train`, head not refitted."""
-    q = ptq.quantize(network, [train.x], ptq.Options(refit=False), "0" * 64)
+def judge(prepared: Prepared, network: Network, options: ptq.Options, train: Sample, val: Sample) -> str:
+    """The network, quantized on `train`, on a part of the validation rows, in words."""
+    q = ptq.quantize(network, [train.x], options, "0" * 64)
     y = undone(prepared, q, val.rows, integer_forecast(q)(val.x)[val.at])
     real = in_raw(prepared, val.rows, float_forecast(network)(val.x)[val.at])
     y, real = (points(prepared, v, network.output, network.levels) for v in (y, real))
@@ -71,8 +71,8 @@ def judge(prepared: Prepared, network: Network, train: Sample, val: Sample) -> s
 class Pane:
     """The lines of the board pane. A thread judges the newest best weights; `quantized` says whose they are."""
 
-    def __init__(self, prepared: Prepared, network: Network, board: str) -> None:
-        self.prepared, self.name = prepared, board
+    def __init__(self, prepared: Prepared, network: Network, board: str, options: ptq.Options) -> None:
+        self.prepared, self.name, self.options = prepared, board, options
         self.board, self.judged = f"{board}: computing", ""
         self.of = self.newest = 0  # epochs: judged, best so far
         self._next: tuple[int, Network] = (0, network)
@@ -113,7 +113,7 @@ class Pane:
         while self._there.wait() and not self._over.is_set():
             self._there.clear()
             (epoch, best), begun = self._next, time.thread_time()
-            self.judged, self.of = said(judge, self.prepared, best, *self._parts), epoch
+            self.judged, self.of = said(judge, self.prepared, best, self.options, *self._parts), epoch
             self._over.wait(REST * (time.thread_time() - begun))
 
 

@@ -35,9 +35,6 @@ class Plan:
     each: bool = False
     folds: int = 0
 
-    def __bool__(self) -> bool:
-        return bool(self.seeds or self.each or self.folds)
-
 
 def jobs_of(config: Config, plan: Plan) -> list[Job]:
     """In the order in which they are trained.
@@ -82,9 +79,10 @@ def split_of(split: Sequence[float], fold: int, folds: int) -> list[float]:
 
 def train_many(
     path: Path, config: Config, plan: Plan, out: Path, *, sets: Sequence[str], at_once: int, resume: bool,
-    say: Callable[[str], None],
+    plain: bool, say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Trains every run of the plan below `out`, and writes summary.json there; "failed" says why some did.
+    """Trains every run of the plan below `out`, and writes summary.json there; "failed" says why some did. `plain`:
+    no lines that are redrawn.
 
     Raises: ToolkitError for Ctrl-C, or when another process trains here."""
     jobs = jobs_of(config, plan)
@@ -96,7 +94,7 @@ def train_many(
         todo = [j for j in jobs if j.name not in finished]
         say(f"{out}: {len(todo)} runs, {min(at_once, len(todo))} at a time, {len(finished)} done")
         try:
-            failed = run_all(path, todo, out, sets=sets, at_once=at_once, resume=begun, say=say)
+            failed = run_all(path, todo, out, sets=sets, at_once=at_once, resume=begun, plain=plain, say=say)
         except KeyboardInterrupt:
             raise ToolkitError(f"training interrupted; every run can go on: --resume --out {out}") from None
         result = _summary([j for j in jobs if j.name not in failed], out, plan) | {"failed": failed}
@@ -168,7 +166,7 @@ def table(result: dict[str, Any]) -> str:
         t.add_section()
         t.add_row(p["run"], "", f"{p['error']['float']:.4g}", *(_percent(p["skill"][k]) for k in baselines), "", "")
     console = Console(highlight=False)
-    console.width = max(console.width, 110)
+    console.width = max(console.width, 160)  # a row stays one line
     with console.capture() as capture:
         console.print(t)
         if "mean" in result:

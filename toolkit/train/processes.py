@@ -45,7 +45,7 @@ class Board:
 
     def text(self) -> Text:
         """A line a job."""
-        wide = max(map(len, self.lines))
+        wide = max(map(len, self.lines), default=0)
         return Text("\n".join(f"{name:<{wide}}  {line}" for name, line in self.lines.items()), no_wrap=True)
 
 
@@ -81,14 +81,14 @@ def work(path: str, sets: Sequence[str], out: str, resume: bool, pipe: Connectio
 
 def run_all(
     path: Path, jobs: Sequence[Job], out: Path, *, sets: Sequence[str], at_once: int, resume: Sequence[str],
-    say: Callable[[str], None],
+    plain: bool, say: Callable[[str], None],
 ) -> dict[str, str]:  # fmt: skip
     """Trains all, `at_once` of them together; `resume`: the names of those that go on from a checkpoint.
 
     Returns: why some failed, by name. Raises: KeyboardInterrupt, when all have ended."""
     board = Board({job.name: "waits" for job in jobs})
     waiting, running = list(jobs), dict[Connection, tuple[Job, SpawnProcess]]()
-    with _shown(board, say) as tell:
+    with _shown(board, plain, say) as tell:
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
@@ -158,11 +158,17 @@ def _end(processes: Any) -> None:
 
 
 @contextmanager
-def _shown(board: Board, say: Callable[[str], None]) -> Iterator[Callable[[str, str], None]]:
+def _shown(board: Board, plain: bool, say: Callable[[str], None]) -> Iterator[Callable[[str, str], None]]:
     """On a terminal a line for each job, redrawn; elsewhere a line for each epoch of each."""
     console = Console(stderr=True)
-    if not (console.is_terminal and sys.stderr.isatty()):
+    if plain or not console.is_terminal:
         yield lambda name, text: say(f"{name}: {text}")
         return
     with Live(board.text(), console=console, transient=True) as live:
-        yield lambda name, text: live.update(board.text())
+
+        def tell(name: str, text: str) -> None:
+            if text != board.lines[name]:
+                console.print(f"{name}: {text}", markup=False, highlight=False)
+            live.update(board.text())
+
+        yield tell

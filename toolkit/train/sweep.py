@@ -158,6 +158,7 @@ def _ended_by_ctrl_c(pool: Executor, out: Path) -> Iterator[None]:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in left:
             process.terminate()
+            process.join()
         raise ToolkitError(f"sweep interrupted; {out} has the finished trials: go on with --resume") from None
 
 

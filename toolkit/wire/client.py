@@ -16,6 +16,7 @@ from toolkit.wire.stream import Stream
 
 COUNTERS = ("none", "DWT", "SysTick", "mcycle", "TSC", "CNTVCT")
 TRIES = 4
+STARTING = 1.0  # seconds between two tries to reach a device, which loses what comes before it has started
 _INFO = "<8s8I"
 _LONGEST = 1 << 16  # bytes without a zero: no frame is as long
 
@@ -72,9 +73,10 @@ class Client:
         Raises: ToolkitError when nothing answers, or the device refuses."""
         self._sequence = (self._sequence + 1) & 0xFF
         frame = encode(Frame(request, self._sequence, 0, data))
-        for _ in range(TRIES):
+        wait = min(self.timeout, STARTING) if request == Request.INFO else self.timeout
+        for _ in range(round(TRIES * self.timeout / wait)):
             self.stream.write(frame)
-            answer = self._answer(request)
+            answer = self._answer(request, wait)
             if answer is None:
                 self.asked_again += 1
             elif answer.status == Status.OK:
@@ -82,13 +84,13 @@ class Client:
             else:
                 raise ToolkitError(f"{self.stream.name}: {request.name.lower()}: {_refusal(answer)}")
         raise ToolkitError(
-            f"{self.stream.name}: no answer to {request.name.lower()} in {TRIES} tries of {self.timeout:g} s; "
+            f"{self.stream.name}: no answer to {request.name.lower()} within {TRIES * self.timeout:g} s; "
             f"expected an image that serves docs/protocol.md: `python3 run.py build --serve`, and flash it"
         )
 
-    def _answer(self, request: Request) -> Frame | None:
-        """The next frame that answers it; None after the timeout, or when the device could not read what came."""
-        end = time.monotonic() + self.timeout
+    def _answer(self, request: Request, wait: float) -> Frame | None:
+        """The next frame that answers it; None after `wait` seconds, or when the device could not read what came."""
+        end = time.monotonic() + wait
         while True:
             frame = self._next(end)
             if frame is None or (frame.request == ANSWER and frame.status in (Status.DAMAGED, Status.TOO_LONG)):
