@@ -27,8 +27,9 @@ def main() -> None:
             except ToolkitError as e:
                 rows.append([*row, str(e)])
             print(*rows[-1], file=sys.stderr)
-    made = {"versions": {name: metadata.version(name).split("+")[0] for name in RUNS}, "rows": rows}
-    FILE.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    versions = {name: metadata.version(name).split("+")[0] for name in RUNS}
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    FILE.write_text(f'{{"versions": {json.dumps(versions)}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from quantize.network import Layer, Network, layer, load_network, network_digest
 from quantize.ops import dense, gru, lstm, rows
 from quantize.qnetwork import QLayer, QNetwork, input_scale, load_qnetwork, offset_remainder
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.exporters.onnx_ import Integers, to_onnx
+from toolkit.exporters.onnx_ import to_onnx
+from toolkit.exporters.onnx_nodes import Integers
 
 CELLS = {"lstm": lstm, "gru": gru}
 

@@ -5,21 +5,19 @@ of its operators. What the input's axes mean is written in no file: every meanin
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from quantize.features import front_from
-from quantize.network import MISSING, OUTPUTS, Column, Layer, Network
+from quantize.network import Layer, Network
 from toolkit.errors import ToolkitError
 from toolkit.importers import Imported, Options, network_of
 from toolkit.importers.onnx_activations import ACTIVATIONS
 from toolkit.importers.onnx_constants import CONSTANTS, fold
+from toolkit.importers.onnx_metadata import KEY, restored
 from toolkit.importers.onnx_moves import MOVES
 from toolkit.importers.onnx_ops import COMPUTE
 from toolkit.importers.onnx_patterns import contracted
@@ -31,8 +29,6 @@ from toolkit.importers.onnx_walk import LARGEST, STATE, Data, Value, Walk, Wrong
 
 LAYERS = {**COMPUTE, **ACTIVATIONS, **TIME, **RECURRENT}
 """Operators that are taken of what depends on the input; MOVES and, of constants, CONSTANTS beside them."""
-KEY = "tealight"
-"""Of the metadata that `export --to onnx` writes."""
 STREAM = 16  # steps of the window that a stream is compared in
 
 
@@ -236,28 +232,6 @@ def _compute(w: Walk, node: Node, args: list[Value | None]) -> Value | list[Valu
         return made
     except (ValueError, IndexError, TypeError, AssertionError, OverflowError) as e:
         raise node.refuse(f"its inputs do not fit ({e or 'one is missing'})", "export it again") from None
-
-
-def restored(network: Network, text: str) -> Network:
-    """With the columns, the period and so on that our own exporter put into the metadata.
-
-    Raises: ToolkitError where they do not fit."""
-    try:
-        d = json.loads(text)
-        sides: dict[str, Any] = {side: tuple(Column(**c) for c in d[side]) for side in ("inputs", "outputs")}
-        more = {k: d[k] for k in ("horizon", "period", "missing", "max_gap", "output")}
-        made = replace(network, **sides, **more, levels=tuple(d["levels"]), front=front_from(d["front"]))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
-        raise ToolkitError(f'metadata "{KEY}" is damaged ({e}); export it again, or remove it') from None
-    good = made.missing in MISSING and made.output in OUTPUTS and all(_good(c) for s in sides.values() for c in s)
-    if not good or any(len(sides[s]) != len(getattr(network, s)) for s in sides):
-        raise ToolkitError(f'metadata "{KEY}" does not describe this model; export it again, or remove it')
-    return made
-
-
-def _good(c: Column) -> bool:
-    numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (c.mean, c.std, c.decimals, c.horizon))
-    return numbers and c.std > 0 and isinstance(c.name, str) and isinstance(c.unit, str)
 
 
 FORMS = {
