@@ -36,6 +36,7 @@ FLOAT = {  # file -> the layers of the network
     "loop_lstm": "lstm take dense",
     "loop_lstm_two_layers": "lstm lstm take dense",
     "loop_lstm_relu": "lstm dense",
+    "loop_lstm_hard_sigmoid_dropout": "lstm take dense",
     "loop_gru": "gru dense",
     "loop_gru_reset_before": "gru take dense",
     "loop_rnn": "rnn take dense",

@@ -112,6 +112,8 @@ def main() -> None:
     write("unrolled_gru", keras, chain(gru(6, unroll=True, return_sequences=True), dense(2)))
     write("unrolled_bidirectional", keras, chain(both(lstm(4, unroll=True)), dense(2)))
     write("unrolled_gru_reset_before", keras, chain(gru(4, unroll=True, reset_after=False), dense(2)))
+    dropped = lstm(4, recurrent_activation="hard_sigmoid", dropout=0.1, recurrent_dropout=0.1)
+    write("loop_lstm_hard_sigmoid_dropout", keras, chain(dropped, dense(2)))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ def walk(graphs: tuple[Graph, ...], number: int, inputs: Sequence[Value], builde
         raise ToolkitError(f"graph {number} takes {len(graph.inputs)} inputs and is given {len(inputs)}")
     w = Walk(graphs, graph, builder, dict(zip(graph.inputs, inputs, strict=True)), depth)
     for op in graph.operators:
-        args = [w.value(t) for t in op.inputs] if op.name not in VARIABLES else [Refused(f"{op.where}: {IN_VARIABLES}")]
+        args: list[Value | None] = [Refused(f"{op.where}: {IN_VARIABLES}")]
+        if op.name not in VARIABLES:
+            args = [w.value(t) for t in op.inputs]
         refused = [v for v in args if isinstance(v, Refused)]
         try:
             made = refused[:1] * len(op.outputs) if refused else OPERATORS[op.name](w, op, args)
