@@ -83,7 +83,9 @@ static void follow_layer(const block *b) {
 
 static void run_block(unsigned cpu, void *user) {
     const block *b = user;
-    (void)cpu;
+    if (cpu != 0) { /* the other cores of a board sleep, or spin: none of it is the model's */
+        return;
+    }
     if (count.inside && b->address == count.end) {
         close_region();
     }
