@@ -16,14 +16,15 @@ def seconds() -> float:
     return float(os.environ.get("TEALIGHT_LONG_SECONDS", "600"))
 
 
-def campaign(name: str, check: Callable[[int], None]) -> int:
-    """Runs check(seed) for TEALIGHT_LONG_SECONDS (600); build/long/<name>.txt holds the next seed. Prints the count.
+def campaign(name: str, check: Callable[[int], None], *, parts: int = 1) -> int:
+    """Runs check(seed) for TEALIGHT_LONG_SECONDS (600), shared by the `parts` of a campaign that are tests of their own;
+    build/long/<name>.txt holds the next seed. Prints the count.
 
     A seed that fails stays the next one: the same command meets it again. To begin anew, delete the file."""
     PROGRESS.mkdir(parents=True, exist_ok=True)
     progress = PROGRESS / f"{name}.txt"
     first = int(progress.read_text()) if progress.is_file() else 0
-    seed, end = first, time.monotonic() + seconds()
+    seed, end = first, time.monotonic() + seconds() / parts
     try:
         while seed == first or time.monotonic() < end:
             check(seed)
