@@ -58,9 +58,9 @@ class Memory:
         self.data += values if isinstance(values, bytes) else np.ascontiguousarray(values).tobytes()
         return self.base + at
 
-    def room(self, size: int, align: int, skew: int = 0) -> int:
-        """Zeros that the machine may change."""
-        at = self.put(bytes(size), align, skew)
+    def room(self, size: int, align: int, skew: int = 0, byte: int = 0) -> int:
+        """Bytes that the machine may change, zeros at first or `byte`, -128 .. 255."""
+        at = self.put(bytes([byte & 255]) * size, align, skew)
         self.rooms.append((at - self.base, size))
         return at
 

@@ -121,7 +121,8 @@ def put_network(
     for x in q.layers[:-1]:
         owner, p = place(x, target)
         hidden, has_c = OPS[x.op].output_size(x), "c" in OPS[x.op].STATE
-        h = memory.room(hidden, 4, skew + small) if small else memory.room(2 * hidden, 4, skew)
+        zero = x.params.get("h_zero", 0)
+        h = memory.room(hidden, 4, skew + small, zero) if small else memory.room(2 * hidden, 4, skew)
         layers.append(
             {
                 "p": memory.layer(p),

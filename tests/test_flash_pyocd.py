@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import shutil
 import socket
@@ -33,8 +34,14 @@ def free_port() -> int:
 
 @pytest.fixture
 def microbit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """QEMU's micro:bit with an empty flash, pyOCD's plugin for it, and the file that gets its serial line."""
     needs("qemu", "pyocd")
+    with emulated(tmp_path, monkeypatch) as serial:
+        yield serial
+
+
+@contextlib.contextmanager
+def emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """QEMU's micro:bit with an empty flash, pyOCD's plugin for it, and the file that gets its serial line."""
     site = tmp_path / "site"
     (site / "tealight_probe-1.dist-info").mkdir(parents=True)
     shutil.copy(Path(__file__).parent / "pyocd_qemu" / "tealight_probe.py", site)

@@ -124,6 +124,6 @@ def test_damaged_files_are_refused_in_a_line(kind: str, worker: list[Worker], tm
                 pytest.fail(f"{kept}: {result}")
 
     try:
-        assert campaign(f"import_fuzz_{kind}_by_{batch}", check, parts=4) > 0
+        assert campaign(f"import_fuzz_{kind}_by_{batch}", check, parts=len(SEEDS)) > 0
     finally:
         print(kind, dict(done))
