@@ -1,5 +1,5 @@
-"""Writes docs/transcripts.md: pyOCD writing an emulated board, PCs under OVMF, a Pico in rp2040js. From the root, after a
-demo (`runs/demo`): `python -m docs.transcripts`; a minute. Needs what tests/test_flash_pyocd.py and test_uefi.py need."""
+"""Writes docs/transcripts.md: pyOCD writing an emulated board, PCs under OVMF, a Pico in rp2040js. From the root, after
+a demo (`runs/demo`): `python -m docs.transcripts`; two minutes. It needs what CI installs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from toolkit.build import build_firmware
 from toolkit.emulate.outcome import parse
 from toolkit.flash import flash, steps_of
 
+DRAWN = re.compile(r"^\[[-|=]+\]$|\d of \d+ steps equal$")  # progress
 PAGE = Path(__file__).with_name("transcripts.md")
 HEAD = """# Transcripts
 
@@ -53,9 +54,14 @@ def pyocd() -> str:
 
 def plain(text: str, work: Path) -> str:
     """Without colours, progress that was drawn over, and folders of this machine."""
+    text = text.replace(f"{Path(sys.prefix) / 'bin'}/", "")
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     lines = [line.split("\r")[-1].rstrip() for line in text.splitlines()]
-    return "\n".join(re.sub(rf"{re.escape(str(work))}|{re.escape(os.getcwd())}", "...", x) for x in lines if x.strip())
+    return "\n".join(
+        re.sub(rf"{re.escape(str(work))}|{re.escape(os.getcwd())}", "...", x)
+        for x in lines
+        if x.strip() and not DRAWN.search(x)
+    )
 
 
 def toolkit(*arguments: str) -> str:

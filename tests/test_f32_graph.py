@@ -97,7 +97,7 @@ def stays_close(library: Compiled, seed: int) -> None:
 @given(seed=st.integers(0, 2**32 - 1), k=st.integers(0, RANDOM - 1), size=st.sampled_from([1e-3, 1.0, 3.0]))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_graphs(library: Compiled, seed: int, k: int, size: float) -> None:
-    """Not far larger samples: an unbounded activation in a loop then makes float32's own rounding more than TOLERANCE."""
+    """Not far larger samples: an unbounded activation in a loop makes float32's rounding more than TOLERANCE."""
     n = library.networks[f"random {k}"]
     x = samples(np.random.default_rng(seed), n) * np.float32(size)
     assert error(n, run(library.model(f"random {k}"), n, x), x) <= TOLERANCE

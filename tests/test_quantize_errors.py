@@ -69,7 +69,10 @@ ERRORS: list[tuple[Callable[[Network], Network], str]] = [
     (output_column(decimals=9, std=1e6), 'output "out0": 9 decimals do not suit its range; use fewer'),
     (output_column(decimals=0, std=1e-8, mean=0.0), 'output "out0": 0 decimals do not suit its range; use more'),
     (output_column(mean=1e9), 'output "out0": mean 1000000000.0 does not fit int32'),
-    (layers(0, 1), "layers lstm -> lstm: expected one or more lstm or lstm_norm or gru or dense_hidden and then one dense"),
+    (
+        layers(0, 1),
+        "layers lstm -> lstm: expected one or more lstm or lstm_norm or gru or dense_hidden and then one",
+    ),
     (layers(2), "layers dense: expected one or more lstm"),
     (layers(), r"layers \(none\): expected"),
     (layers(0, 2), "dense0: takes 5 values, but 6 come in"),

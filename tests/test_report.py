@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from quantize.network import load_network, network_digest, save_network
+from quantize.qnetwork import load_qnetwork
 from tests.report_run import Page, change, fabricate, make_run, put, with_boards
 from toolkit.errors import write_whole
 from toolkit.report import summary, write_report
@@ -79,6 +80,7 @@ def test_keys_are_the_documented_ones(run: Path, tmp_path: Path) -> None:
 def imported(run: Path, **more: Any) -> None:
     """What `import` leaves beside the model."""
     proof = {"format": "onnx", "runtime": "onnxruntime 1", "structure": "proven", "proven": True, "inputs": 64}
+    proof["quantized_sha256"] = load_qnetwork(run / "model.q.safetensors").digest
     proof |= {"differences": {"C float32": {"largest": 6e-8}}, "sha256": network_digest(run / "model.safetensors")}
     write_whole(run / "model.import.json", json.dumps(proof | more))
 
@@ -90,6 +92,7 @@ def imported(run: Path, **more: Any) -> None:
         ({"structure": "assumed"}, "on 64 inputs; the structure is assumed."),
         ({"proven": False, "runtime": "onnxruntime is not installed"}, "from onnx, not proven: onnxruntime is not"),
         ({"equal": 1.0, "differences": {}}, "Imported from onnx: 100.00% of the bytes of onnxruntime 1."),
+        ({"equal": 1.0, "differences": {}, "quantized_sha256": "x"}, "int8; the quantized model that is here is not"),
     ],
 )
 def test_the_report_says_what_the_import_proved(run: Path, more: dict[str, Any], text: str) -> None:

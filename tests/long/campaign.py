@@ -17,7 +17,7 @@ def seconds() -> float:
 
 
 def campaign(name: str, check: Callable[[int], None], *, parts: int = 1) -> int:
-    """Runs check(seed) for TEALIGHT_LONG_SECONDS (600), shared by the `parts` of a campaign that are tests of their own;
+    """Runs check(seed) for TEALIGHT_LONG_SECONDS (600), shared by the `parts` of a campaign that are tests apart;
     build/long/<name>.txt holds the next seed. Prints the count.
 
     A seed that fails stays the next one: the same command meets it again. To begin anew, delete the file."""

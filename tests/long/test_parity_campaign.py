@@ -57,8 +57,9 @@ def test_instructions_are_the_oracle(benches: list[Bench]) -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "lstm_w8a8"])
 def test_longest_run(benches: list[Bench], cell: str) -> None:
-    """One stream on every core in step with `ref` here, whose first chunk is the oracle's: all hashes are equal. The three
-    share a campaign's time."""
+    """One stream on every core in step with `ref` here, whose first chunk is the oracle's: all hashes are equal.
+
+    The three share a campaign's time."""
     q, end, done = long_network(cell), time.monotonic() + seconds() / 3, Counter[str]()
     streams = {}
     for bench in benches:

@@ -16,14 +16,14 @@ from typing import Any
 
 import jinja2
 
-from quantize.qnetwork import QNetwork, load_qnetwork
+from quantize.qnetwork import QNetwork
 from toolkit import __version__
 from toolkit.boards import Board
 from toolkit.codegen.choose import choose
 from toolkit.codegen.lower import destination
 from toolkit.codegen.render import generate
 from toolkit.errors import ToolkitError, write_whole
-from toolkit.stages.generate import model_file
+from toolkit.stages.generate import load_current, model_file
 
 URL = "https://example.com/replace-me"  # Arduino requires a home page; the library is the user's, so it is his to fill
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: same input, same bytes
@@ -114,7 +114,7 @@ def export_library(
 
     board, target: whose kernels; the board `host` with `ref` runs on any core.
     Raises: ToolkitError or QuantizeError, one line."""
-    q = load_qnetwork(model_file(model))
+    q = load_current(model)
     layout = LAYOUTS[kind]
     out = out or model_file(model).parent / "export" / f"{q.name}-{kind}{'.zip' if layout.zipped else ''}"
     folder = out.name.removesuffix(".zip")

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from quantize import oracle
-from quantize.qnetwork import QNetwork, load_qnetwork
+from quantize.qnetwork import QNetwork
 from toolkit.boards import load_board
 from toolkit.codegen.lower import Destination, horizon_text
 from toolkit.codegen.render import generate
 from toolkit.errors import ToolkitError
 from toolkit.exporters.libraries import environment, write_export
 from toolkit.stages.firmware import Job, vectors_of
-from toolkit.stages.generate import model_file
+from toolkit.stages.generate import load_current, model_file
 from toolkit.toolchain import WARNINGS, host_toolchain
 from toolkit.vectors import MISSING, Vectors
 
@@ -37,7 +37,7 @@ def export_web(model: Path, out: Path | None, *, say: Callable[[str], None]) -> 
 
     Raises: ToolkitError when there is no zig, or the folder is somebody else's; QuantizeError for a bad model."""
     file = model_file(model)
-    q = load_qnetwork(file)
+    q = load_current(file)
     out = out or file.parent / "export" / f"{q.name}-web"
     vectors = vectors_of(Job(file.parent, load_board("host"), STEPS), q)
     say("compiling for WebAssembly")

@@ -81,7 +81,8 @@ def _imported(files: RunFiles) -> dict[str, Any] | None:
         return None
     differences = (found.get("differences") or {}).values()
     return {
-        **{k: found.get(k) for k in ("format", "runtime", "structure", "proven", "inputs", "equal")},
+        **{k: found.get(k) for k in ("format", "runtime", "structure", "proven", "inputs")},
+        "equal": found.get("equal") if files.q and found.get("quantized_sha256") == files.q.digest else None,
         "largest": max((d["largest"] for d in differences), default=None),
         "ner": (files.quantize or {}).get("accuracy", {}).get("ner"),
     }

@@ -83,6 +83,8 @@ def imported_sentences(found: dict[str, Any] | None) -> list[str]:
         lines = [f"Imported from {found['format']}, not proven: {found['runtime']}."]
     elif found["equal"] is not None:
         lines = [f"Imported from {found['format']}: {found['equal']:.2%} of the bytes of {found['runtime']}."]
+    elif found["largest"] is None:
+        lines = [f"Imported from {found['format']}, int8; the quantized model that is here is not the file's own."]
     else:
         assumed = "; the structure is assumed" if found["structure"] == "assumed" else ""
         within = f"within {found['largest']:.2g} on {found['inputs']} inputs"

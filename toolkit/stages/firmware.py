@@ -14,7 +14,7 @@ from quantize import oracle
 from quantize.errors import QuantizeError
 from quantize.graph import layered
 from quantize.network import Network
-from quantize.qnetwork import QNetwork, load_qnetwork
+from quantize.qnetwork import QNetwork
 from toolkit import emulate
 from toolkit.boards import Board
 from toolkit.build import build_firmware, build_host, build_host_firmware
@@ -23,7 +23,7 @@ from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.host import HostModel
 from toolkit.lock import locked
-from toolkit.stages.generate import folder_for, kernels_of
+from toolkit.stages.generate import folder_for, kernels_of, load_current
 from toolkit.toolchain import host_toolchain
 from toolkit.vectors import MISSING, PREDICT, RESET, Vectors, expect, expect_steps, header, model_header, walk
 
@@ -63,7 +63,7 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Vectors from the oracle, then the image; for the board `host`, the shared library.
 
     Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
-    q = load_qnetwork(job.run / "model.q.safetensors")
+    q = load_current(job.run)
     if job.serve and not job.replay:
         with locked(job.folder):
             return _build_serving(job, q, say=say)
@@ -100,7 +100,7 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Builds, replays the vectors through the same C on this computer, then on the emulated board, and compares.
 
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
-    q = load_qnetwork(job.run / "model.q.safetensors")
+    q = load_current(job.run)
     vectors = vectors_of(job, q)
     if len(vectors.ops) < job.steps:
         say(f"the test rows have {len(vectors.ops)} steps from step {job.first} on; {job.steps} were asked for")

@@ -17,13 +17,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from quantize.qnetwork import load_qnetwork
 from toolkit import elf
 from toolkit.boards import Board
 from toolkit.errors import CheckFailed, ToolkitError, write_whole
 from toolkit.report.terminal import size
 from toolkit.stages.firmware import Job, build
-from toolkit.stages.generate import generate_c, model_file
+from toolkit.stages.generate import generate_c, load_current, model_file
 from toolkit.stages.profile import profile
 
 STEPS = 24  # counted on each board: every path of a step, the first ones and the steady ones
@@ -44,7 +43,7 @@ def fit(model: Path, boards: Sequence[Board], limits: Limits, *, jobs: int, say:
 
     Raises: ToolkitError or QuantizeError when the model is bad or a board's C does not build."""
     file = model_file(model)
-    q = load_qnetwork(file)
+    q = load_current(file)
     work = file.parent / "fit"
     work.mkdir(parents=True, exist_ok=True)
     for path in (file, file.parent / "data.safetensors", *file.parent.glob("tune.*.json")):

@@ -13,7 +13,6 @@ import numpy as np
 
 from quantize import oracle
 from quantize.network import Network, load_network
-from quantize.qnetwork import load_qnetwork
 from toolkit.boards import load_board
 from toolkit.data.prepared import Prepared, load_prepared
 from toolkit.data.series import plain_number
@@ -21,6 +20,7 @@ from toolkit.errors import ToolkitError, nearest, write_whole
 from toolkit.host import HostModel, load_model
 from toolkit.stages.engines import Engine, Floats, Integers
 from toolkit.stages.firmware import Job, replay
+from toolkit.stages.generate import load_current
 from toolkit.vectors import PREDICT, RESET
 
 HISTORY = 2000  # samples before the forecast that a stream is fed at most
@@ -89,7 +89,7 @@ def _check_recursive(network: Network, prepared: Prepared, steps: int, ahead: li
 def _engine(run: Path, network: Network, prepared: Prepared, target: str) -> Engine:
     if target == "float":
         return Floats(network, prepared)
-    q = load_qnetwork(run / "model.q.safetensors")
+    q = load_current(run)
     if target == "oracle":
         return Integers(oracle.Stream(q), q)
     model = load_model(run)
@@ -126,7 +126,7 @@ def _forecast(
 
 def _on_board(run: Path, board: str, fed: np.ndarray, *, say: Callable[[str], None]) -> None:
     """The same samples through the emulated board, which must give the oracle's forecasts bit for bit."""
-    q = load_qnetwork(run / "model.q.safetensors")
+    q = load_current(run)
     ops = np.full(len(fed), PREDICT)
     ops[0] = RESET
     replay(Job(run, load_board(board), len(fed), under="forecast"), q, ops, oracle.to_raw(q.raws, fed), say=say)

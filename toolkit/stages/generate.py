@@ -24,6 +24,17 @@ def model_file(path: Path) -> Path:
     return path / "model.q.safetensors" if path.is_dir() else path
 
 
+def load_current(path: Path) -> QNetwork:
+    """The quantized model of a run's folder, or of a model.q.safetensors.
+
+    Raises: QuantizeError when the file is bad; ToolkitError when a newer float model lies beside it."""
+    file = model_file(path)
+    q, source = load_qnetwork(file), file.with_name("model.safetensors")
+    if file.name == "model.q.safetensors" and source.is_file() and network_digest(source) != q.source:
+        raise ToolkitError(f"{file}: not made from the {source.name} beside it; run `quantize` again")
+    return q
+
+
 def generate_c(
     path: Path,
     board: Board,
@@ -38,7 +49,7 @@ def generate_c(
 
     target: kernels that are asked for, whatever tune found. optimize: `speed`, `size` or `balanced`.
     Raises: QuantizeError or ToolkitError, one line."""
-    q = load_qnetwork(model_file(path))
+    q = load_current(path)
     folder = out if out is not None else model_file(path).parent / "c" / board.name
     tune = read_tune(tune_file(path, board), q, board) if target is None else None
     choices = choose(q, board, optimize=optimize, wanted=target, tune=tune)

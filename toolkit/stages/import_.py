@@ -168,8 +168,8 @@ def _written(imported: Imported, network: Network, out: Path, proof: dict[str, A
     digest = network_digest(out)
     quantized = out.with_name(f"{out.name.removesuffix('.safetensors')}.q.safetensors")
     if imported.q is not None:
-        save_qnetwork(replace(imported.q, source=digest), quantized)
-        proof["quantized"] = str(quantized)
+        q = save_qnetwork(replace(imported.q, source=digest), quantized)
+        proof |= {"quantized": str(quantized), "quantized_sha256": q.digest}
     result = {**proof, "name": network.name, "model": str(out), "sha256": digest}
     write_whole(proof_file(out), json.dumps(result, indent=2) + "\n")
     say(f"{out}: {' -> '.join(f'{x.name} ({x.op})' for x in network.layers)}")

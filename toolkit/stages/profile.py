@@ -14,7 +14,7 @@ from rich.text import Text
 from quantize.float_graph import shapes
 from quantize.float_stream import chain
 from quantize.network import Network, load_network, network_digest
-from quantize.qnetwork import QLayer, QNetwork, load_qnetwork
+from quantize.qnetwork import QLayer, QNetwork
 from toolkit import elf, emulate
 from toolkit.boards import Board
 from toolkit.codegen.graph_f32 import functions as functions_f32
@@ -26,7 +26,7 @@ from toolkit.errors import ToolkitError, nearest, write_whole
 from toolkit.report.terminal import size
 from toolkit.stages.firmware import Job, build
 from toolkit.stages.firmware_f32 import build_f32
-from toolkit.stages.generate import folder_for, folder_for_f32, kernels_of
+from toolkit.stages.generate import folder_for, folder_for_f32, kernels_of, load_current
 
 _WIDTH = 110
 
@@ -94,7 +94,7 @@ def choose_core(board: Board, wanted: str | None) -> Core | None:
 def _model(job: Job) -> tuple[QNetwork | Network, str, dict[str, str]]:
     """The job's model, its digest, and the functions of its layers by name, in the order of a step."""
     if not job.scheme:
-        q = load_qnetwork(job.run / "model.q.safetensors")
+        q = load_current(job.run)
         used = {} if job.board.memory is None else functions(q, kernels_of(folder_for(job.run, q, job.board), q))
         return q, q.digest, used
     file = job.run / "model.safetensors"

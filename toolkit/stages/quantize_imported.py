@@ -18,7 +18,9 @@ from quantize.network import Column, Network, load_network, network_digest
 from quantize.qnetwork import QNetwork, save_qnetwork
 from toolkit.data.baselines import rmse
 from toolkit.errors import ToolkitError, write_whole
+from toolkit.report.files import read_json
 from toolkit.samples import as_streams, as_windows, header, read_samples
+from toolkit.stages.import_ import proof_file
 
 JUDGED = 0.2  # of the samples, the last of them: not calibrated with
 DIGITS = 5  # of a column's deviation that its fixed point resolves
@@ -31,6 +33,12 @@ def quantize_imported(run: Path, samples: Path, options: ptq.Options, *, say: Ca
     Raises: QuantizeError or ToolkitError, one line, when a file is bad or the network has no integer form."""
     network, notes = deployable(load_network(run / "model.safetensors"))
     source = network_digest(run / "model.safetensors")
+    proof = read_json(proof_file(run / "model.safetensors")) or {}
+    if "quantized" in proof and proof.get("sha256") == source:
+        raise ToolkitError(
+            f"{run}: an int8 file is quantized already: `generate-c` takes its own integers, model.q.safetensors; to "
+            f"quantize its float weights anew, copy model.safetensors alone to another folder"
+        )
     for note in notes:
         say(note)
     x = inputs(network, read_samples(samples), str(samples))

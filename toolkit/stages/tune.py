@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from quantize.qnetwork import QNetwork, load_qnetwork
+from quantize.qnetwork import QNetwork
 from toolkit import emulate
 from toolkit.boards import Board
 from toolkit.build import build_firmware, build_host
@@ -26,6 +26,7 @@ from toolkit.emulate.cores import CORES
 from toolkit.errors import write_whole
 from toolkit.host import HostModel
 from toolkit.stages.firmware import Job, vectors_of
+from toolkit.stages.generate import load_current
 from toolkit.stages.tuned import VERSION, shapes, tune_file
 from toolkit.vectors import Vectors, header, model_header
 
@@ -58,7 +59,7 @@ def tune(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Measures every candidate and writes `tune.<board>.json` beside the model.
 
     Raises: ToolkitError when the board cannot be measured here; CheckFailed when a candidate is not the oracle."""
-    q = load_qnetwork(job.run / "model.q.safetensors")
+    q = load_current(job.run)
     measure, unit = (_on_host, "ns") if job.board.memory is None else (_on_board, _unit(job.board))
     vectors = vectors_of(replace(job, steps=STEPS), q)
     found: list[Measured] = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from quantize import oracle
 from quantize.network import Network, load_network
-from quantize.qnetwork import QNetwork, load_qnetwork
+from quantize.qnetwork import QNetwork
 from toolkit.boards import load_board
 from toolkit.config import load_config
 from toolkit.data.baselines import error_of
@@ -23,6 +23,7 @@ from toolkit.divergence import name_divergence
 from toolkit.errors import CheckFailed, write_whole
 from toolkit.stages.endpoints import Device, names_of, open_device, open_ports, parse
 from toolkit.stages.firmware import Job, vectors_of
+from toolkit.stages.generate import load_current
 from toolkit.train.metrics import points
 from toolkit.vectors import PREDICT, RESET, Vectors, expect
 from toolkit.wire.client import Client, Info
@@ -69,7 +70,7 @@ def validate(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Streams the data through every endpoint and writes validate.json.
 
     Raises: ToolkitError; CheckFailed when an endpoint differs from the oracle, naming the first divergence."""
-    q = load_qnetwork(options.run / "model.q.safetensors")
+    q = load_current(options.run)
     names = names_of(options.on)
     with ExitStack() as stack:  # a port that is not there is told before anything is built
         clients = open_ports(names, stack)
