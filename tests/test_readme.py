@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from tests.conftest import needs
+from toolkit.boards import board_names, load_board
 from toolkit.cli import main
 from toolkit.config import load_config
 from toolkit.data.features import parse
@@ -99,6 +100,13 @@ def test_the_tables() -> None:
     assert between("boards") == module.boards_table(), "run `python docs/readme.py`"
     assert between("layers") == module.layers_table(), "run `python docs/readme.py`"
     assert between("targets") == module.targets_table(), "run `python docs/readme.py`"
+
+
+def test_the_page_of_every_board_has_every_board() -> None:
+    for section in (ROOT / "docs/fit.md").read_text("utf-8").split("\n## ")[1:]:
+        rows = {line.split()[0] for line in section.splitlines() if line.startswith(" ") and line.strip()}
+        boards = {b.name for b in map(load_board, board_names()) if b.memory and b.toolchain != "aarch64-linux"}
+        assert boards <= rows, "run `python -m docs.fit`"
 
 
 def test_links_lead_somewhere() -> None:

@@ -206,6 +206,8 @@ def profile(
     image costs says nothing."""
     if board.memory is None or board.run is None:
         raise ToolkitError(f"board {board.name} cannot be profiled: no emulator knows it")
+    if board.toolchain == "x86_64-uefi":
+        raise ToolkitError(f"board {board.name} cannot be profiled: its firmware puts the program wherever it likes")
     lacking = what_lacks(board)
     if lacking:
         raise ToolkitError(f"nothing here counts instructions: {lacking}")
