@@ -1,5 +1,5 @@
-"""Writes docs/transcripts.md: pyOCD writing an emulated board, PCs under OVMF, a Pico in rp2040js. From the root, after
-a demo (`runs/demo`): `python -m docs.transcripts`; two minutes. It needs what CI installs."""
+"""Writes docs/transcripts.md: pyOCD writing an emulated board, PCs under OVMF, a Pico in rp2040js, the web page. From the
+root, after a demo (`runs/demo`): `python -m docs.transcripts`; two minutes. It needs what CI installs."""
 
 from __future__ import annotations
 
@@ -81,6 +81,21 @@ def on(board: str, *more: str) -> str:
     return "\n".join(x for x in shown.splitlines() if x.startswith(("$", "build", "run", board, "(exit")))
 
 
+def web() -> str:
+    """The page of `export --to web` in headless Chromium: what its first line says, and docs/web.png."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = f"{folder}/page"
+        shown = toolkit("export", "runs/demo", "--to", "web", "-o", page).replace(folder, "...")
+        browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,860"]
+        browser += ["--virtual-time-budget=5000", f"--user-data-dir={folder}/profile"]
+        url = f"file://{page}/index.html"
+        picture = [f"--screenshot={PAGE.with_name('web.png')}", url]
+        subprocess.run([*browser, *picture], check=True, capture_output=True)
+        done = subprocess.run([*browser, "--dump-dom", url], check=True, capture_output=True, text=True)
+    said = re.findall(r'id="parity"[^>]*>([^<]*)<', done.stdout)
+    return f"{shown}\n$ chromium --headless --dump-dom index.html\n{said[0]}"
+
+
 def main() -> None:
     """Writes the page."""
     parts = {
@@ -89,6 +104,7 @@ def main() -> None:
             [on("pc_uefi", "--toolchain", "gcc"), on("pc_uefi_avx2", "--toolchain", "gcc")]
         ),
         "Raspberry Pi Pico's UF2 in rp2040js, after its boot stage": on("pico", "--emulator", "rp2040js"),
+        "The web page in Chromium (its picture: web.png)": web(),
         "One model, one hash": toolkit(
             "validate", "runs/demo", "--toolchain", "gcc",
             "--on", "oracle,host,mps2_an386,netduinoplus2,microbit,mps3_an547,pc_uefi",
