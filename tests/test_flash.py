@@ -272,6 +272,9 @@ def test_the_verb(built: Path, tmp_path: Path, programs: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.startswith(
         "error: microbit: no tool to write it is installed; any of these would do"
     )
+    shutil.copytree(built / "microbit", run / "serve" / "microbit")
+    assert main([*verb, "--tool", "pyocd", "--dry-run", "--serve"]) == 0
+    assert str(run / "serve" / "microbit" / "firmware.hex") in capsys.readouterr().out
     put(programs, "pyocd", "[ $1 = flash ] || echo Mismatched byte at 0x1")
     assert main(verb) == 3
     assert "failed: the board holds something else than the image" in capsys.readouterr().err
