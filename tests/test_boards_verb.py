@@ -45,7 +45,7 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (board.name, board.chip, board.cflags, board.memory) == ("mine", "STM32F401RE", like.cflags, like.memory)
     assert tried(board) == "not by us" and not board.tools.pyocd and board.tools.cubeprogrammer == "SWD"
     assert capsys.readouterr().out.splitlines() == [
-        f"{out}: its [memory] is that of netduinoplus2: check it against the data sheet of STM32F401RE"
+        f"{out}: [memory] is that of netduinoplus2: check it against the data sheet of STM32F401RE"
     ]
     lines = out.read_text().splitlines()
     assert "flash = { origin = 0x8000000, length = 1048576 }" in lines

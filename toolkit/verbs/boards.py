@@ -123,7 +123,7 @@ def _boards(a: argparse.Namespace) -> dict[str, Any]:
             a.usage("boards new: the following arguments are required: --chip")
         made = start_file(a.chip, a.out)
         if not a.json:
-            print(f"{made['file']}: its [memory] is that of {made['like']}: check it against the data sheet of {a.chip}")
+            print(f"{made['file']}: [memory] is that of {made['like']}: check it against the data sheet of {a.chip}")
         say(f"{made['file']}: like {made['like']}; next: python3 run.py boards {made['file']}")
         return made
     boards = [load_board(name) for name in ([a.name] if a.name else board_names())]
