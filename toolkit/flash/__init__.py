@@ -216,7 +216,9 @@ def flash(board: Board, folder: Path, options: Options, *, say: Say, ask: Callab
     if board.tools.uf2 is not None and options.tool in ("", "uf2"):
         drive = drives.find(board.tools.uf2, options.drive)
         if drive is not None and options.port:
-            raise ToolkitError(f"--port {options.port}: a copy to {drive} takes none; leave it out (--drive chooses one)")
+            raise ToolkitError(
+                f"--port {options.port}: a copy to {drive} takes none; leave it out (--drive chooses one)"
+            )
         if drive is not None:
             return _to_drive(board, folder, drive, options, say)
     if options.tool == "uf2" or options.drive is not None:
