@@ -44,8 +44,12 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     board, like = load_board(str(out)), load_board("netduinoplus2")
     assert (board.name, board.chip, board.cflags, board.memory) == ("mine", "STM32F401RE", like.cflags, like.memory)
     assert tried(board) == "not by us" and not board.tools.pyocd and board.tools.cubeprogrammer == "SWD"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{out}: [memory] is that of netduinoplus2: check it against the data sheet of STM32F401RE"
+    ]
     lines = out.read_text().splitlines()
-    settings = ("# cflags", "# clock_hz", "# [memory]", "# flash", "# ram", "# stack")
+    assert "flash = { origin = 0x8000000, length = 1048576 }" in lines
+    settings = ("# cflags", "# clock_hz")
     out.write_text("\n".join(line[2:] if line.startswith(settings) else line for line in lines))
     assert load_board(str(out)) == board
     for arguments, says in (

@@ -149,6 +149,20 @@ def test_a_port_that_cannot_be_had() -> None:
         os.close(other)
 
 
+def test_a_port_that_says_nothing_to_the_tool(built: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but esptool know a board by its serial number; a drive and a disk are none's port."""
+    monkeypatch.setattr(flash_module, "serial_ports", lambda: [Port("/dev/ttyACM0", "0d28:0204", "A1")])
+    options = replace(NOTHING, port="/dev/ttyS7", dry_run=True)
+    message = refused("microbit", built, replace(options, tool="pyocd"))
+    assert message.startswith("--port /dev/ttyS7: pyocd finds a board by the USB serial number")
+    assert "here: /dev/ttyACM0; only esptool takes any port" in message
+    steps = steps_of(load_board("esp32c3"), built / "esp32c3", replace(options, tool="esptool"))
+    assert "--port /dev/ttyS7" in " ".join(steps[0].command)
+    assert "a USB disk takes none" in refused("pc_uefi", built, options)
+    monkeypatch.setattr(drives, "find", lambda *_: Path("/drive"))
+    assert "a copy to /drive takes none" in refused("pico", built, options)
+
+
 def test_what_would_do_where_nothing_is_installed(built: Path, programs: Path) -> None:
     message = refused("microbit", built, NOTHING)
     assert "microbit: no tool to write it is installed; any of these would do: pyocd (pip install pyocd); " in message
@@ -178,6 +192,21 @@ def test_an_image_that_is_too_big(built: Path, programs: Path) -> None:
             "echo E No target device available; exit 1",
             ToolkitError,
             "No target device available; plug it in, and check",
+        ),
+        (
+            "echo 0000491 E No target device available [load_cmd]; exit 1",
+            ToolkitError,
+            "pyocd, to write: No target device available; plug it in, and check",
+        ),
+        (
+            "echo Could not connect to an Espressif device on any of the 1 available serial ports.; exit 2",
+            ToolkitError,
+            "available serial ports; plug it in, and check",
+        ),
+        (
+            "echo ERROR: Failed to connect to ESP32-C3: No serial data received.; exit 2",
+            ToolkitError,
+            "No serial data received; plug it in, and check",
         ),
         (
             "echo Error: wrong chip; echo bye; exit 2",
@@ -272,6 +301,9 @@ def test_the_verb(built: Path, tmp_path: Path, programs: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.startswith(
         "error: microbit: no tool to write it is installed; any of these would do"
     )
+    shutil.copytree(built / "microbit", run / "serve" / "microbit")
+    assert main([*verb, "--tool", "pyocd", "--dry-run", "--serve"]) == 0
+    assert str(run / "serve" / "microbit" / "firmware.hex") in capsys.readouterr().out
     put(programs, "pyocd", "[ $1 = flash ] || echo Mismatched byte at 0x1")
     assert main(verb) == 3
     assert "failed: the board holds something else than the image" in capsys.readouterr().err

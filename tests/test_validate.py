@@ -174,7 +174,8 @@ def test_a_file_of_ones_own(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
     needs("host-cc")
     csv = ROOT / "tests" / "data" / "room.csv"
     rows = len(csv.read_text().splitlines()) - 1
-    assert main(["validate", str(run), "--on", "host", "--data", str(csv)]) == 0
+    assert main(["validate", str(run), "--on", "host", "--data", str(csv), "--steps", "99999"]) == 0
+    assert f"{csv}: {result(run)['steps']} steps; 99999 were asked for" in capsys.readouterr().err
     assert 0.9 * rows < result(run)["steps"] <= rows and result(run)["endpoints"][1]["equal"]
     other = tmp_path / "other.csv"
     other.write_text("time,humidity\n2024-01-01 00:00,5\n")
@@ -196,7 +197,7 @@ def test_a_model_without_a_series_walks(run: Path) -> None:
         (["--on", "hosd"], '--on: "hosd" is neither a board nor a port; did you mean "host"?'),
         (["--on", "host,oracle,host"], "--on: host is there twice; expected each once"),
         (["--on", "emulator"], "--on emulator: of which board? add --board NAME, or name the board in its place"),
-        (["--on", "nucleo_h743zi"], "board nucleo_h743zi"),
+        (["--on", "nucleo_h743zi"], "board nucleo_h743zi: QEMU does not know it; use `run`, which takes unicorn"),
         (["--on", "host", "--steps", "0"], "--steps 0: expected 1 or more"),
         (["--on", "/dev/ttyNONE7"], "/dev/ttyNONE7: cannot open: no such port"),
     ],
@@ -208,6 +209,20 @@ def test_mistakes_are_one_line(made: Path, arguments: list[str], text: str, caps
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith(f"error: {text}")
     assert sorted(p for p in made.rglob("*")) == before
+
+
+def test_what_there_is_to_run_on_is_listed_once(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(made), "--on", "wxyz"]) == 1
+    listed = capsys.readouterr().err.strip().partition("; there is: ")[2].split(", ")
+    assert "host" in listed and len(set(listed)) == len(listed)
+
+
+@pytest.mark.parametrize("verb", [["build"], ["build", "--serve"], ["flash"], ["run"]])
+def test_nothing_is_left_where_there_is_no_c(verb: list[str], made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(made.rglob("*"))
+    assert main([verb[0], str(made), "--board", "microbit", *verb[1:]]) == 1
+    assert "no C; run `" in capsys.readouterr().err
+    assert sorted(made.rglob("*")) == before
 
 
 def test_an_image_that_replays_and_then_serves(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,8 @@ class Serving:
 def check_serves(board: Board) -> None:
     """Raises: ToolkitError when no emulator here can give a board's serial line, both ways: unicorn cannot."""
     if not (qemu.available(board) or rp2040.available(board)):
+        if board.run and board.run.unicorn and not (board.run.qemu or board.run.rp2040js):
+            raise ToolkitError(f"board {board.name}: QEMU does not know it; use `run`, which takes unicorn")
         choose_emulator(board, "rp2040js" if board.run and board.run.rp2040js else "qemu")  # which says what is missing
 
 

@@ -20,8 +20,14 @@ from toolkit.flash import disk, drives
 from toolkit.flash.tools import TOOLS, Step, Target, Tool
 
 Say = Callable[[str], None]
-_NOBODY = re.compile("no (connected|available|target|probe|debug|device|dfu|accessible)|does not start", re.I)
+_NOBODY = re.compile(
+    "no (connected|available|target|probe|debug|device|dfu|accessible)|does not start"
+    "|(could not|failed to|unable to) connect|could not open .*port",
+    re.I,
+)
 """What tools say when there is no board: nothing was written."""
+_LOGGED = re.compile(r"^\d+ [A-Z] (.*?)( \[\w+\])?$")
+"""A line of pyocd's log: milliseconds, level, text, module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +135,15 @@ def steps_of(board: Board, folder: Path, options: Options) -> list[Step]:
         if not (options.dry_run and options.tool in TOOLS and TOOLS[options.tool].knows(board)):
             raise
         tool, program = TOOLS[options.tool], TOOLS[options.tool].programs[0]
-    if tool.name == "esptool" and port.path and not options.dry_run:
-        check_port(port.path)
+    if tool.name == "esptool":
+        if port.path and not options.dry_run:
+            check_port(port.path)
+    elif options.port and not port.serial:
+        there = ", ".join(p.path for p in serial_ports() if p.serial) or "none"
+        raise ToolkitError(
+            f"--port {options.port}: {tool.name} finds a board by the USB serial number behind its port, and this has "
+            f"none; those that have one here: {there}; only esptool takes any port: leave out --port"
+        )
     target = Target(board, folder, whole(folder / "firmware.elf", board), port.path, port.serial)
     return list(tool.steps(program, target))
 
@@ -159,7 +172,7 @@ def _run(step: Step) -> str:
     if code != 0 or step.says not in text:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         said = next((line for line in reversed(lines) if "error" in line.lower() or "fail" in line.lower()), "")
-        said = said or (lines[-1] if lines else f"exit code {code}")
+        said = _LOGGED.sub(r"\1", said or (lines[-1] if lines else f"exit code {code}")).rstrip(".")
         if step.purpose == "verify":
             raise CheckFailed(f"the board holds something else than the image: {said}; flash it again")
         raise ToolkitError(f"{Path(step.command[0]).name}, to {step.purpose}: {said}")
@@ -197,9 +210,15 @@ def flash(board: Board, folder: Path, options: Options, *, say: Say, ask: Callab
     if board.memory is None:
         raise ToolkitError(f"board {board.name} takes no image; choose another board")
     if board.tools.boot or options.device is not None:
+        if options.port:
+            raise ToolkitError(f"--port {options.port}: a USB disk takes none; leave it out")
         return _to_disk(board, folder, options, say, ask)
     if board.tools.uf2 is not None and options.tool in ("", "uf2"):
         drive = drives.find(board.tools.uf2, options.drive)
+        if drive is not None and options.port:
+            raise ToolkitError(
+                f"--port {options.port}: a copy to {drive} takes none; leave it out (--drive chooses one)"
+            )
         if drive is not None:
             return _to_drive(board, folder, drive, options, say)
     if options.tool == "uf2" or options.drive is not None:

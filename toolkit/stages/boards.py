@@ -102,11 +102,11 @@ chip = "{chip}"
 # cflags = {json.dumps(board.cflags)}
 # clock_hz = {board.clock_hz}      # as firmware/hal_{board.hal}.c sets it
 
-# From the chip's data sheet; bytes.
-# [memory]
-# flash = {{ origin = {flash.origin:#x}, length = {flash.length} }}
-# ram = {{ origin = {ram.origin:#x}, length = {ram.length} }}
-# stack = {board.memory.stack}
+# CHECK against the data sheet of {chip}: this is the {board.chip}'s. Bytes; an image is linked into them.
+[memory]
+flash = {{ origin = {flash.origin:#x}, length = {flash.length} }}
+ram = {{ origin = {ram.origin:#x}, length = {ram.length} }}
+stack = {board.memory.stack}
 
 # No emulator is this chip: QEMU is left out, and unicorn takes the serial line that is said here.
 [run]

@@ -89,7 +89,7 @@ def _endpoint(name: str, own: Board | None) -> Endpoint:
     if name in board_names() or name.endswith(".toml"):
         board = load_board(name)
         return Endpoint(board.name, "host" if board.memory is None else "emulator", board)
-    raise ToolkitError(f'--on: "{name}" is neither a board nor a port{nearest(name, [*KINDS, *board_names()])}')
+    raise ToolkitError(f'--on: "{name}" is neither a board nor a port{nearest(name, {*KINDS, *board_names()})}')
 
 
 def open_device(

@@ -64,6 +64,7 @@ def build(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: ToolkitError or QuantizeError; CheckFailed when the image does not fit the board."""
     q = load_current(job.run)
+    folder_for(job.run, q, job.board)  # refused here, nothing is left behind
     if job.serve and not job.replay:
         with locked(job.folder):
             return _build_serving(job, q, say=say)
@@ -101,6 +102,7 @@ def run(job: Job, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     Raises: CheckFailed when anything differs from the oracle, naming the first divergence."""
     q = load_current(job.run)
+    folder_for(job.run, q, job.board)
     vectors = vectors_of(job, q)
     if len(vectors.ops) < job.steps:
         say(f"the test rows have {len(vectors.ops)} steps from step {job.first} on; {job.steps} were asked for")

@@ -78,7 +78,11 @@ def validate(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
         begin = time.monotonic()
         stream = _stream(options, q)
         rows = [_oracle(q, stream, time.monotonic() - begin)]
-        say(f"oracle: {len(stream.vectors.ops)} steps, hash {rows[0]['hash']}")
+        steps = len(stream.vectors.ops)
+        if steps < (options.steps or 0):
+            what = options.data or "the test rows"
+            say(f"{what}: {steps} steps; {options.steps} were asked for")
+        say(f"oracle: {steps} steps, hash {rows[0]['hash']}")
         for endpoint in endpoints:
             if endpoint.kind != "oracle":
                 client = clients.get(endpoint.name)

@@ -34,7 +34,7 @@ def _job(a: argparse.Namespace) -> Any:
         raise ToolkitError(f"--slice {a.slice}: expected hidden units, 1 or more")
     if getattr(a, "replay", False) and not a.serve:
         raise ToolkitError("--replay goes with --serve: every other image replays")
-    if getattr(a, "serve", False) and (a.scheme or a.slice):
+    if getattr(a, "serve", False) and (getattr(a, "scheme", None) or a.slice):
         raise ToolkitError("--serve: w8a16 and w8a8 whole steps alone; leave --scheme and --slice out")
     own = ("serve", "replay") if getattr(a, "serve", False) else ()
     run_only = {
@@ -122,6 +122,8 @@ def _boards(a: argparse.Namespace) -> dict[str, Any]:
         if not a.chip:
             a.usage("boards new: the following arguments are required: --chip")
         made = start_file(a.chip, a.out)
+        if not a.json:
+            print(f"{made['file']}: [memory] is that of {made['like']}: check it against the data sheet of {a.chip}")
         say(f"{made['file']}: like {made['like']}; next: python3 run.py boards {made['file']}")
         return made
     boards = [load_board(name) for name in ([a.name] if a.name else board_names())]
