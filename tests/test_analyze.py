@@ -30,6 +30,17 @@ def test_what_has_no_integer_form_is_told_and_the_rest_stands(capsys: pytest.Cap
     assert 'w8a16: conv0: op "conv" has no integer form' in text and "f32: weights" in text
 
 
+def test_an_int8_file_is_measured_as_it_is_deployed(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "tests/data/tflite/fused_int8.tflite"
+    assert main(["analyze", path]) == 0
+    text = capsys.readouterr().out
+    assert "fits (w8a8, without its code): " in text and "w8a16" not in text
+    assert main(["analyze", path, "--json"]) == 0
+    r = json.loads(capsys.readouterr().out)
+    assert list(r["schemes"]) == ["f32", "w8a8"] and r["boards_scheme"] == "w8a8"
+    assert r["boards"]["microbit"]["fits"]
+
+
 def test_it_writes_nothing_and_names_a_bad_file(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
     path = f"{tmp_path}/x.bin"
     with open(path, "wb") as f:

@@ -53,7 +53,8 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     out.write_text("\n".join(line[2:] if line.startswith(settings) else line for line in lines))
     assert load_board(str(out)) == board
     for arguments, says in (
-        (["--chip", "STM32F401RE", "--out", str(out)], "expected the name of a new .toml file"),
+        (["--chip", "STM32F401RE", "--out", str(out)], "exists already; expected the name of a new .toml file"),
+        (["--chip", "STM32F401RE", "--out", str(tmp_path / "b.txt")], "b.txt: expected the name of a new .toml file"),
         (["--chip", "ATmega328", "--out", str(tmp_path / "b.toml")], '--chip "ATmega328": of no family'),
     ):
         assert main(["boards", "new", *arguments]) == 1

@@ -121,6 +121,7 @@ def test_the_verb_writes_the_model_of_a_run(kind: str, tmp_path: Path, capsys: p
     needs("onnx", "onnxruntime")
     n, _, _ = quantized(tmp_path, ("lstm",))
     assert main(["export", str(tmp_path), "--to", kind, "--json"]) == 0
+    assert "values are normalised: (raw - mean) / std" in capsys.readouterr().err
     (made,) = (tmp_path / "export").iterdir()
     if kind == "onnx":
         found = read(made, Options("net", None, None, False, None)).network
@@ -129,6 +130,13 @@ def test_the_verb_writes_the_model_of_a_run(kind: str, tmp_path: Path, capsys: p
     assert "holds no C; expected neither --board nor --target" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "model.safetensors"), "--to", kind, "-o", str(tmp_path / "m")]) == 0
     assert (tmp_path / "m").read_bytes() == made.read_bytes()
+
+
+def test_a_network_in_raw_values_is_not_called_normalised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_network(stacked("lstm"), tmp_path / "model.safetensors")
+    assert main(["export", str(tmp_path), "--to", "safetensors", "--json"]) == 0
+    said = capsys.readouterr().err
+    assert "written" in said and "normalised" not in said
 
 
 def test_what_the_outside_form_has_no_place_for_is_refused(tmp_path: Path) -> None:
@@ -140,8 +148,10 @@ def test_what_the_outside_form_has_no_place_for_is_refused(tmp_path: Path) -> No
         cell = layer("cell", "lstm", weights, options=options, activations=activations)
         return network_of("net", (cell,), inputs=1, outputs=1, steps=2)
 
-    with pytest.raises(ToolkitError, match="cell: its cell is clipped, which ONNX's LSTM cannot say"):
+    with pytest.raises(ToolkitError, match=r"cell: its cell is clipped .cell_clip., which neither ONNX's"):
         to_onnx(one({"cell_clip": 1.0}))
+    with pytest.raises(ToolkitError, match="cell: PyTorch's LSTM has no cell_clip; nor has ONNX's: only the C"):
+        state_dict(one({"cell_clip": 1.0}))
     with pytest.raises(ToolkitError, match="cell: ONNX has no lstm with gelu; expected one of relu"):
         to_onnx(one({}, ("gelu", "tanh", "tanh")))
     with pytest.raises(ToolkitError, match="cell: PyTorch's LSTM has no preact_clip; export it as onnx"):

@@ -34,6 +34,15 @@ from toolkit.stages.generate import generate_c
 from toolkit.stages.quantize import quantize
 from toolkit.train import train
 
+
+def test_an_imported_model_has_no_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert main(["forecast", str(tmp_path)]) == 1
+    assert f"{tmp_path}: an imported model has no series to forecast" in capsys.readouterr().err
+    assert main(["forecast", str(tmp_path / "none")]) == 1
+    assert "no such run folder; expected one that `train` or `import` made" in capsys.readouterr().err
+
+
 SHAPES = {
     "horizons": ("data.horizon=[1,2,4]",),
     "one": ('data.inputs=["temperature"]', "data.targets=[]"),

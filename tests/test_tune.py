@@ -21,6 +21,8 @@ from toolkit.cli import main
 from toolkit.codegen.choose import PROFILES, candidates, choose
 from toolkit.errors import ToolkitError
 from toolkit.host import load_model
+from toolkit.importers import Options
+from toolkit.importers.tflite_ import read
 from toolkit.stages.generate import kernels_of
 from toolkit.stages.tuned import read_tune, tune_file
 
@@ -122,6 +124,14 @@ def test_a_layer_that_no_kernel_takes_falls_to_ref_and_says_so() -> None:
     q = random_qnetwork(np.random.default_rng(0), wide, "net")
     first = choose(q, load_board(BOARD), optimize="speed", wanted=None, tune=None)[0]
     assert first.target == "ref" and first.why == "dsp has none for gru 2001 -> 1"
+
+
+def test_a_kernel_of_the_table_activations_alone_is_the_reason() -> None:
+    q = read(Path("tests/data/tflite/fused_int8.tflite"), Options("net", None, None, False, None)).q
+    assert q is not None
+    first = choose(q, load_board(BOARD), optimize="speed", wanted=None, tune=None)[0]
+    assert first.target == "ref"
+    assert first.why == "dsp has lstm_w8a8 for the table activations (tflm) alone; these are gemmlowp's (tflite)"
 
 
 @pytest.mark.parametrize("target", ["best", *cpu.host_targets()])

@@ -7,9 +7,13 @@ import math
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from toolkit.errors import ToolkitError
 
+MAGIC = b"\x93NUMPY"
+ROWS = "numbers with commas between them, a row a step"
+ARRAY = "numbers [windows, time, inputs] or [rows, inputs], as numpy.save writes them"
 MOST = 2000  # windows cut of one long series, evenly spaced
 
 
@@ -20,16 +24,14 @@ def read_samples(path: Path) -> np.ndarray:
     if path.suffix not in (".npy", ".csv"):
         raise ToolkitError(f"{path}: expected samples as .csv (a row a step) or .npy [windows, time, inputs]")
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False) if path.suffix == ".npy" else _csv(path)
+        values = _npy(path) if path.suffix == ".npy" else _csv(path)
     except FileNotFoundError:
         raise ToolkitError(f"{path}: no such file; expected samples as .csv or .npy") from None
-    except (OSError, ValueError, EOFError, UnicodeDecodeError) as e:
-        raise ToolkitError(f"{path}: cannot be read as samples: {e}") from None
-    if values.dtype.kind not in "fiu" or values.ndim not in (2, 3) or not values.size:
-        raise ToolkitError(
-            f"{path}: {values.dtype} of shape {list(values.shape)}; expected numbers [windows, time, inputs] "
-            f"or [rows, inputs]"
-        )
+    except UnicodeDecodeError:
+        raise ToolkitError(f"{path}: not text in UTF-8; expected {ROWS}") from None
+    except (OSError, csv.Error) as e:
+        why = e.strerror if isinstance(e, OSError) and e.strerror else e
+        raise ToolkitError(f"{path}: cannot be read as samples: {why}") from None
     found = np.asarray(values, np.float64)
     if not np.isfinite(found).all():
         raise ToolkitError(
@@ -56,6 +58,26 @@ def _number(cell: str) -> bool:
     return True
 
 
+def _npy(path: Path) -> np.ndarray:
+    with path.open("rb") as f:
+        if f.read(len(MAGIC)) != MAGIC:
+            raise ToolkitError(f"{path}: not a .npy file; expected {ARRAY}")
+        f.seek(0)
+        try:
+            first = read_magic(f) == (1, 0)
+            shape, _, dtype = (read_array_header_1_0 if first else read_array_header_2_0)(f)
+        except Exception:  # a damaged header is read as Python, whose errors have no common class
+            raise ToolkitError(f"{path}: its .npy header is damaged; expected {ARRAY}") from None
+        if dtype.kind not in "fiu" or len(shape) not in (2, 3) or not math.prod(shape):
+            raise ToolkitError(f"{path}: {dtype} of shape {list(shape)}; expected {ARRAY}")
+        want, found = dtype.itemsize * math.prod(shape), path.stat().st_size - f.tell()
+    if found < want:
+        raise ToolkitError(
+            f"{path}: cut short: {found} bytes of values, expected {want} ({dtype} of shape {list(shape)})"
+        )
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
 def _csv(path: Path) -> np.ndarray:
     rows: list[list[float]] = []
     with path.open(encoding="utf-8-sig", newline="") as f:
@@ -66,11 +88,12 @@ def _csv(path: Path) -> np.ndarray:
                 rows.append([float(c) for c in cells])
             except ValueError:
                 if rows or line > 1:
-                    wanted = "expected numbers with commas between them"
-                    raise ToolkitError(f"{path}: line {line}: {cells!r}: {wanted}") from None
+                    raise ToolkitError(f"{path}: line {line}: {cells!r}: expected {ROWS}") from None
             if rows and len(rows[-1]) != len(rows[0]):
                 raise ToolkitError(f"{path}: line {line}: {len(rows[-1])} values; expected {len(rows[0])}")
-    return np.array(rows, np.float64).reshape(len(rows), -1)
+    if not rows:
+        raise ToolkitError(f"{path}: no numbers in it; expected {ROWS}")
+    return np.array(rows, np.float64)
 
 
 def as_windows(samples: np.ndarray, steps: int, inputs: int, source: str) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quantize.ops import OPS
@@ -79,4 +79,6 @@ def _place(x: QLayer, target: str, why: str) -> Choice:
     if found != target:
         op = OPS[x.op]
         why = f"{target} has none for {x.op} {op.input_size(x)} -> {op.output_size(x)}"
+        if not x.params.get("table", 1) and owner(replace(x, params={**x.params, "table": 1}), target) == target:
+            why = f"{target} has {x.op} for the table activations (tflm) alone; these are gemmlowp's (tflite)"
     return Choice(x.name, found, why)

@@ -24,9 +24,12 @@ def export_model(model: Path, out: Path | None, *, kind: str, say: Callable[[str
     path = out or source.parent / "export" / FILES[kind]
     if path.is_dir() or path == source:
         raise ToolkitError(f"{path}: expected a file to write, e.g. {FILES[kind]}")
+    network = load_network(source)
     if kind == "onnx-qdq":
         result = export_qdq(source.with_name(source.name.replace(".safetensors", ".q.safetensors")), source, path)
     else:
-        result = {"onnx": export_onnx, "safetensors": export_safetensors}[kind](load_network(source), path)
-    say(f"{path}: written; values are normalised: (raw - mean) / std of each column, as in {source}")
+        result = {"onnx": export_onnx, "safetensors": export_safetensors}[kind](network, path)
+    normalised = any(c.mean != 0 or c.std != 1 for c in (*network.inputs, *network.outputs))
+    how = f"; values are normalised: (raw - mean) / std of each column, as in {source}" if normalised else ""
+    say(f"{path}: written{how}")
     return {**result, "kind": kind, "bytes": path.stat().st_size}

@@ -185,7 +185,10 @@ def _dense(made: Made, x: Layer, tensor: str) -> str:
 def _recurrent(made: Made, x: Layer, tensor: str) -> str:
     size, w = x.weights["w_hh"].shape[1], x.weights
     if x.options.get("cell_clip"):
-        raise ToolkitError(f"{x.name}: its cell is clipped, which ONNX's LSTM cannot say; export it as safetensors")
+        raise ToolkitError(
+            f"{x.name}: its cell is clipped (cell_clip), which neither ONNX's LSTM nor PyTorch's can say; "
+            f"expected no cell_clip: only the C of generate-c has it"
+        )
     rows = np.concatenate([np.arange(g * size, (g + 1) * size) for g in GATES[x.op]])
     b = w["b"][: len(rows)][rows]
     after = x.op == "gru" and len(w["b"]) > len(rows)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from quantize.activations import parse
 from quantize.float_ops import activations
 from quantize.graph import sources
 from quantize.network import Layer, Network
 from toolkit.errors import ToolkitError, write_whole
+from toolkit.exporters.onnx_ import RECURRENT
 
 HEADS = {"all": (), "last": ("last",), "final_states": ("final_states",), "mean": ("mean",)}
 
@@ -83,7 +85,9 @@ def _tensors(x: Layer) -> dict[str, np.ndarray]:
     own = [k for k in ("p", "h0", "c0") if k in w] + [k for k, v in x.options.items() if v and k != "relu"]
     own += [f for f in activations(x) if x.op != "rnn" and x.activations] + (["reset before"] if _before(x) else [])
     if own:
-        raise ToolkitError(f"{x.name}: PyTorch's {x.op.upper()} has no {', '.join(own)}; export it as onnx")
+        in_onnx = not x.options.get("cell_clip") and all(parse(f)[0] in RECURRENT for f in activations(x))
+        way = "export it as onnx" if in_onnx else "nor has ONNX's: only the C of generate-c has it"
+        raise ToolkitError(f"{x.name}: PyTorch's {x.op.upper()} has no {', '.join(own)}; {way}")
     rows = len(w["w_hh"])
     b = w["b"][:rows]
     from_h = np.zeros_like(b)

@@ -16,6 +16,7 @@ from quantize.float_graph import shapes
 from quantize.float_ops import STATES
 from quantize.graph import sources
 from quantize.network import Layer, Network
+from quantize.qnetwork import QNetwork
 from toolkit.boards import Board, board_names, load_board
 from toolkit.codegen.choose import choose
 from toolkit.codegen.lower import destination, facts
@@ -37,8 +38,8 @@ def analyze(path: Path, options: Options, *, say: Callable[[str], None]) -> dict
     if unsupported:
         return {**result, "layers": [], "schemes": {}, "boards": {}}
     _, imported, network = read_model(path, options, say=say)
-    schemes = {"f32": _f32(network)}
-    schemes |= {scheme: _integer(network, scheme) for scheme in ("w8a16", "w8a8")}
+    schemes, own = {"f32": _f32(network)}, imported.q  # an int8 file is deployed as it is
+    schemes |= {scheme: _integer(network, scheme, own) for scheme in (("w8a8",) if own else ("w8a16", "w8a8"))}
     return {
         **result,
         "inputs": len(network.inputs),
@@ -46,8 +47,9 @@ def analyze(path: Path, options: Options, *, say: Callable[[str], None]) -> dict
         "outputs": len(network.outputs),
         "layers": _layers(network),
         "schemes": schemes,
-        "boards": _boards(network),
-        "int8": imported.q is not None,
+        "boards": _boards(network, own),
+        "boards_scheme": "w8a8" if own else "w8a16",
+        "int8": own is not None,
     }
 
 
@@ -86,30 +88,30 @@ def _f32(n: Network) -> dict[str, Any]:
     return {"weight_bytes": 4 * sum(map(parameters, n.layers)), "state_bytes": 4 * (state + room)}
 
 
-def _quantized(n: Network, scheme: str) -> Any:
+def _quantized(n: Network, scheme: str) -> QNetwork:
     """With ranges from noise: sizes do not depend on them."""
     ready, _ = deployable(n)
     noise = np.random.default_rng(0).normal(size=(8, n.window or SAMPLES, len(n.inputs)))
     return ptq.quantize(replace(ready, name="analyzed"), [noise], ptq.Options(refit=False, scheme=scheme), "0" * 64)
 
 
-def _sizes(q: Any, board: Board) -> dict[str, int]:
+def _sizes(q: QNetwork, board: Board) -> dict[str, int]:
     rows = facts(q, destination(board, choose(q, board, optimize="speed", wanted=None, tune=None), False))["constants"]
     return {name.lower(): int(value) for name, value, _ in rows if name.endswith("_BYTES")}
 
 
-def _integer(n: Network, scheme: str) -> dict[str, Any]:
+def _integer(n: Network, scheme: str, own: QNetwork | None) -> dict[str, Any]:
     try:
-        sizes = _sizes(_quantized(n, scheme), load_board("host"))
+        sizes = _sizes(own or _quantized(n, scheme), load_board("host"))
     except (QuantizeError, ToolkitError) as e:
         return {"refused": str(e)}
     return {"weight_bytes": sizes["weight_bytes"], "state_bytes": sizes["state_bytes"] + sizes["scratch_bytes"]}
 
 
-def _boards(n: Network) -> dict[str, Any]:
+def _boards(n: Network, own: QNetwork | None) -> dict[str, Any]:
     """Weights, tables, state and scratch against what each board has; its code and stack come on top."""
     try:
-        q = _quantized(n, "w8a16")
+        q = own or _quantized(n, "w8a16")
     except (QuantizeError, ToolkitError):
         return {}
     found = {}
@@ -142,7 +144,7 @@ def summary(r: dict[str, Any]) -> str:
         lines.append(f"{scheme}: {text}")
     fits = [name for name, b in r["boards"].items() if b["fits"]]
     if r["boards"]:
-        lines.append(f"fits (w8a16, without its code): {', '.join(fits) or 'none'}")
+        lines.append(f"fits ({r['boards_scheme']}, without its code): {', '.join(fits) or 'none'}")
     for name, b in r["boards"].items():
         if not b["fits"]:
             lines.append(f"  {name}: flash {b['flash']} of {b['of']}, RAM {b['ram']} of {b['of_ram']}")

@@ -87,7 +87,9 @@ def start_file(chip: str, out: Path) -> dict[str, str]:
     if like is None:
         known = ", ".join(sorted({load_board(name).chip for _, name in _LIKE}))
         raise ToolkitError(f'--chip "{chip}": of no family that has a firmware/hal_<family>.c: expected e.g. {known}')
-    if out.suffix != ".toml" or out.exists():
+    if out.suffix == ".toml" and out.exists():
+        raise ToolkitError(f"{out}: exists already; expected the name of a new .toml file: --out FILE")
+    if out.suffix != ".toml":
         raise ToolkitError(f"{out}: expected the name of a new .toml file")
     board = load_board(like)
     assert board.memory is not None

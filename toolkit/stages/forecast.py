@@ -240,6 +240,14 @@ def draw(result: dict[str, Any], prepared: Prepared, path: Path) -> None:
     write_whole(path, drawn.getvalue())
 
 
+def check_series(run: Path) -> None:
+    """Raises: ToolkitError when the run is an imported model, which has no series."""
+    if (run / "model.safetensors").is_file() and not any(
+        (run / f).exists() for f in ("data.safetensors", "config.toml")
+    ):
+        raise ToolkitError(f"{run}: an imported model has no series to forecast; expected a run of `train`")
+
+
 def check_quantized(run: Path, target: str) -> None:
     """Raises: ToolkitError when an integer forecast is asked of a run that is not quantized."""
     if target != "float" and not (run / "model.q.safetensors").is_file():

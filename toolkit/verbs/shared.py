@@ -31,7 +31,7 @@ def run_folder(path: Path) -> Path:
 
     Raises: ToolkitError."""
     if not path.is_dir():
-        raise ToolkitError(f"{path}: no such run folder; expected one that `train` made, e.g. runs/glucose")
+        raise ToolkitError(f"{path}: no such run folder; expected one that `train` or `import` made, e.g. runs/glucose")
     return path
 
 

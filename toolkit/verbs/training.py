@@ -87,6 +87,7 @@ def _forecast(a: argparse.Namespace) -> dict[str, Any]:
     if a.steps < 0:
         raise ToolkitError(f"--steps {a.steps}: expected 1 or more")
     run = run_folder(a.run)
+    stage.check_series(run)
     stage.check_quantized(run, a.target)
     if a.follow:
         if sys.stdin is None:
