@@ -1,5 +1,5 @@
-"""Writes docs/transcripts.md: pyOCD writing an emulated board, PCs under OVMF, a Pico in rp2040js, the web page. From the
-root, after a demo (`runs/demo`): `python -m docs.transcripts`; two minutes. It needs what CI installs."""
+"""Writes docs/transcripts.md: pyOCD writing an emulated board, PCs under OVMF, a Pico in rp2040js, the web page. From
+the root, after a demo (`runs/demo`): `python -m docs.transcripts`; two minutes. It needs what CI installs."""
 
 from __future__ import annotations
 
