@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from quantize.float_ops import MERGE, SEQUENCE
 from quantize.ops import OPS as INTEGER
 from toolkit.boards import board_names, load_board
 from toolkit.nn.layers import OP
@@ -23,6 +24,11 @@ def boards_table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows))
 
 
+INTEGER_FORM = {  # what quantize.deployable makes of an op that has no kernel of its own
+    "activation": "relu, tanh, sigmoid",
+    "scale": "yes",
+    "take": "the last step",
+}
 FPU_CORES = {"fpv4": "Cortex-M4, M7, M33 with an FPU"}
 OPS = {"lstm_step": "LSTM", "gru_step": "GRU", "dense": "dense head"}
 
@@ -46,13 +52,15 @@ def targets_table() -> str:
 
 
 def layers_table() -> str:
-    """What is trained, quantized, and generated as C, from the registries."""
-    rows = ["| layer | trained | w8a16, C for every board | w8a8 | C in f32 |", "|---|---|---|---|---|"]
-    float_kernels = {op.removesuffix("_f32").removesuffix("_step") for op in TARGETS["ref"].ops if op.endswith("_f32")}
-    float_kernels |= {op.removesuffix("_step") for op in OPS} if "ref" in F32 else set()
-    for op in OP.values():
-        has = (True, op in INTEGER, any(f"{op}{s}" in INTEGER for s in ("_w8a8", "_w16a8")), op in float_kernels)
-        rows.append(f"| `{op}` | {' | '.join('yes' if h else 'no' for h in has)} |")
+    """What is trained, imported, quantized, and generated as C, from the registries."""
+    head = "| layer | trained | imported | w8a16, C for every board | w8a8 | C in f32 |"
+    rows = [head, "|---|---|---|---|---|---|"]
+    trained = {*OP.values(), "add"}
+    for op in dict.fromkeys((*OP.values(), *SEQUENCE, *MERGE)):
+        if op != "dense_hidden":  # what a dense layer below the head becomes
+            small = any(f"{op}{s}" in INTEGER for s in ("_w8a8", "_w16a8"))
+            cells = (op in trained, op != "lstm_norm", INTEGER_FORM.get(op, op in INTEGER), small, True)
+            rows.append(f"| `{op}` | {' | '.join(c if isinstance(c, str) else 'yes' if c else 'no' for c in cells)} |")
     return "\n".join(rows)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from quantize.activations import OVER_FEATURES
+from quantize.errors import QuantizeError
 from quantize.float_ops import DEFAULTS, causal
 from quantize.graph import INPUT, sources
 from quantize.network import Layer, Network, layer
@@ -184,8 +185,6 @@ def streamed(network: Network) -> Network:
     """The same layers as one endless stream: of a window that ends in its last step, the forecast after each sample.
 
     Raises: QuantizeError, naming the layer, where a step needs what a stream has not."""
-    from quantize.errors import QuantizeError
-
     n = canonical(network)
     for x in n.layers:
         if x.reverse or x.op in ("flatten", "take", "pool") or (x.op == "conv" and not causal(x)):

@@ -16,10 +16,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
-from quantize.network import Column, Network
+from quantize.network import Column, Layer, Network
 from quantize.qnetwork import QNetwork
 from toolkit.codegen.lower import C_WORDS, HEADERS, LOCALS
 from toolkit.codegen.render_f32 import OWN
@@ -80,7 +81,7 @@ def format_of(path: Path) -> str:
     )
 
 
-def importer(name: str):  # type: ignore[no-untyped-def]  # a module: its functions are the contract above
+def importer(name: str) -> ModuleType:
     """The module that reads a format."""
     return importlib.import_module(f"{__name__}.{FORMATS[name]}")
 
@@ -90,7 +91,7 @@ def columns(prefix: str, count: int, *, horizon: int) -> tuple[Column, ...]:
     return tuple(Column(f"{prefix}{j}", "", 4, 0.0, 1.0, horizon) for j in range(count))
 
 
-def network_of(name: str, layers: tuple, *, inputs: int, outputs: int, steps: int) -> Network:  # type: ignore[type-arg]
+def network_of(name: str, layers: tuple[Layer, ...], *, inputs: int, outputs: int, steps: int) -> Network:
     """A window network of imported layers; every output step is the network's (head "all")."""
     return Network(
         name=name,

@@ -88,19 +88,18 @@ def _measure(work: Path, board: Board) -> dict[str, Any]:
         **dict.fromkeys(("stack", "instructions", "cycles", "milliseconds", "largest_rate_hz")),
     }
     assert board.memory is not None
-    quiet: Say = lambda text: None  # noqa: E731
     row |= {"flash_of": board.memory.flash.length, "ram_of": board.memory.ram.length - board.memory.stack}
     row["budget"] = asdict(board.budget)
     job = Job(work, board, STEPS)
     try:
-        generate_c(work, board, None, float_api=False, say=quiet)
-        row |= _sizes(build(job, say=quiet)["sizes"])
+        generate_c(work, board, None, float_api=False, say=_quiet)
+        row |= _sizes(build(job, say=_quiet)["sizes"])
     except CheckFailed:  # it was linked, but is too large
         return row | _sizes(elf.measure(job.folder / "firmware.elf", sorted((job.folder / "obj").glob("model_*.o"))))
     except ToolkitError as e:  # a compiler is missing
         return row | {"flash": None, "ram": None, "untried": str(e)}
     try:
-        p = profile(replace(job, rebuild=False), core=None, say=quiet)
+        p = profile(replace(job, rebuild=False), core=None, say=_quiet)
     except ToolkitError as e:  # nothing here counts its steps
         return row | {"uncounted": str(e)}
     row["stack"], row["instructions"] = p["stack"]["stack"], p["instructions_per_step"]["max"]
@@ -108,6 +107,10 @@ def _measure(work: Path, board: Board) -> dict[str, Any]:
         row["cycles"] = p["cycles_per_step"]["max"]
         row["milliseconds"], row["largest_rate_hz"] = p["milliseconds"]["max"], p["largest_rate_hz"]
     return row
+
+
+def _quiet(text: str) -> None:
+    """Boards are built side by side: only the table speaks."""
 
 
 def _sizes(sizes: dict[str, int]) -> dict[str, int]:

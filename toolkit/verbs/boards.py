@@ -176,12 +176,16 @@ def _tune_arguments(verb: Verb) -> None:
     toolchain(p)
 
 
+def _serve_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--serve", action="store_true", help="an image that serves docs/protocol.md, for `validate`")
+    p.add_argument("--replay", action="store_true", help="with --serve: replay the test vectors at boot, too")
+
+
 def _build_arguments(verb: Verb) -> None:
     p = verb("build", _build, "Build the image for a board.", "runs/room --board microbit")
     _job_arguments(p)
     scheme(p)
-    p.add_argument("--serve", action="store_true", help="an image that serves docs/protocol.md, for `validate`")
-    p.add_argument("--replay", action="store_true", help="with --serve: replay the test vectors at boot, too")
+    _serve_arguments(p)
     toolchain(p)
 
 
@@ -211,8 +215,7 @@ def _flash_arguments(verb: Verb) -> None:
     text = "Build, write the image to a board by a tool that is installed, and verify it."
     p = verb("flash", _flash, text, "runs/room --board pico --dry-run")
     _job_arguments(p)
-    p.add_argument("--serve", action="store_true", help="an image that serves docs/protocol.md, for `validate`")
-    p.add_argument("--replay", action="store_true", help="with --serve: replay the test vectors at boot, too")
+    _serve_arguments(p)
     p.add_argument("--no-build", dest="rebuild", action="store_false", help="write the image as it lies there")
     p.add_argument("--tool", default="", help="picotool, pyocd, openocd, ...; the first that is here unless given")
     p.add_argument("--port", default="", help="the board's serial port, where several boards are plugged in")
