@@ -48,6 +48,7 @@ _PACKAGES = {
     "yaml": "yaml",
     "dask": "distributed",
 }
+_PYPI = {"serial": "pyserial", "yaml": "pyyaml", "distributed": "dask[distributed]"}  # where the names differ
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,7 +65,9 @@ def missing(tool: str) -> str | None:
         return None if found else "no C compiler (pip install ziglang)"
     if tool in _PACKAGES:
         package = _PACKAGES[tool]
-        return None if importlib.util.find_spec(package) else f"no {package} (pip install {package})"
+        return (
+            None if importlib.util.find_spec(package) else f"no {package} (pip install {_PYPI.get(package, package)})"
+        )
     if tool == "qemu-uefi":
         found = shutil.which("qemu-system-x86_64") and qemu.firmware()
         return None if found else "no qemu-system-x86_64 with OVMF (apt-get install qemu-system-x86 ovmf)"
